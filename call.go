@@ -1,0 +1,210 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// A serverCall is one call, unary or streaming, that a server runs.
+type serverCall struct {
+	stream
+	callContext
+	request *frame // the worker's
+	info    *StreamServerInfo
+}
+
+// newServerCall makes the call of a request frame, which it then owns.
+func newServerCall(c *conn, request *frame) *serverCall {
+	call := &serverCall{request: request}
+	call.stream.init(c)
+	call.stream.call = call
+	call.id = request.header.StreamID
+	call.state = acceptedState(request.header.Flags)
+	call.base = c.base
+	return call
+}
+
+// finish sends the terminal frame, which it then owns, unless the stream got
+// one already, and frees the id. A nil frame means that there is nothing to
+// say.
+func (call *serverCall) finish(f *frame) {
+	call.cancel(context.Canceled)
+	c, s := call.conn, &call.stream
+	call.inbox.close(context.Canceled, true)
+	c.mu.Lock()
+	active := s.isActive() && !c.closed && !c.broken
+	if s.state != stateIdle {
+		c.removeLocked(s)
+	}
+	if !active {
+		c.unlock()
+		f.release()
+		return
+	}
+	if c.pushLocked(f) {
+		c.unlockAndLead(0)
+		return
+	}
+	c.unlock()
+}
+
+// responseFrame returns a sealed response that carries a status.
+func responseFrame(id uint32, st *spb.Status) *frame {
+	b, err := proto.Marshal(st)
+	if err != nil { // text that is not UTF-8, most likely
+		b, _ = proto.Marshal(&spb.Status{Code: int32(codes.Internal), Message: "ttrpc: error marshalling status: " + err.Error()})
+	}
+	f := newOutFrame(sizeResponse(b, 0))
+	f.data = appendResponseFront(f.data, b, 0)
+	f.seal(messageHeader{StreamID: id, Type: messageTypeResponse})
+	return f
+}
+
+// resultFrame returns a sealed response that carries a message, or the status
+// that says why it cannot.
+func resultFrame(id uint32, msg any, limit int) (*frame, error) {
+	if isNil(msg) {
+		return nil, status.Error(codes.Unknown, "ttrpc: marshal called with nil")
+	}
+	p, err := measure(msg)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "ttrpc: error unsupported response type: %T", msg)
+	}
+	size := sizeResponse(nil, p.size)
+	if size > limit {
+		return nil, oversized(size, limit)
+	}
+	f := newOutFrame(size)
+	f.data, err = p.append(appendResponseFront(f.data, nil, p.size))
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "ttrpc: error marshalling response: %v", err)
+	}
+	f.seal(messageHeader{StreamID: id, Type: messageTypeResponse})
+	return f, nil
+}
+
+// dataFrame returns a sealed data frame that carries a message; nil makes an
+// empty one.
+func dataFrame(msg any, limit int) (*frame, error) {
+	var p payload
+	if msg != nil {
+		var err error
+		if p, err = measure(msg); err != nil {
+			return nil, err
+		}
+	}
+	if p.size > limit {
+		return nil, oversized(p.size, limit)
+	}
+	f := newOutFrame(p.size)
+	var err error
+	if f.data, err = p.append(f.data); err != nil {
+		return nil, err
+	}
+	f.seal(messageHeader{Type: messageTypeData})
+	return f, nil
+}
+
+// closeFrame returns a sealed frame that closes the sender's side.
+func closeFrame(id uint32) *frame {
+	f := newOutFrame(0)
+	f.seal(messageHeader{StreamID: id, Type: messageTypeData, Flags: flagRemoteClosed | flagNoData})
+	return f
+}
+
+// A callContext is a handler's context. What most handlers do not use, a
+// channel and a timer, is made when it is first asked for.
+type callContext struct {
+	// Set before the handler runs.
+	base     context.Context
+	metadata MD
+	deadline time.Time // zero if there is none
+
+	mu      sync.Mutex
+	ended   error           // the cause, once the call has ended
+	inner   context.Context // has the channel and the timer
+	cancels [2]func()
+}
+
+// cancel ends the context. The first cause stands.
+func (x *callContext) cancel(cause error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended == nil {
+		x.ended = cause
+	}
+	x.cancelInnerLocked()
+}
+
+func (x *callContext) cancelInnerLocked() {
+	if x.inner != nil && x.ended != nil {
+		x.cancels[0]()
+		x.cancels[1]()
+	}
+}
+
+func (x *callContext) innerLocked() context.Context {
+	if x.inner != nil {
+		return x.inner
+	}
+	ctx, cancelCause := context.WithCancelCause(x.base)
+	x.cancels = [2]func(){func() { cancelCause(x.ended) }, func() {}}
+	if !x.deadline.IsZero() {
+		ctx, x.cancels[1] = context.WithDeadline(ctx, x.deadline)
+	}
+	x.inner = ctx
+	x.cancelInnerLocked()
+	return ctx
+}
+
+// Deadline implements context.Context.
+func (x *callContext) Deadline() (time.Time, bool) {
+	t, ok := x.base.Deadline()
+	if x.deadline.IsZero() || ok && t.Before(x.deadline) {
+		return t, ok
+	}
+	return x.deadline, true
+}
+
+// Done implements context.Context.
+func (x *callContext) Done() <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.innerLocked().Done()
+}
+
+// Err implements context.Context.
+func (x *callContext) Err() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.inner == nil && x.ended == nil && x.base.Err() == nil && (x.deadline.IsZero() || time.Now().Before(x.deadline)) {
+		return nil
+	}
+	return x.innerLocked().Err()
+}
+
+// Value implements context.Context.
+func (x *callContext) Value(key any) any {
+	if _, ok := key.(metadataKey); ok && x.metadata != nil {
+		return x.metadata
+	}
+	x.mu.Lock()
+	ctx := x.inner
+	if ctx == nil && x.ended != nil {
+		ctx = x.innerLocked() // context.Cause is asking
+	}
+	x.mu.Unlock()
+	if ctx == nil {
+		ctx = x.base
+	}
+	return ctx.Value(key)
+}

@@ -1,0 +1,376 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/status"
+)
+
+// A Client makes calls on one connection, which it owns. Its methods may be
+// used concurrently. The zero Client is closed.
+type Client struct {
+	config *clientConfig
+	conn   *conn
+}
+
+// clientConfig is what the options set.
+type clientConfig struct {
+	connConfig
+	onClose          func()
+	handshaker       Handshaker
+	handshakeTimeout time.Duration
+	defaultTimeout   time.Duration
+	unary            UnaryClientInterceptor
+	unaryChain       []UnaryClientInterceptor
+	stream           StreamClientInterceptor
+	streamChain      []StreamClientInterceptor
+	closeDone        chan struct{} // closed once onClose has returned
+}
+
+// ClientOpts sets an option of a client. Of an option that is given twice the
+// last counts, except that chains of interceptors grow.
+type ClientOpts func(c *Client)
+
+// WithOnClose has onClose called once, on a goroutine of its own, when the
+// connection has ended, by Close, by the peer or by an error. It may use the
+// client.
+func WithOnClose(onClose func()) ClientOpts {
+	return func(c *Client) { c.config.onClose = onClose }
+}
+
+// WithUnaryClientInterceptor sets the interceptor that runs before those of
+// WithChainUnaryClientInterceptor.
+func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.unary = i }
+}
+
+// WithChainUnaryClientInterceptor adds interceptors of unary calls. They run
+// in order, the first outermost.
+func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.unaryChain = append(c.config.unaryChain, interceptors...) }
+}
+
+// WithStreamClientInterceptor sets the interceptor that runs before those of
+// WithChainStreamClientInterceptor.
+func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.stream = i }
+}
+
+// WithChainStreamClientInterceptor adds interceptors of streams. They run in
+// order, the first outermost.
+func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.streamChain = append(c.config.streamChain, interceptors...) }
+}
+
+// WithClientHandshaker has h speak on the connection before ttrpc does. Calls
+// wait for it; if it fails the connection ends, and [Client.Cause] tells why.
+func WithClientHandshaker(h Handshaker) ClientOpts {
+	return func(c *Client) { c.config.handshaker = h }
+}
+
+// WithClientHandshakeTimeout bounds how long the handshake may take; 10 s by
+// default.
+func WithClientHandshakeTimeout(d time.Duration) ClientOpts {
+	return func(c *Client) { c.config.handshakeTimeout = d }
+}
+
+// WithClientMaxMessageSize sets how many bytes a message, with its envelope,
+// may have, sent or received: 1 to 16 MiB - 1; 4 MiB by default. Above the
+// default the server must allow it as well. A size out of this range panics.
+func WithClientMaxMessageSize(bytes int) ClientOpts {
+	if err := checkMessageSize(bytes); err != nil {
+		panic(err)
+	}
+	return func(c *Client) { c.config.maxMessage = bytes }
+}
+
+// WithClientStreamQueue bounds the queues of the messages that streams have
+// received.
+func WithClientStreamQueue(q StreamQueue) ClientOpts {
+	return func(c *Client) { c.config.queue = q }
+}
+
+// WithClientDefaultTimeout gives unary calls whose context has no deadline one
+// that is this far away. Streams, which may be meant to last, have none.
+func WithClientDefaultTimeout(d time.Duration) ClientOpts {
+	return func(c *Client) { c.config.defaultTimeout = d }
+}
+
+// WithClientLogger sends what the client has to tell to l. By default errors
+// go to the standard log, the rest nowhere.
+func WithClientLogger(l Logger) ClientOpts {
+	return func(c *Client) { c.config.log = l }
+}
+
+// NewClient returns a client that makes its calls on conn, and from now on
+// owns conn. On a *net.UnixConn or *net.TCPConn calls share system calls and
+// no memory is held while waiting; any other net.Conn works too.
+func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
+	cfg := &clientConfig{handshakeTimeout: defaultHandshakeTimeout, closeDone: make(chan struct{})}
+	cfg.maxMessage = messageLengthMax
+	cfg.log = errorLogger{}
+	c := &Client{config: cfg}
+	for _, opt := range opts {
+		opt(c)
+	}
+	cfg.queue = cfg.queue.withDefaults()
+	if cfg.unary != nil {
+		cfg.unaryChain = append([]UnaryClientInterceptor{cfg.unary}, cfg.unaryChain...)
+	}
+	if cfg.stream != nil {
+		cfg.streamChain = append([]StreamClientInterceptor{cfg.stream}, cfg.streamChain...)
+	}
+	cfg.unary, cfg.stream = chainUnaryClient(cfg.unaryChain), chainStreamClient(cfg.streamChain)
+
+	c.conn = newConn(roleClient, conn, &cfg.connConfig)
+	c.conn.gone = func() { go cfg.closed() }
+	if cfg.handshaker == nil {
+		c.conn.start(conn)
+	} else {
+		go c.handshake(conn)
+	}
+	return c
+}
+
+func (c *Client) handshake(conn net.Conn) {
+	shaken, _, err := handshake(context.Background(), c.config.handshaker, conn, c.config.handshakeTimeout)
+	if err != nil {
+		c.config.log.Error("ttrpc: client handshake failed", "error", err)
+		c.conn.close(err)
+		return
+	}
+	c.conn.start(shaken)
+}
+
+// closed runs, on a goroutine of its own, when the connection has ended.
+func (cfg *clientConfig) closed() {
+	defer close(cfg.closeDone)
+	if cfg.onClose != nil {
+		cfg.onClose()
+	}
+}
+
+// Close ends the connection. Calls that are under way, and all later ones,
+// return ErrClosed. It returns nil, at once, and may be called again.
+func (c *Client) Close() error {
+	if c.conn != nil {
+		c.conn.close(ErrClosed)
+	}
+	return nil
+}
+
+// Cause tells why the connection ended: ErrClosed after Close, io.EOF if the
+// peer closed it, else the error of the transport, the handshake or the
+// protocol. It returns nil while the connection lasts.
+func (c *Client) Cause() error {
+	if c.conn == nil {
+		return ErrClosed
+	}
+	return c.conn.why()
+}
+
+// UserOnCloseWait waits until the function given to WithOnClose has returned,
+// and returns nil; or ctx.Err(), if ctx ends first.
+func (c *Client) UserOnCloseWait(ctx context.Context) error {
+	if c.conn == nil {
+		return nil
+	}
+	select {
+	case <-c.config.closeDone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Call makes a unary call and waits for the answer, which it decodes into
+// resp. req and resp are messages of the kinds that the package documentation
+// lists; Call keeps neither. The context's deadline and metadata go along.
+//
+// The error is the server's status, for status.FromError of
+// google.golang.org/grpc; or context.Canceled or context.DeadlineExceeded, as
+// they are, if the context ends first; ErrClosed, as it is, if the connection
+// has ended; an *OversizedMessageErr if req or the answer is too large; or what
+// is wrong with req or resp. Only ErrClosed means that the client is of no
+// more use.
+func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {
+	if c.conn == nil {
+		return ErrClosed
+	}
+	if _, ok := ctx.Deadline(); !ok && c.config.defaultTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.config.defaultTimeout)
+		defer cancel()
+	}
+	head, err := newRequestHead(ctx, service, method)
+	if err != nil {
+		return err
+	}
+	if c.config.unary != nil {
+		return c.callIntercepted(ctx, head, req, resp)
+	}
+	p, err := measure(req)
+	if err != nil {
+		return err
+	}
+	f, err := requestFrame(head, p, 0, c.config.maxMessage)
+	if err != nil {
+		return err
+	}
+	f, err = c.conn.call(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	payload, err := responsePayload(f.data)
+	if err != nil {
+		return err
+	}
+	return decodeResult(payload, resp)
+}
+
+// callIntercepted is Call where interceptors want to see the envelopes.
+func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, resp any) error {
+	p, err := measure(req)
+	if err != nil {
+		return err
+	}
+	encoded, err := p.append(make([]byte, 0, p.size))
+	if err != nil {
+		return err
+	}
+	r := &Request{Service: head.service, Method: head.method, Payload: encoded, TimeoutNano: head.timeoutNano, Metadata: head.metadata}
+	answer := new(Response)
+	info := &UnaryClientInfo{FullMethod: fullPath(head.service, head.method)}
+	if err := c.config.unary(ctx, r, answer, info, c.invoke); err != nil {
+		return err
+	}
+	if err := status.ErrorProto(answer.Status); err != nil {
+		return err
+	}
+	return decodeResult(answer.Payload, resp)
+}
+
+// invoke is the Invoker behind the interceptors.
+func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
+	f, err := requestFrame(head, payload{encodedMessage(req.Payload), len(req.Payload)}, 0, c.config.maxMessage)
+	if err != nil {
+		return err
+	}
+	f, err = c.conn.call(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	st, p, err := parseResponse(f.data)
+	if err != nil {
+		return err
+	}
+	// The interceptors may keep the payload, so it is theirs.
+	resp.Status, resp.Payload = st, append([]byte(nil), p...)
+	return nil
+}
+
+// newRequestHead takes what the context says of a call. It fails if the
+// context has ended, so that no frame is sent for nothing (B16).
+func newRequestHead(ctx context.Context, service, method string) (requestHead, error) {
+	h := requestHead{service: service, method: method}
+	if err := ctx.Err(); err != nil {
+		return h, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		if left <= 0 {
+			return h, context.DeadlineExceeded
+		}
+		h.timeoutNano = int64(left)
+	}
+	if md, ok := GetMetadata(ctx); ok {
+		h.metadata = keyValues(md)
+	}
+	return h, nil
+}
+
+// requestFrame returns a sealed request; its id is set when it is queued.
+func requestFrame(h requestHead, p payload, flags uint8, limit int) (*frame, error) {
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	size := h.size(p.size)
+	if size > limit {
+		return nil, oversized(size, limit)
+	}
+	f := newOutFrame(size)
+	var err error
+	if f.data, err = p.append(h.appendFront(f.data, p.size)); err != nil {
+		f.release()
+		return nil, err
+	}
+	f.data = h.appendBack(f.data)
+	f.seal(messageHeader{Type: messageTypeRequest, Flags: flags})
+	return f, nil
+}
+
+// responsePayload returns the payload of a response, or its status (B11).
+func responsePayload(data []byte) ([]byte, error) {
+	st, payload, err := parseResponse(data)
+	if err != nil {
+		return nil, fmt.Errorf("ttrpc: error unmarshalling response: %w", err)
+	}
+	return payload, status.ErrorProto(st)
+}
+
+// decodeResult decodes a payload that the peer sent.
+func decodeResult(payload []byte, msg any) error {
+	if err := unmarshal(payload, msg); err != nil {
+		if strings.HasPrefix(err.Error(), "ttrpc: ") {
+			return err
+		}
+		return fmt.Errorf("ttrpc: error unmarshalling payload: %w", err)
+	}
+	return nil
+}
+
+// call sends a request, which it then owns, and waits for the response, which
+// is then the caller's.
+func (c *conn) call(ctx context.Context, request *frame) (*frame, error) {
+	s, ok := c.calls.Get().(*stream)
+	if !ok {
+		s = &stream{done: make(chan struct{}, 1)}
+		s.init(c)
+	}
+	s.state = stateUnary
+	c.mu.Lock()
+	lead, err := c.openLocked(s, request)
+	switch {
+	case err != nil:
+		c.mu.Unlock()
+		request.release()
+		return nil, err
+	case lead:
+		c.unlockAndLead(1)
+	default:
+		c.unlock()
+	}
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		c.fail(s, ctx.Err())
+		<-s.done // an answer may have been faster
+	}
+	response, err := s.result, s.err
+	s.result, s.err = nil, nil
+	c.calls.Put(s)
+	return response, err
+}

@@ -1,0 +1,175 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"strings"
+)
+
+// StreamDesc describes a stream to [Client.NewStream].
+type StreamDesc struct {
+	StreamingClient bool // the client may send any number of messages, else it sends one
+	StreamingServer bool // the server may send any number of messages, else it returns one
+}
+
+// A ClientStream is a client's end of a stream. SendMsg, CloseSend and RecvMsg
+// may run concurrently with each other, but none of them with itself.
+//
+// A stream ends when the server ends it, the context given to NewStream ends
+// or the connection ends; nothing needs to be done to release it. Classic
+// ttrpc has no cancellation: a server learns nothing of the context's end.
+type ClientStream interface {
+	// CloseSend tells the server that no more messages follow. A second time
+	// it returns ErrStreamClosed. If the client does not stream it returns an
+	// error that wraps ErrProtocol. What ended the stream is returned as
+	// SendMsg does.
+	CloseSend() error
+
+	// SendMsg sends a message; nil sends an empty one. It returns once the
+	// message is encoded and queued, and waits if much is queued. It keeps no
+	// reference to m. The errors: ErrStreamClosed after CloseSend; an
+	// *OversizedMessageErr, which sends nothing and leaves the stream as it
+	// was; one that wraps ErrProtocol if the client does not stream; that of
+	// the encoding; ErrClosed if the connection has ended; the context's error
+	// if that has. Once the server has ended the stream messages are dropped
+	// without an error: RecvMsg tells how it ended.
+	SendMsg(m any) error
+
+	// RecvMsg waits for the server's next message and decodes it into m, whose
+	// old content is dropped. At the end of the stream it returns, this time
+	// and from then on, io.EOF as it is, if the server ended it with success,
+	// or the server's status, ErrClosed or the context's error.
+	RecvMsg(m any) error
+}
+
+// NewStream opens a stream. req is the request message if the client does not
+// stream, and may be nil for an empty one; if the client does stream, req is
+// nil, or a first message. The context's deadline and metadata go along, and
+// its end ends the stream.
+//
+// NewStream does not wait for the server: what is wrong there, an unknown
+// method for example, RecvMsg tells. Its own errors are Call's.
+func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
+	if c.conn == nil {
+		return nil, ErrClosed
+	}
+	open := func(ctx context.Context, desc *StreamDesc, fullMethod string) (ClientStream, error) {
+		service, method := service, method
+		if i := strings.LastIndexByte(fullMethod, '/'); i > 0 {
+			service, method = fullMethod[1:i], fullMethod[i+1:]
+		}
+		return c.openStream(ctx, desc, service, method, req)
+	}
+	if c.config.stream != nil {
+		return c.config.stream(ctx, desc, fullPath(service, method), open)
+	}
+	return c.openStream(ctx, desc, service, method, req)
+}
+
+func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
+	head, err := newRequestHead(ctx, service, method)
+	if err != nil {
+		return nil, err
+	}
+	var p payload
+	if req != nil {
+		if p, err = measure(req); err != nil {
+			return nil, err
+		}
+	}
+	// 0x4 tells apart "no message yet" and "an empty message" (B36).
+	flags := flagRemoteClosed
+	if desc.StreamingClient {
+		flags = flagRemoteOpen
+		if p.size == 0 {
+			flags |= flagNoData
+		}
+	}
+	f, err := requestFrame(head, p, flags, c.config.maxMessage)
+	if err != nil {
+		return nil, err
+	}
+	cs := &clientStream{desc: *desc}
+	s := &cs.stream
+	s.init(c.conn)
+	s.state, s.streams = stateOpen, desc.StreamingServer
+	c.conn.mu.Lock()
+	lead, err := c.conn.openLocked(s, f)
+	switch {
+	case err != nil:
+		c.conn.mu.Unlock()
+		f.release()
+		return nil, err
+	case lead:
+		c.conn.unlockAndLead(1)
+	default:
+		c.conn.unlock()
+	}
+	if ctx.Done() != nil {
+		cs.watch(ctx)
+	}
+	return cs, nil
+}
+
+// A clientStream is a stream as its client sees it.
+type clientStream struct {
+	stream
+	desc StreamDesc
+}
+
+// watch ends the stream when ctx ends.
+func (cs *clientStream) watch(ctx context.Context) {
+	c, s := cs.conn, &cs.stream
+	stop := context.AfterFunc(ctx, func() { c.fail(s, ctx.Err()) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.isActive() {
+		s.unwatch = stop
+	} else {
+		stop()
+	}
+}
+
+// CloseSend implements [ClientStream].
+func (cs *clientStream) CloseSend() error {
+	if !cs.desc.StreamingClient {
+		return protocolError("cannot close the sending side of a stream whose client does not stream")
+	}
+	return cs.conn.send(&cs.stream, closeFrame(0), true)
+}
+
+// SendMsg implements [ClientStream].
+func (cs *clientStream) SendMsg(m any) error {
+	if !cs.desc.StreamingClient {
+		return protocolError("cannot send on a stream whose client does not stream")
+	}
+	f, err := dataFrame(m, cs.conn.cfg.maxMessage)
+	if err != nil {
+		return err
+	}
+	return cs.conn.send(&cs.stream, f, false)
+}
+
+// RecvMsg implements [ClientStream].
+func (cs *clientStream) RecvMsg(m any) error {
+	f, err := cs.inbox.take()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	if f.header.Type == messageTypeData {
+		return decodeResult(f.data, m)
+	}
+	payload, err := responsePayload(f.data)
+	if err != nil {
+		cs.inbox.close(err, true)
+		return err
+	}
+	if cs.desc.StreamingServer && len(payload) == 0 {
+		return io.EOF // a server that says success with a response
+	}
+	return decodeResult(payload, m)
+}

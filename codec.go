@@ -1,0 +1,136 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"fmt"
+	"reflect"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
+)
+
+// vtMessage is what vtprotobuf adds to a message for encoding.
+type vtMessage interface {
+	SizeVT() int
+	MarshalToSizedBufferVT(b []byte) (int, error)
+}
+
+// vtUnmarshaler is what vtprotobuf adds to a message for decoding.
+type vtUnmarshaler interface{ UnmarshalVT(b []byte) error }
+
+// gogoMessage is a message of gogo/protobuf that encodes itself.
+type gogoMessage interface {
+	protoadapt.MessageV1
+	Size() int
+	MarshalTo(b []byte) (int, error)
+}
+
+// gogoUnmarshaler is a message of gogo/protobuf that decodes itself.
+type gogoUnmarshaler interface {
+	protoadapt.MessageV1
+	Unmarshal(b []byte) error
+}
+
+// A payload is a message about to be encoded: measured first, then appended
+// to the frame whose envelope needed the size. The message must not change in
+// between.
+type payload struct {
+	msg  any
+	size int
+}
+
+// measure finds how to encode msg and how long that will be. nil is refused
+// like all else that is no message.
+func measure(msg any) (p payload, err error) {
+	p.msg = msg
+	switch m := msg.(type) {
+	case proto.Message:
+		if vt, ok := msg.(vtMessage); ok {
+			p.size = vt.SizeVT()
+		} else {
+			p.size = proto.Size(m)
+		}
+	case gogoMessage:
+		if isNil(msg) {
+			return payload{}, nil
+		}
+		p.size = m.Size()
+	case protoadapt.MessageV1:
+		defer func() { err = orPanic(err, recover(), "marshal", msg) }()
+		v2 := protoadapt.MessageV2Of(m)
+		p = payload{v2, proto.Size(v2)}
+	default:
+		return payload{}, fmt.Errorf("ttrpc: cannot marshal unknown type: %T", msg)
+	}
+	return p, nil
+}
+
+// An encodedMessage is a payload that is encoded already.
+type encodedMessage []byte
+
+// append appends the encoding, exactly p.size bytes.
+func (p payload) append(b []byte) ([]byte, error) {
+	var err error
+	start, n := len(b), 0
+	switch m := p.msg.(type) {
+	case nil:
+		return b, nil
+	case encodedMessage:
+		return append(b, m...), nil
+	case vtMessage:
+		b = b[:start+p.size]
+		n, err = m.MarshalToSizedBufferVT(b[start:])
+	case gogoMessage:
+		b = b[:start+p.size]
+		n, err = m.MarshalTo(b[start:])
+	case proto.Message:
+		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+		n = len(b) - start
+	}
+	if err == nil && n != p.size {
+		err = fmt.Errorf("ttrpc: %T changed while it was encoded", p.msg)
+	}
+	return b, err
+}
+
+// unmarshal decodes b into msg, whose old content is dropped. The message
+// does not keep b.
+func unmarshal(b []byte, msg any) (err error) {
+	switch m := msg.(type) {
+	case proto.Message:
+		if vt, ok := msg.(vtUnmarshaler); ok {
+			proto.Reset(m)
+			return vt.UnmarshalVT(b)
+		}
+		return proto.Unmarshal(b, m)
+	case gogoUnmarshaler:
+		m.Reset()
+		// A custom type of the user may keep what it is given, and b is
+		// memory that is used again.
+		return m.Unmarshal(append([]byte(nil), b...))
+	case protoadapt.MessageV1:
+		defer func() { err = orPanic(err, recover(), "unmarshal into", msg) }()
+		return proto.Unmarshal(b, protoadapt.MessageV2Of(m))
+	}
+	return fmt.Errorf("ttrpc: cannot unmarshal into unknown type: %T", msg)
+}
+
+// orPanic turns a panic of protobuf's reflection over an old message, whose Go
+// type it cannot make sense of, into an error.
+func orPanic(err error, panicked any, verb string, msg any) error {
+	if panicked != nil {
+		return fmt.Errorf("ttrpc: cannot %s unknown type: %T (%v)", verb, msg, panicked)
+	}
+	return err
+}
+
+// isNil tells whether v is nil or a nil pointer.
+func isNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	r := reflect.ValueOf(v)
+	return r.Kind() == reflect.Pointer && r.IsNil()
+}

@@ -1,0 +1,96 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"fmt"
+	"log"
+	"strings"
+	"time"
+)
+
+// Defaults of the options that both sides have.
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultQueueMessages    = 64
+	defaultQueueBytes       = 16 << 20
+	defaultQueuePatience    = time.Second
+	defaultConnectionBytes  = 32 << 20
+)
+
+// StreamQueue bounds what is kept of the messages that were received on
+// streams and not yet taken by RecvMsg. ttrpc has no flow control, so a peer
+// can send faster than a receiver takes; a stream whose queue is over its
+// bounds does not delay others, but fails with [ErrStreamFull] if its receiver
+// takes nothing for as long as Patience.
+//
+// Fields that are zero have their default.
+type StreamQueue struct {
+	// Messages is how many messages the queue of one stream holds before it
+	// counts as full; 64 by default.
+	Messages int
+
+	// Bytes is how many bytes of memory the queue of one stream holds before
+	// it counts as full; 16 MiB by default.
+	Bytes int
+
+	// Patience is how long a full queue may stay full without RecvMsg taking
+	// anything from it; 1 s by default.
+	Patience time.Duration
+
+	// ConnectionBytes caps the memory of all queues of one connection; 32 MiB
+	// by default. Once it is reached, the stream with most of it fails, unless
+	// its receiver has been taking messages: then the connection is not read
+	// until it takes the next. A server also stops reading from a peer that
+	// leaves this many bytes of answers unread.
+	ConnectionBytes int
+}
+
+func (q StreamQueue) withDefaults() StreamQueue {
+	setDefault(&q.Messages, defaultQueueMessages)
+	setDefault(&q.Bytes, defaultQueueBytes)
+	setDefault(&q.Patience, defaultQueuePatience)
+	setDefault(&q.ConnectionBytes, defaultConnectionBytes)
+	return q
+}
+
+func setDefault[T int | time.Duration](v *T, value T) {
+	if *v <= 0 {
+		*v = value
+	}
+}
+
+// checkMessageSize returns an error if n cannot be a limit of messages.
+func checkMessageSize(n int) error {
+	if n < 1 || n > messageLengthCap {
+		return fmt.Errorf("ttrpc: maximum message size %d is not between 1 and %d", n, messageLengthCap)
+	}
+	return nil
+}
+
+// A Logger takes what the library has to tell beside errors that it returns.
+// args are alternating keys and values. *slog.Logger is a Logger. The methods
+// may be called concurrently and must not block.
+type Logger interface {
+	Debug(msg string, args ...any)
+	Info(msg string, args ...any)
+	Warn(msg string, args ...any)
+	Error(msg string, args ...any)
+}
+
+// errorLogger is the default: errors go to the standard log, the rest nowhere.
+type errorLogger struct{}
+
+func (errorLogger) Debug(string, ...any) {}
+func (errorLogger) Info(string, ...any)  {}
+func (errorLogger) Warn(string, ...any)  {}
+
+func (errorLogger) Error(msg string, args ...any) {
+	var b strings.Builder
+	b.WriteString(msg)
+	for i := 0; i+1 < len(args); i += 2 {
+		fmt.Fprintf(&b, " %v=%v", args[i], args[i+1])
+	}
+	log.Print(b.String())
+}

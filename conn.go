@@ -1,0 +1,466 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// A connConfig is what a connection is told by its client or server.
+type connConfig struct {
+	maxMessage  int
+	maxHandlers int // 0 means no cap
+	queue       StreamQueue
+	log         Logger
+}
+
+// A conn is one connection. It looks the same from both ends; the role decides
+// who opens streams. One goroutine reads; whoever has a frame and finds nobody
+// writing writes it, together with what others queue meanwhile (writer.go).
+type conn struct {
+	// Immutable after newConn.
+	role  role
+	cfg   *connConfig
+	base  context.Context   // at the server: what handlers' contexts derive from
+	serve func(*serverCall) // at the server: runs the call on another goroutine
+	gone  func()     // called once, without locks, when the connection has ended
+	calls sync.Pool         // of *stream: a client's finished unary calls
+	total atomic.Int64      // bytes in all inboxes
+
+	// Set by start. The reader and the writer, each on its side, own it.
+	ch *channel
+
+	mu sync.Mutex // may be taken while a Server's is held, and held for an inbox's
+
+	// Guarded by mu. unlock acts on what changed.
+	nc       net.Conn
+	started  bool
+	draining bool  // no new streams; the connection ends when it is idle
+	settled  bool  // what had arrived when draining began was read
+	cause    error // why the connection ends or has ended, nil before
+	closed   bool  // the end has been carried out
+	broken   bool  // the peer does not take what is written
+	lastID   uint32
+	streams  map[uint32]*stream // nil when it was never needed, and once closed
+
+	// Guarded by mu, for writer.go.
+	out     frameQueue
+	pushed  uint64    // seq of the last frame that was queued
+	popped  uint64    // seq of the last frame that the writer took
+	writing bool      // somebody is the writer
+	room    sync.Cond // the reader waits for out to shrink; its lock is mu
+}
+
+func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
+	c := &conn{role: r, nc: nc, cfg: cfg}
+	c.room.L = &c.mu
+	return c
+}
+
+// start begins to read and write on nc, which is the conn given to newConn or
+// what a handshake made of it.
+func (c *conn) start(nc net.Conn) {
+	ch := newChannelSize(nc, c.cfg.maxMessage)
+	c.mu.Lock()
+	c.ch, c.nc, c.started = ch, nc, true
+	lead := c.out.head != nil && !c.closed
+	c.writing = lead
+	if c.draining {
+		c.settleLocked()
+	}
+	c.unlock()
+	if lead {
+		go c.writeOut(nil, 0)
+	}
+	go c.readLoop()
+}
+
+// connState tells what a connection is doing.
+type connState int
+
+const (
+	connStateActive   connState = iota + 1 // it has streams
+	connStateIdle                          // it has none
+	connStateDraining                      // it ends when its streams have
+	connStateClosed
+)
+
+func (s connState) String() string {
+	switch s {
+	case connStateActive:
+		return "active"
+	case connStateIdle:
+		return "idle"
+	case connStateDraining:
+		return "draining"
+	case connStateClosed:
+		return "closed"
+	}
+	return "unknown"
+}
+
+// getState derives the state; it is false before the connection has started.
+func (c *conn) getState() (connState, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return connStateClosed, true
+	case c.draining:
+		return connStateDraining, c.started
+	case len(c.streams) > 0:
+		return connStateActive, c.started
+	}
+	return connStateIdle, c.started
+}
+
+// unlock is the one door through which the connection's state changes: it
+// carries out the end if what changed since Lock asks for it.
+func (c *conn) unlock() {
+	if c.draining && c.settled && len(c.streams) == 0 && c.out.head == nil && !c.writing && c.cause == nil {
+		c.cause = ErrClosed
+	}
+	if c.cause == nil || c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	streams := c.streams
+	c.streams = nil
+	for _, s := range streams {
+		s.state = stateIdle
+		s.opening = nil
+		if s.unwatch != nil {
+			s.unwatch()
+		}
+		s.err = ErrClosed
+		s.waiting.Broadcast()
+	}
+	c.popped = c.pushed
+	c.out.releaseAll()
+	c.room.Broadcast()
+	nc, cause := c.nc, c.cause
+	c.mu.Unlock()
+
+	closeConn(nc)
+	for _, s := range streams {
+		s.connEnded(cause)
+	}
+	if c.gone != nil {
+		c.gone()
+	}
+}
+
+// closeConn closes nc; in the background if that may take time, as TLS does.
+func closeConn(nc net.Conn) {
+	switch nc.(type) {
+	case *net.UnixConn, *net.TCPConn:
+		nc.Close()
+	default:
+		go nc.Close()
+	}
+}
+
+// close ends the connection now. The first cause stands.
+func (c *conn) close(cause error) {
+	c.mu.Lock()
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.unlock()
+}
+
+// why returns what ended the connection, or nil.
+func (c *conn) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// drain lets the calls that have arrived finish, then ends the connection.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.draining || c.closed {
+		return
+	}
+	c.draining = true
+	if c.started {
+		c.settleLocked()
+	}
+}
+
+// settleLocked has the reader take what the socket holds before the connection
+// may end. Where it cannot look without waiting, what it has is all there is.
+func (c *conn) settleLocked() {
+	if c.role == roleClient || c.ch.socket == nil {
+		c.settled = true
+		return
+	}
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// readLoop is the connection's reader. It never writes, and waits for nothing
+// but the socket; see receive and makeRoom for the two exceptions, which are
+// what keeps a peer from filling the memory.
+func (c *conn) readLoop() {
+	wait := true
+	for {
+		f, err := c.ch.recvFrame(wait)
+		var big *OversizedMessageErr
+		switch {
+		case err == nil:
+			c.receive(f)
+		case err == errNoFrame:
+			wait = true
+			c.mu.Lock()
+			c.settled = true
+			c.unlock()
+		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
+			wait = false
+			c.nc.SetReadDeadline(time.Time{})
+		case errors.As(err, &big):
+			c.receiveOversized(f.header, big)
+		default:
+			c.close(err)
+			return
+		}
+	}
+}
+
+func (c *conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// receive handles one frame, which it owns.
+func (c *conn) receive(f *frame) {
+	c.mu.Lock()
+	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+		c.room.Wait() // the peer gets nothing more done before it reads its answers
+	}
+	s := c.streams[f.header.StreamID]
+	st, streams := stateIdle, false
+	if s != nil {
+		st, streams = s.state, s.streams
+	}
+	act, why := onReceive(c.role, st, streams, f.header)
+	if c.closed {
+		act = actIgnore
+	}
+	switch act {
+	case actOpen:
+		c.acceptLocked(f)
+		return
+	case actReject:
+		c.replyLocked(f.header.StreamID, status.New(codes.InvalidArgument, string(why)))
+	case actFail:
+		c.failLocked(s, violationError(c.role, why, f.header))
+	case actEnd:
+		c.removeLocked(s)
+		if s.done != nil {
+			s.result = f
+			s.done <- struct{}{} // s is the caller's from here on
+			act, f = actIgnore, nil
+		}
+	case actClose, actLast:
+		if c.role == roleClient {
+			c.removeLocked(s)
+		} else {
+			s.state = stateRemoteClosed
+		}
+	}
+	c.unlock()
+
+	switch act {
+	case actMessage:
+		c.deliver(s, f)
+	case actLast, actEnd:
+		c.deliver(s, f)
+		s.inbox.close(io.EOF, false)
+	case actClose:
+		s.inbox.close(io.EOF, false)
+		f.release()
+	default:
+		f.release()
+	}
+}
+
+// violationError is how a stream ends whose peer broke a rule.
+func violationError(r role, why violation, h messageHeader) error {
+	if r == roleServer {
+		return status.Error(codes.InvalidArgument, string(why))
+	}
+	return protocolError("%s: %v on stream %d", why, h.Type, h.StreamID)
+}
+
+// receiveOversized handles a frame whose data was over the limit and is being
+// dropped (B7).
+func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
+	c.mu.Lock()
+	defer c.unlock()
+	s := c.streams[h.StreamID]
+	switch {
+	case c.closed:
+	case c.role == roleServer && h.StreamID%2 == 0:
+		c.replyLocked(h.StreamID, status.New(codes.InvalidArgument, string(violationEvenID)))
+	case s != nil && (c.role == roleClient || h.Type == messageTypeData && s.state != stateUnary):
+		c.failLocked(s, err)
+	case c.role == roleServer:
+		c.replyLocked(h.StreamID, statusOf(err))
+	}
+}
+
+// deliver puts a message into a stream's inbox.
+func (c *conn) deliver(s *stream, f *frame) {
+	q := &c.cfg.queue
+	if int(c.total.Load())+f.cost() > q.ConnectionBytes {
+		c.makeRoom(f.cost())
+	}
+	s.inbox.put(f, q, func() { c.fail(s, ErrStreamFull) })
+}
+
+// makeRoom sees to it that n more bytes fit under the cap on what the
+// connection may queue. The stream that holds most of it gets the time that
+// its patience allows if its receiver is taking messages, and fails if not.
+func (c *conn) makeRoom(n int) {
+	for int(c.total.Load())+n > c.cfg.queue.ConnectionBytes {
+		c.mu.Lock()
+		var fullest *stream
+		most := 0
+		for _, s := range c.streams {
+			if size := s.inbox.size(); size > most {
+				fullest, most = s, size
+			}
+		}
+		c.mu.Unlock()
+		if fullest == nil {
+			return
+		}
+		if !fullest.inbox.awaitTake() {
+			c.fail(fullest, ErrStreamFull)
+		}
+	}
+}
+
+// openLocked puts a stream of ours into the table, with the next id, and its
+// request into the queue: ids rise in the order in which frames are written.
+// It reports whether the caller must lead.
+func (c *conn) openLocked(s *stream, f *frame) (lead bool, err error) {
+	if c.closed || c.draining || c.broken || c.cause != nil {
+		return false, ErrClosed
+	}
+	if c.lastID == 0 {
+		c.lastID = 1
+	} else {
+		c.lastID += 2
+	}
+	s.id = c.lastID
+	c.addLocked(s)
+	if c.lastID == 1<<32-1 { // ids are used up (B45)
+		c.draining, c.settled = true, true
+	}
+	putStreamID(f.data, s.id)
+	s.opening = f
+	f.stream = s
+	return c.pushLocked(f), nil
+}
+
+// acceptLocked opens a stream of the peer's, or says why not. It unlocks.
+func (c *conn) acceptLocked(f *frame) {
+	limit := c.cfg.maxHandlers
+	switch {
+	case c.draining && c.settled:
+		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
+	case limit > 0 && len(c.streams) >= limit:
+		c.replyLocked(f.header.StreamID, status.Newf(codes.ResourceExhausted, "ttrpc: more than %d concurrent calls on the connection", limit))
+	default:
+		call := newServerCall(c, f)
+		c.addLocked(&call.stream)
+		c.unlock()
+		c.serve(call)
+		return
+	}
+	c.unlock()
+	f.release()
+}
+
+func (c *conn) addLocked(s *stream) {
+	if c.streams == nil {
+		c.streams = make(map[uint32]*stream)
+	}
+	c.streams[s.id] = s
+}
+
+// removeLocked takes a stream out of the table.
+func (c *conn) removeLocked(s *stream) {
+	delete(c.streams, s.id)
+	c.withdrawLocked(s)
+	s.state = stateIdle
+	s.waiting.Broadcast()
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
+	if s.done == nil {
+		s.inbox.uncount()
+	}
+}
+
+// fail ends a stream with err, unless it has ended.
+func (c *conn) fail(s *stream, err error) {
+	c.mu.Lock()
+	defer c.unlock()
+	if s.isActive() {
+		c.failLocked(s, err)
+	}
+}
+
+// failLocked ends a stream with err. A client withdraws what the writer has
+// not taken yet; if the request had left, the server is not told, for classic
+// ttrpc has no word for it, and what it still sends is dropped. A server tells
+// the peer, by the stream's terminal frame (B40); the entry then stays until
+// the handler has returned.
+func (c *conn) failLocked(s *stream, err error) {
+	s.err = err
+	if c.role == roleServer {
+		s.state = stateEnded
+		c.replyLocked(s.id, statusOf(err))
+		s.waiting.Broadcast()
+		s.call.cancel(err)
+		s.inbox.close(err, true)
+		return
+	}
+	c.removeLocked(s)
+	if s.done != nil {
+		s.done <- struct{}{}
+		return
+	}
+	s.inbox.close(err, true)
+}
+
+// connEnded tells a stream that its connection ended. The table has forgotten
+// it already. What had arrived may still be received, unless we closed (B19).
+func (s *stream) connEnded(cause error) {
+	switch {
+	case s.call != nil:
+		s.call.cancel(cause)
+		s.inbox.close(context.Canceled, true)
+	case s.done != nil:
+		s.done <- struct{}{}
+	default:
+		s.inbox.close(ErrClosed, cause == ErrClosed)
+	}
+}

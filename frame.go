@@ -1,0 +1,154 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"math/bits"
+	"sync"
+)
+
+// A frame is one frame and its memory, which is pooled. Whoever holds it owns
+// it, until it is passed on or released; it is released at most once.
+type frame struct {
+	// header is set on frames that were received.
+	header messageHeader
+
+	// data is a received frame's data. On the way out it is the whole frame,
+	// header included.
+	data []byte
+
+	// next and prev link the frame in the one queue that owns it.
+	next, prev *frame
+
+	// stream is whom a queued outgoing frame belongs to, or nil.
+	stream *stream
+
+	seq uint64 // counts the frames that were queued on the connection
+
+	class int8 // index into framePools, or -1
+}
+
+// Frames of up to 256 bytes share a pool, then each power of 2 has one.
+const (
+	minFrameShift = 8
+	maxFrameShift = 24
+)
+
+var framePools [maxFrameShift - minFrameShift + 1]sync.Pool
+
+// newFrame returns a frame with no data and room for n bytes.
+func newFrame(n int) *frame {
+	class := max(bits.Len(uint(max(n, 1)-1)), minFrameShift) - minFrameShift
+	if class >= len(framePools) {
+		return &frame{data: make([]byte, 0, n), class: -1}
+	}
+	if f, ok := framePools[class].Get().(*frame); ok {
+		return f
+	}
+	return &frame{data: make([]byte, 0, 1<<(class+minFrameShift)), class: int8(class)}
+}
+
+// newOutFrame returns a frame for n bytes of data, which the caller appends
+// to f.data before it calls seal.
+func newOutFrame(n int) *frame {
+	f := newFrame(messageHeaderLength + n)
+	f.data = f.data[:messageHeaderLength]
+	return f
+}
+
+// seal writes the header in front of the data.
+func (f *frame) seal(h messageHeader) {
+	h.Length = uint32(len(f.data) - messageHeaderLength)
+	h.put(f.data)
+}
+
+// grow gives f room for n bytes and keeps its data.
+func (f *frame) grow(n int) {
+	g := newFrame(n)
+	g.data = append(g.data, f.data...)
+	f.data, g.data = g.data, f.data
+	f.class, g.class = g.class, f.class
+	g.release()
+}
+
+// release gives the memory back. Nobody may use f or its data after it.
+func (f *frame) release() {
+	if f == nil || f.class < 0 {
+		return
+	}
+	// data may have been cut at its front; such memory is left to the
+	// garbage collector.
+	if class := f.class; cap(f.data) == 1<<(class+minFrameShift) {
+		*f = frame{data: f.data[:0], class: class}
+		framePools[class].Put(f)
+	}
+}
+
+// frameOverhead is about what a frame costs beside its data.
+const frameOverhead = 128
+
+// cost is how many bytes of memory f takes up. It is what queues are bounded
+// by: empty messages are not free.
+func (f *frame) cost() int { return cap(f.data) + frameOverhead }
+
+// A frameQueue is a first-in first-out queue of frames, linked through them.
+type frameQueue struct {
+	head, tail *frame
+	count      int
+	bytes      int // what the frames cost
+}
+
+func (q *frameQueue) push(f *frame) {
+	if f.prev = q.tail; f.prev == nil {
+		q.head = f
+	} else {
+		f.prev.next = f
+	}
+	q.tail = f
+	q.count++
+	q.bytes += f.cost()
+}
+
+func (q *frameQueue) pushFront(f *frame) {
+	if f.next = q.head; f.next == nil {
+		q.tail = f
+	} else {
+		f.next.prev = f
+	}
+	q.head = f
+	q.count++
+	q.bytes += f.cost()
+}
+
+func (q *frameQueue) remove(f *frame) {
+	if f.prev == nil {
+		q.head = f.next
+	} else {
+		f.prev.next = f.next
+	}
+	if f.next == nil {
+		q.tail = f.prev
+	} else {
+		f.next.prev = f.prev
+	}
+	f.next, f.prev = nil, nil
+	q.count--
+	q.bytes -= f.cost()
+}
+
+// pop removes and returns the first frame, or nil.
+func (q *frameQueue) pop() *frame {
+	f := q.head
+	if f != nil {
+		q.remove(f)
+	}
+	return f
+}
+
+// releaseAll empties the queue.
+func (q *frameQueue) releaseAll() {
+	for f := q.pop(); f != nil; f = q.pop() {
+		f.release()
+	}
+}

@@ -1,0 +1,72 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// A Handshaker is asked about a connection before ttrpc is spoken on it.
+//
+// Handshake may talk to the peer. It returns the conn to use from then on,
+// which is the one given to it or one that wraps it, and any value that tells
+// who the peer is, which handlers find in their context ([PeerFromContext]).
+// An error refuses the connection, which is then closed. Handshake may run
+// concurrently for different connections. The context ends when the handshake
+// timeout passes; the conn is closed then as well, so that a Handshake that
+// waits for the peer returns.
+type Handshaker interface {
+	Handshake(ctx context.Context, conn net.Conn) (net.Conn, any, error)
+}
+
+// A Peer is the other end of a connection.
+type Peer struct {
+	// Addr and LocalAddr are the connection's remote and local address. Either
+	// may be nil, on connections that have none.
+	Addr, LocalAddr net.Addr
+
+	// AuthInfo is what the handshaker returned: a *unix.Ucred from the
+	// UnixSocketRequire functions, for example. It is nil without handshaker.
+	AuthInfo any
+}
+
+type peerKey struct{}
+
+// PeerFromContext returns the peer whose call a handler is running. The Peer
+// is shared by all calls of the connection and must not be changed.
+func PeerFromContext(ctx context.Context) (*Peer, bool) {
+	peer, ok := ctx.Value(peerKey{}).(*Peer)
+	return peer, ok
+}
+
+func withPeer(ctx context.Context, conn net.Conn, auth any) context.Context {
+	return context.WithValue(ctx, peerKey{}, &Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: auth})
+}
+
+// handshake runs h, which may be nil, for at most timeout. If it returns an
+// error, conn is closed.
+func handshake(ctx context.Context, h Handshaker, conn net.Conn, timeout time.Duration) (net.Conn, any, error) {
+	if h == nil {
+		return conn, nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	shaken, auth, err := h.Handshake(ctx, conn)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err == nil && shaken == nil {
+		err = errors.New("the handshaker returned no connection")
+	}
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("ttrpc: handshake: %w", err)
+	}
+	return shaken, auth, nil
+}

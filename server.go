@@ -1,0 +1,419 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// A Server answers the calls of any number of connections. Its methods may be
+// used concurrently.
+type Server struct {
+	// Immutable after NewServer.
+	config     *serverConfig
+	dispatcher dispatcher
+	workers    workers
+	closing    chan struct{} // closed by the first Shutdown or Close
+
+	mu sync.Mutex
+
+	// Guarded by mu.
+	listeners   map[net.Listener]struct{}
+	connections map[*conn]struct{}
+	stopping    bool          // no new connections
+	empty       chan struct{} // made by Shutdown; closed when no connection is left
+}
+
+// serverConfig is what the options set.
+type serverConfig struct {
+	connConfig
+	handshaker       Handshaker
+	handshakeTimeout time.Duration
+	maxConnections   int
+	defaultTimeout   time.Duration
+	recoverPanics    bool
+	unary            UnaryServerInterceptor
+	unaryChain       []UnaryServerInterceptor
+	stream           StreamServerInterceptor
+	streamChain      []StreamServerInterceptor
+}
+
+// ServerOpt sets an option of a server; NewServer returns its error.
+type ServerOpt func(*serverConfig) error
+
+// WithServerHandshaker has every connection pass h before ttrpc is spoken on
+// it. Giving two is an error.
+func WithServerHandshaker(h Handshaker) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.handshaker != nil {
+			return errors.New("only one handshaker allowed per server")
+		}
+		c.handshaker = h
+		return nil
+	}
+}
+
+// WithServerHandshakeTimeout bounds how long a handshake may take; 10 s by
+// default.
+func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		c.handshakeTimeout = d
+		return nil
+	}
+}
+
+// WithUnaryServerInterceptor sets the interceptor that runs before those of
+// WithChainUnaryServerInterceptor. nil means none; giving two is an error.
+func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.unary != nil {
+			return errors.New("only one unchained interceptor allowed per server")
+		}
+		c.unary = i
+		return nil
+	}
+}
+
+// WithChainUnaryServerInterceptor adds interceptors of unary calls. They run in
+// order, the first outermost.
+func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		c.unaryChain = append(c.unaryChain, interceptors...)
+		return nil
+	}
+}
+
+// WithStreamServerInterceptor sets the interceptor that runs before those of
+// WithChainStreamServerInterceptor. nil means none; giving two is an error.
+func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.stream != nil {
+			return errors.New("only one unchained stream interceptor allowed per server")
+		}
+		c.stream = i
+		return nil
+	}
+}
+
+// WithChainStreamServerInterceptor adds interceptors of streams. They run in
+// order, the first outermost.
+func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		c.streamChain = append(c.streamChain, interceptors...)
+		return nil
+	}
+}
+
+// WithServerMaxMessageSize sets how many bytes a message, with its envelope,
+// may have, sent or received: 1 to 16 MiB - 1; 4 MiB by default. Above the
+// default the clients must allow it as well.
+func WithServerMaxMessageSize(bytes int) ServerOpt {
+	return func(c *serverConfig) error {
+		c.maxMessage = bytes
+		return checkMessageSize(bytes)
+	}
+}
+
+// WithServerStreamQueue bounds the queues of the messages that streams have
+// received.
+func WithServerStreamQueue(q StreamQueue) ServerOpt {
+	return func(c *serverConfig) error {
+		c.queue = q
+		return nil
+	}
+}
+
+// WithMaxConcurrentHandlers caps how many handlers may run at once for one
+// connection. A call over the cap is answered with ResourceExhausted. By
+// default there is no cap.
+func WithMaxConcurrentHandlers(n int) ServerOpt {
+	return func(c *serverConfig) error {
+		c.maxHandlers = n
+		return nil
+	}
+}
+
+// WithMaxConnections caps how many connections the server holds. One over the
+// cap is closed when it is accepted. By default there is no cap.
+func WithMaxConnections(n int) ServerOpt {
+	return func(c *serverConfig) error {
+		c.maxConnections = n
+		return nil
+	}
+}
+
+// WithServerDefaultTimeout gives the handlers of unary calls that come without
+// a deadline a context that ends after d. Streams, which may be meant to last,
+// have none.
+func WithServerDefaultTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		c.defaultTimeout = d
+		return nil
+	}
+}
+
+// WithRecoverPanics answers a call whose handler panics with Internal, and
+// logs the panic with its stack as an error. By default a panic in a handler
+// is the program's.
+func WithRecoverPanics() ServerOpt {
+	return func(c *serverConfig) error {
+		c.recoverPanics = true
+		return nil
+	}
+}
+
+// WithServerLogger sends what the server has to tell to l. By default errors go
+// to the standard log, the rest nowhere.
+func WithServerLogger(l Logger) ServerOpt {
+	return func(c *serverConfig) error {
+		if l == nil {
+			return errors.New("ttrpc: the logger is nil")
+		}
+		c.log = l
+		return nil
+	}
+}
+
+// NewServer returns a server that serves nothing yet, or the error of an option.
+func NewServer(opts ...ServerOpt) (*Server, error) {
+	cfg := &serverConfig{handshakeTimeout: defaultHandshakeTimeout}
+	cfg.maxMessage = messageLengthMax
+	cfg.log = errorLogger{}
+	for _, opt := range opts {
+		if err := opt(cfg); err != nil {
+			return nil, err
+		}
+	}
+	cfg.queue = cfg.queue.withDefaults()
+	if cfg.unary != nil {
+		cfg.unaryChain = append([]UnaryServerInterceptor{cfg.unary}, cfg.unaryChain...)
+	}
+	if cfg.stream != nil {
+		cfg.streamChain = append([]StreamServerInterceptor{cfg.stream}, cfg.streamChain...)
+	}
+	s := &Server{
+		config:      cfg,
+		closing:     make(chan struct{}),
+		listeners:   make(map[net.Listener]struct{}),
+		connections: make(map[*conn]struct{}),
+		dispatcher: dispatcher{
+			unary:          chainUnaryServer(cfg.unaryChain),
+			stream:         chainStreamServer(cfg.streamChain),
+			defaultTimeout: cfg.defaultTimeout,
+			recoverPanics:  cfg.recoverPanics,
+			log:            cfg.log,
+		},
+	}
+	s.workers.run = s.dispatcher.run
+	return s, nil
+}
+
+// Register adds a service with unary methods only. It panics if the name is
+// registered already. Services may be added while the server runs.
+func (s *Server) Register(name string, methods map[string]Method) {
+	s.dispatcher.services.add(name, &ServiceDesc{Methods: methods})
+}
+
+// RegisterService adds a service. It panics if the name is registered already.
+// Services may be added while the server runs.
+func (s *Server) RegisterService(name string, desc *ServiceDesc) {
+	s.dispatcher.services.add(name, desc)
+}
+
+// Serve accepts connections from l and answers their calls, until Shutdown or
+// Close, after which it returns ErrServerClosed, or until l.Accept fails for
+// good, whose error it returns. It closes l. The handlers' contexts derive
+// from ctx, whose end ends them but not Serve. Serve may be called for several
+// listeners.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	defer l.Close()
+	if !s.addListener(l) {
+		return ErrServerClosed
+	}
+	defer s.removeListener(l)
+	var delay time.Duration
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			delay = 0
+			s.accept(ctx, nc)
+			continue
+		}
+		select {
+		case <-s.closing:
+			return ErrServerClosed
+		default:
+		}
+		var temporary interface{ Temporary() bool }
+		if !errors.As(err, &temporary) || !temporary.Temporary() {
+			return err
+		}
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		s.config.log.Error("ttrpc: accept failed, trying again", "error", err, "after", delay)
+		select {
+		case <-s.closing:
+			return ErrServerClosed
+		case <-time.After(delay):
+		}
+	}
+}
+
+// accept starts the connection on nc, or closes it.
+func (s *Server) accept(ctx context.Context, nc net.Conn) {
+	c := newConn(roleServer, nc, &s.config.connConfig)
+	c.serve = s.workers.start
+	c.gone = func() { s.removeConnection(c) }
+	switch ok, reason := s.addConnection(c); {
+	case !ok:
+		s.config.log.Warn("ttrpc: connection refused", "reason", reason)
+		nc.Close()
+	case s.config.handshaker == nil:
+		s.start(ctx, c, nc, nil)
+	default:
+		go s.handshake(ctx, c, nc)
+	}
+}
+
+func (s *Server) handshake(ctx context.Context, c *conn, nc net.Conn) {
+	shaken, auth, err := handshake(ctx, s.config.handshaker, nc, s.config.handshakeTimeout)
+	if err != nil {
+		if c.why() == nil { // or it is our own Close
+			s.config.log.Error("ttrpc: connection refused", "error", err)
+		}
+		c.close(err)
+		return
+	}
+	s.start(ctx, c, shaken, auth)
+}
+
+func (s *Server) start(ctx context.Context, c *conn, nc net.Conn, auth any) {
+	c.base = withPeer(ctx, nc, auth)
+	c.start(nc)
+}
+
+// Shutdown ends the server in order: it accepts no more connections, lets the
+// calls that have reached it finish, sends their answers, and closes each
+// connection when it has none left. Calls that reach it later are answered
+// with Unavailable. It returns nil when all connections are closed, or
+// ctx.Err() if ctx ends first; then it may be called again, or Close.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopLocked()
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+		s.emptyLocked()
+	}
+	empty := s.empty
+	conns := s.connectionsLocked()
+	s.mu.Unlock()
+	for _, c := range conns {
+		if _, started := c.getState(); !started && s.config.handshaker != nil {
+			c.close(ErrServerClosed) // no call can have reached it
+		}
+		c.drain()
+	}
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the server at once: it closes the listeners and all connections,
+// and does not wait for handlers, whose contexts end. It may be called again.
+// The error is that of closing a listener.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	err := s.stopLocked()
+	conns := s.connectionsLocked()
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.close(ErrServerClosed)
+	}
+	return err
+}
+
+// stopLocked stops accepting.
+func (s *Server) stopLocked() error {
+	if s.stopping {
+		return nil
+	}
+	s.stopping = true
+	close(s.closing)
+	s.workers.stop()
+	var errs []error
+	for l := range s.listeners {
+		errs = append(errs, l.Close())
+	}
+	clear(s.listeners)
+	return errors.Join(errs...)
+}
+
+func (s *Server) addListener(l net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) addConnection(c *conn) (ok bool, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch limit := s.config.maxConnections; {
+	case s.stopping:
+		return false, "the server is closed"
+	case limit > 0 && len(s.connections) >= limit:
+		return false, "too many connections"
+	}
+	s.connections[c] = struct{}{}
+	return true, ""
+}
+
+func (s *Server) removeConnection(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.connections, c)
+	s.emptyLocked()
+}
+
+// emptyLocked tells Shutdown when no connection is left.
+func (s *Server) emptyLocked() {
+	if s.empty == nil || len(s.connections) > 0 {
+		return
+	}
+	select {
+	case <-s.empty:
+	default:
+		close(s.empty)
+	}
+}
+
+func (s *Server) connectionsLocked() []*conn {
+	conns := make([]*conn, 0, len(s.connections))
+	for c := range s.connections {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// countConnection returns how many connections the server holds.
+func (s *Server) countConnection() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.connections)
+}

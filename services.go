@@ -1,0 +1,284 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Method handles a unary call: it decodes the request with unmarshal and
+// returns the response message, or an error. Which status an error becomes is
+// told in the package documentation. The context ends when the method returns,
+// the peer goes, or the caller's deadline passes.
+type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
+
+// StreamHandler handles a stream. What it returns ends the stream: an error
+// with that status, nil with success. The message that it returns is the
+// answer if the server does not stream, and is ignored if it does. The context
+// ends as a Method's does.
+type StreamHandler func(ctx context.Context, stream StreamServer) (any, error)
+
+// Stream describes a streaming method of a service.
+type Stream struct {
+	Handler         StreamHandler
+	StreamingClient bool // the client may send any number of messages, else it sends one
+	StreamingServer bool // the server may send any number of messages, else it returns one
+}
+
+// ServiceDesc describes a service to [Server.RegisterService].
+type ServiceDesc struct {
+	Methods map[string]Method // by name, without the service's
+	Streams map[string]Stream
+}
+
+// A StreamServer is a handler's end of a stream. SendMsg and RecvMsg may run
+// concurrently with each other, but neither with itself. They must not be used
+// after the handler has returned.
+type StreamServer interface {
+	// SendMsg sends a message; nil sends an empty one. It returns once the
+	// message is encoded and queued, and waits if much is queued. The errors:
+	// an *OversizedMessageErr, which sends nothing and leaves the stream as it
+	// was; one that wraps ErrProtocol if the server does not stream; that of
+	// the encoding; ErrClosed if the connection has ended, or what ended the
+	// stream.
+	SendMsg(m any) error
+
+	// RecvMsg waits for the client's next message and decodes it into m, whose
+	// old content is dropped. It returns io.EOF, as it is, when the client has
+	// closed its side; the context's error when that has ended; ErrStreamFull
+	// if messages were not taken in time.
+	RecvMsg(m any) error
+}
+
+// fullPath returns "/service/method".
+func fullPath(service, method string) string { return "/" + path.Join(service, method) }
+
+// A unaryMethod is a registered Method with what an interceptor is told.
+type unaryMethod struct {
+	handle Method
+	info   UnaryServerInfo
+}
+
+// A streamMethod is a registered Stream with what an interceptor is told.
+type streamMethod struct {
+	handle StreamHandler
+	info   StreamServerInfo
+}
+
+type service struct {
+	methods map[string]*unaryMethod
+	streams map[string]*streamMethod
+}
+
+// services is the registry. Look-ups take no lock: the map is replaced.
+type services struct {
+	mu     sync.Mutex
+	byName atomic.Pointer[map[string]*service]
+}
+
+// add panics if the name is taken (B28).
+func (r *services) add(name string, desc *ServiceDesc) {
+	svc := &service{map[string]*unaryMethod{}, map[string]*streamMethod{}}
+	for method, handle := range desc.Methods {
+		svc.methods[method] = &unaryMethod{handle, UnaryServerInfo{fullPath(name, method)}}
+	}
+	for method, s := range desc.Streams {
+		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := map[string]*service{}
+	if old := r.byName.Load(); old != nil {
+		all = maps.Clone(*old)
+	}
+	if all[name] != nil {
+		panic(fmt.Errorf("duplicate service %v registered", name))
+	}
+	all[name] = svc
+	r.byName.Store(&all)
+}
+
+// find returns the method or the stream; the error is the caller's answer.
+func (r *services) find(name, method []byte) (*unaryMethod, *streamMethod, error) {
+	var svc *service
+	if all := r.byName.Load(); all != nil {
+		svc = (*all)[string(name)]
+	}
+	if svc == nil {
+		return nil, nil, status.Errorf(codes.Unimplemented, "service %s", name)
+	}
+	if m := svc.methods[string(method)]; m != nil {
+		return m, nil, nil
+	}
+	if s := svc.streams[string(method)]; s != nil {
+		return nil, s, nil
+	}
+	return nil, nil, status.Errorf(codes.Unimplemented, "method %s", method)
+}
+
+// A dispatcher runs calls: it finds their handlers, runs these inside the
+// interceptors, and sends what they return.
+type dispatcher struct {
+	services       services
+	unary          UnaryServerInterceptor  // nil if there is none
+	stream         StreamServerInterceptor // nil if there is none
+	defaultTimeout time.Duration           // for unary calls without one; 0 means none
+	recoverPanics  bool
+	log            Logger
+}
+
+// run runs one call to its end.
+func (d *dispatcher) run(call *serverCall) {
+	var result any
+	err := status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
+	defer func() {
+		// Without the option a panic goes on; with it, or after
+		// runtime.Goexit, the caller gets an answer (B31).
+		if d.recoverPanics {
+			if p := recover(); p != nil {
+				d.log.Error("ttrpc: panic in a handler", "panic", p, "stack", string(debug.Stack()))
+				err = status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", p)
+			}
+		}
+		call.request.release()
+		call.finish(call.answer(result, err))
+	}()
+	result, err = d.dispatch(call)
+}
+
+func (d *dispatcher) dispatch(call *serverCall) (any, error) {
+	v, err := parseRequest(call.request.data)
+	if err != nil {
+		return nil, status.Errorf(codes.InvalidArgument, "unmarshal request error: %v", err)
+	}
+	method, stream, err := d.services.find(v.service, v.method)
+	if err != nil {
+		return nil, err
+	}
+	call.metadata = v.metadata
+	timeout := time.Duration(v.timeoutNano)
+	if timeout == 0 && method != nil {
+		timeout = d.defaultTimeout
+	}
+	if timeout != 0 {
+		call.deadline = time.Now().Add(timeout)
+	}
+	if method != nil {
+		return d.callUnary(call, method, v.payload)
+	}
+	return d.callStream(call, stream, v.payload)
+}
+
+func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod, payload []byte) (any, error) {
+	call.closeRemote()
+	unmarshal := func(msg any) error {
+		if err := unmarshal(payload, msg); err != nil {
+			return status.Errorf(codes.Internal, "ttrpc: error unmarshalling payload: %v", err)
+		}
+		return nil
+	}
+	if d.unary != nil {
+		return d.unary(&call.callContext, unmarshal, &m.info, m.handle)
+	}
+	return m.handle(&call.callContext, unmarshal)
+}
+
+func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byte) (any, error) {
+	call.info = &s.info
+	// The request's payload is the first message, and the only one if the
+	// client does not stream, even if it is empty (B40).
+	if !s.info.StreamingClient || len(payload) > 0 && call.request.header.Flags&flagNoData == 0 {
+		f := call.request
+		call.request = nil
+		f.data = f.data[:copy(f.data, payload)]
+		call.inbox.putFront(f)
+	}
+	if !s.info.StreamingClient {
+		call.closeRemote()
+	}
+	if !call.deadline.IsZero() {
+		defer context.AfterFunc(&call.callContext, call.timeOut)()
+	}
+	if d.stream != nil {
+		return d.stream(&call.callContext, (*serverStream)(call), &s.info, s.handle)
+	}
+	return s.handle(&call.callContext, (*serverStream)(call))
+}
+
+// answer makes the terminal frame of what the handler returned.
+func (call *serverCall) answer(result any, err error) *frame {
+	limit := call.conn.cfg.maxMessage
+	if err == nil && call.info != nil && call.info.StreamingServer {
+		return closeFrame(call.id)
+	}
+	if err == nil {
+		var f *frame
+		if f, err = resultFrame(call.id, result, limit); err == nil {
+			return f
+		}
+	}
+	f := responseFrame(call.id, statusOf(err).Proto())
+	if n := len(f.data) - messageHeaderLength; n > limit {
+		f.release()
+		f = responseFrame(call.id, statusOf(oversized(n, limit)).Proto())
+	}
+	return f
+}
+
+// closeRemote takes note that the client has no more to send.
+func (call *serverCall) closeRemote() {
+	c, s := call.conn, &call.stream
+	c.mu.Lock()
+	if s.state == stateOpen {
+		s.state = stateRemoteClosed
+	}
+	c.unlock()
+	s.inbox.close(io.EOF, false)
+}
+
+// timeOut ends a stream when its deadline passes, whatever its handler does.
+func (call *serverCall) timeOut() {
+	if call.Err() == context.DeadlineExceeded {
+		call.conn.fail(&call.stream, context.DeadlineExceeded)
+	}
+}
+
+// A serverStream is the serverCall that a stream's handler sees.
+type serverStream serverCall
+
+// SendMsg implements [StreamServer].
+func (ss *serverStream) SendMsg(m any) error {
+	if !ss.info.StreamingServer {
+		return protocolError("%s does not stream from the server", ss.info.FullMethod)
+	}
+	f, err := dataFrame(m, ss.conn.cfg.maxMessage)
+	if err != nil {
+		return err
+	}
+	return ss.conn.send(&ss.stream, f, false)
+}
+
+// RecvMsg implements [StreamServer].
+func (ss *serverStream) RecvMsg(m any) error {
+	f, err := ss.inbox.take()
+	if err != nil {
+		return err
+	}
+	defer f.release()
+	if err := unmarshal(f.data, m); err != nil {
+		return status.Errorf(codes.Internal, "ttrpc: error unmarshalling payload: %v", err)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !unix
+
+package ttrpc
+
+import "net"
+
+// A socket is what unix kernels offer beyond net.Conn; here there is none.
+type socket struct{}
+
+func newSocket(net.Conn) *socket { return nil }
+
+func (*socket) fill(*channel, bool) error { return errNoFrame }
+
+func (*socket) tryWrite([]byte) (int, error) { return 0, nil }

@@ -1,0 +1,118 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build unix
+
+package ttrpc
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// A socket is the kernel's stream socket under a net.Conn. It can be tried
+// without blocking, and waited on without holding a buffer.
+type socket struct {
+	raw syscall.RawConn
+
+	// Owned by the goroutine that reads.
+	reader *channel
+	wait   bool
+	rerr   error
+	read   func(fd uintptr) bool // s.readOnce, made once
+
+	// Owned by the goroutine that writes.
+	out   []byte
+	wrote int
+	werr  error
+	write func(fd uintptr) bool // s.writeOnce, made once
+}
+
+// newSocket returns nil if conn is not itself a stream socket of the kernel.
+// A type that embeds one may have changed its methods, so it is none.
+func newSocket(conn net.Conn) *socket {
+	var raw syscall.RawConn
+	var err error
+	switch c := conn.(type) {
+	case *net.UnixConn:
+		if a := c.LocalAddr(); a != nil && a.Network() != "unix" {
+			return nil // a packet socket
+		}
+		raw, err = c.SyscallConn()
+	case *net.TCPConn:
+		raw, err = c.SyscallConn()
+	default:
+		return nil
+	}
+	if err != nil {
+		return nil
+	}
+	s := &socket{raw: raw}
+	s.read, s.write = s.readOnce, s.writeOnce
+	return s
+}
+
+// fill reads once into ch. If nothing is there it waits, holding no buffer,
+// or returns errNoFrame.
+func (s *socket) fill(ch *channel, wait bool) error {
+	s.reader, s.wait, s.rerr = ch, wait, nil
+	if err := s.raw.Read(s.read); err != nil {
+		return err
+	}
+	return s.rerr
+}
+
+func (s *socket) readOnce(fd uintptr) bool {
+	n, err := ignoringEINTR(syscall.Read, fd, s.reader.space())
+	switch {
+	case n > 0:
+		s.reader.advance(n)
+	case err == syscall.EAGAIN:
+		s.reader.idle()
+		if s.wait {
+			return false
+		}
+		s.rerr = errNoFrame
+	case err != nil:
+		s.rerr = os.NewSyscallError("read", err)
+	default:
+		s.rerr = io.EOF
+	}
+	return true
+}
+
+// tryWrite writes what the socket takes without blocking, and says how much.
+func (s *socket) tryWrite(b []byte) (int, error) {
+	s.out, s.wrote, s.werr = b, 0, nil
+	err := s.raw.Write(s.write)
+	s.out = nil
+	if err == nil {
+		err = s.werr
+	}
+	return s.wrote, err
+}
+
+func (s *socket) writeOnce(fd uintptr) bool {
+	for s.wrote < len(s.out) {
+		n, err := ignoringEINTR(syscall.Write, fd, s.out[s.wrote:])
+		if err == syscall.EAGAIN {
+			break
+		}
+		if err != nil {
+			s.werr = os.NewSyscallError("write", err)
+			break
+		}
+		s.wrote += n
+	}
+	return true
+}
+
+func ignoringEINTR(f func(int, []byte) (int, error), fd uintptr, b []byte) (int, error) {
+	for {
+		if n, err := f(int(fd), b); err != syscall.EINTR {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,61 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// statusOf maps an error of a handler to the status that the caller gets (B9).
+// An error that is or wraps a status keeps its code and details. For others
+// the error itself counts, not what it wraps: callers rely on wrapped ones
+// being Unknown.
+func statusOf(err error) *status.Status {
+	if big, ok := err.(*OversizedMessageErr); ok {
+		err = big.err
+	}
+	st, ok := status.FromError(err)
+	if !ok {
+		st = status.New(codeOf(err), err.Error())
+	}
+	if utf8.ValidString(st.Message()) {
+		return st
+	}
+	p := st.Proto() // a copy
+	p.Message = strings.ToValidUTF8(p.Message, "\uFFFD")
+	return status.FromProto(p)
+}
+
+func codeOf(err error) codes.Code {
+	switch err {
+	case io.EOF:
+		return codes.OutOfRange
+	case io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite, io.ErrUnexpectedEOF:
+		return codes.FailedPrecondition
+	case os.ErrInvalid:
+		return codes.InvalidArgument
+	case context.Canceled:
+		return codes.Canceled
+	case context.DeadlineExceeded:
+		return codes.DeadlineExceeded
+	case ErrStreamFull:
+		return codes.ResourceExhausted
+	}
+	switch {
+	case os.IsExist(err):
+		return codes.AlreadyExists
+	case os.IsNotExist(err):
+		return codes.NotFound
+	case os.IsPermission(err):
+		return codes.PermissionDenied
+	}
+	return codes.Unknown
+}

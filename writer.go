@@ -1,0 +1,236 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"encoding/binary"
+	"runtime"
+	"time"
+
+	"google.golang.org/grpc/status"
+)
+
+// There is no permanent writer goroutine: an idle connection would pay a stack
+// for it, and each frame a wake-up. Frames stand in the connection's queue,
+// and whoever puts one there and finds no writer becomes the writer. It
+// writes without ever blocking; what the socket does not take is left to a
+// goroutine that lives until the queue is empty. On conns that are no kernel
+// sockets, which cannot be tried without blocking, that goroutine does it all.
+
+const (
+	// maxPending is how much may be queued before senders on streams wait,
+	// and how much leaves in one write.
+	maxPending = 64 << 10
+
+	// maxCombined is the largest frame that is copied next to others. Larger
+	// ones are cheaper to write than to copy.
+	maxCombined = 16 << 10
+
+	// maxTurns is how many writes somebody who only had a frame of his own to
+	// send does for all others before a goroutine takes over.
+	maxTurns = 8
+
+	// lostPeerGrace is how long what the peer sent before it stopped taking
+	// what we write is still received.
+	lostPeerGrace = time.Second
+)
+
+// putStreamID sets the id in the header of an outgoing frame.
+func putStreamID(frame []byte, id uint32) { binary.BigEndian.PutUint32(frame[4:8], id) }
+
+// pushLocked queues a sealed frame and reports whether the caller has become
+// the writer and must call lead after unlock.
+func (c *conn) pushLocked(f *frame) (lead bool) {
+	c.pushed++
+	f.seq = c.pushed
+	c.out.push(f)
+	if c.writing || !c.started {
+		return false
+	}
+	c.writing = true
+	return true
+}
+
+// replyLocked queues a response from the reader, which itself never writes.
+func (c *conn) replyLocked(id uint32, st *status.Status) {
+	if c.closed || c.broken {
+		return
+	}
+	f := responseFrame(id, st.Proto())
+	if c.pushLocked(f) {
+		go c.writeOut(nil, 0)
+	}
+}
+
+// withdrawLocked takes the frames of a stream whose request has not left out
+// of the queue.
+func (c *conn) withdrawLocked(s *stream) {
+	if s.opening == nil {
+		return
+	}
+	for f := s.opening; f != nil; {
+		next := f.next
+		if f.stream == s {
+			c.out.remove(f)
+			f.release()
+		}
+		if s.done != nil {
+			break // a unary call has but this one
+		}
+		f = next
+	}
+	s.opening = nil
+}
+
+// lead is called, without locks, by whom pushLocked made the writer.
+func (c *conn) lead() {
+	if c.ch.socket == nil {
+		go c.writeOut(nil, 0)
+		return
+	}
+	for range maxTurns {
+		f := c.nextBatch()
+		if f == nil {
+			return
+		}
+		n, err := c.ch.socket.tryWrite(f.data)
+		if err == nil && n < len(f.data) {
+			go c.writeOut(f, n)
+			return
+		}
+		f.release()
+		if err != nil {
+			c.peerLost(err)
+			return
+		}
+	}
+	go c.writeOut(nil, 0)
+}
+
+// writeOut is the writer where it may block. It begins with the rest of f.
+func (c *conn) writeOut(f *frame, written int) {
+	for ; ; written = 0 {
+		if f == nil {
+			if f = c.nextBatch(); f == nil {
+				return
+			}
+		}
+		err := c.ch.write(f.data[written:])
+		f.release()
+		f = nil
+		if err != nil {
+			c.peerLost(err)
+			return
+		}
+	}
+}
+
+// nextBatch takes as many frames from the queue as may leave in one write, and
+// returns them as one that the caller owns. It returns nil if the queue is
+// empty; the caller is the writer no more then.
+func (c *conn) nextBatch() *frame {
+	c.mu.Lock()
+	var batch frameQueue
+	size, limit := 0, c.ch.batchSize()
+	for f := c.out.head; f != nil && !c.closed && !c.broken; f = c.out.head {
+		n := len(f.data)
+		if size > 0 && (size+n > limit || n > maxCombined) {
+			break
+		}
+		size += n
+		batch.push(c.popLocked())
+		if n > maxCombined {
+			break
+		}
+	}
+	if size == 0 {
+		c.writing = false
+	}
+	if c.out.bytes <= c.cfg.queue.ConnectionBytes {
+		c.room.Broadcast()
+	}
+	c.unlock()
+	if batch.count <= 1 {
+		return batch.pop()
+	}
+	all := newFrame(size)
+	for f := batch.pop(); f != nil; f = batch.pop() {
+		all.data = append(all.data, f.data...)
+		f.release()
+	}
+	return all
+}
+
+// popLocked takes the first frame and tells its stream.
+func (c *conn) popLocked() *frame {
+	f := c.out.pop()
+	c.popped = f.seq
+	if s := f.stream; s != nil {
+		if s.opening == f {
+			s.opening = nil
+		}
+		s.waiting.Broadcast()
+		f.stream = nil
+	}
+	return f
+}
+
+// peerLost is called by the writer when a write has failed. Nothing more is
+// written, but what the peer sent before is still worth reading (B19); the
+// reader then finds the end itself, or is made to.
+func (c *conn) peerLost(err error) {
+	c.mu.Lock()
+	c.broken, c.writing = true, false
+	for c.out.head != nil {
+		c.popLocked().release()
+	}
+	c.room.Broadcast()
+	c.unlock()
+	time.AfterFunc(lostPeerGrace, func() { c.close(err) })
+}
+
+// send queues a frame of an open stream, which it then owns. If much is queued
+// already it waits until the writer has taken the frame or the stream has
+// ended. With closes the frame is our half-close.
+func (c *conn) send(s *stream, f *frame, closes bool) error {
+	c.mu.Lock()
+	write, err := onSend(s.state, s.halfClosed)
+	switch {
+	case c.closed || c.broken:
+		write, err = false, ErrClosed
+	case !write && err == nil:
+		err = s.err
+	}
+	s.halfClosed = s.halfClosed || closes
+	if !write {
+		c.mu.Unlock()
+		f.release()
+		return err
+	}
+	putStreamID(f.data, s.id)
+	f.stream = s
+	lead, seq := c.pushLocked(f), f.seq
+	if lead {
+		c.unlockAndLead(1)
+		return nil
+	}
+	defer c.mu.Unlock()
+	for c.out.bytes > maxPending && c.popped < seq && s.isActive() && !c.broken {
+		s.waiting.Wait()
+	}
+	return nil
+}
+
+// unlockAndLead makes the caller, who has just become the writer, write. If
+// other streams than its own are active, their owners first get a chance to
+// queue what they have: many frames then leave in one write. Who is alone does
+// not pay for that.
+func (c *conn) unlockAndLead(own int) {
+	others := len(c.streams) > own
+	c.unlock()
+	if others {
+		runtime.Gosched()
+	}
+	c.lead()
+}
