@@ -1,0 +1,20 @@
+module github.com/containerd/ttrpc/internal/gentest
+
+go 1.23.0
+
+require (
+	github.com/bufbuild/protocompile v0.14.1
+	github.com/containerd/ttrpc v0.0.0
+	github.com/gogo/protobuf v1.3.2
+	google.golang.org/protobuf v1.36.9
+)
+
+require (
+	github.com/golang/protobuf v1.5.3 // indirect
+	golang.org/x/sync v0.8.0 // indirect
+	golang.org/x/sys v0.13.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20230822172742-b8732ec3820d // indirect
+	google.golang.org/grpc v1.58.3 // indirect
+)
+
+replace github.com/containerd/ttrpc => ../..
