@@ -10,11 +10,10 @@ require (
 )
 
 require (
-	github.com/golang/protobuf v1.5.3 // indirect
 	golang.org/x/sync v0.8.0 // indirect
-	golang.org/x/sys v0.13.0 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20230822172742-b8732ec3820d // indirect
-	google.golang.org/grpc v1.58.3 // indirect
+	golang.org/x/sys v0.21.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20240318140521-94a12d6c2237 // indirect
+	google.golang.org/grpc v1.64.1 // indirect
 )
 
 replace github.com/containerd/ttrpc => ../..
