@@ -230,19 +230,30 @@ func (ch *channel) space() []byte {
 		}
 	}
 	ch.into = false
-	if ch.buf == nil {
-		size := packetSize + messageHeaderLength
-		if ch.socket != nil {
-			size = readBufferSize
-		}
+	ch.makeBuffer()
+	return ch.buf.data[ch.w:]
+}
+
+// makeBuffer sees to a buffer that has nothing in it but what parse left,
+// which is less than a header. On a conn that is no kernel socket it must have
+// room for all that remains of a frame that is being dropped, too (B43).
+func (ch *channel) makeBuffer() {
+	size := readBufferSize
+	if ch.socket == nil {
+		size = max(packetSize+messageHeaderLength, ch.skip)
+	}
+	old := ch.buf
+	if old == nil || len(old.data) != size {
 		ch.buf = newFrame(size)
 		ch.buf.data = ch.buf.data[:size]
-		ch.r, ch.w = 0, 0
 	}
-	// What is left is less than a header, for parse takes all else.
-	ch.w = copy(ch.buf.data, ch.buf.data[ch.r:ch.w])
-	ch.r = 0
-	return ch.buf.data[ch.w:]
+	if old != nil {
+		ch.w = copy(ch.buf.data, old.data[ch.r:ch.w])
+		ch.r = 0
+	}
+	if old != ch.buf {
+		old.release()
+	}
 }
 
 // advance takes note of n bytes that were read to where space said.

@@ -34,7 +34,7 @@ type conn struct {
 	cfg   *connConfig
 	base  context.Context   // at the server: what handlers' contexts derive from
 	serve func(*serverCall) // at the server: runs the call on another goroutine
-	gone  func()     // called once, without locks, when the connection has ended
+	gone  func()            // called once, without locks, when the connection has ended
 	calls sync.Pool         // of *stream: a client's finished unary calls
 	total atomic.Int64      // bytes in all inboxes
 
@@ -333,8 +333,9 @@ func (c *conn) deliver(s *stream, f *frame) {
 }
 
 // makeRoom sees to it that n more bytes fit under the cap on what the
-// connection may queue. The stream that holds most of it gets the time that
-// its patience allows if its receiver is taking messages, and fails if not.
+// connection may queue. The stream that holds most of it fails, at once if its
+// receiver has never taken anything, else if it does not take the next message
+// within its patience.
 func (c *conn) makeRoom(n int) {
 	for int(c.total.Load())+n > c.cfg.queue.ConnectionBytes {
 		c.mu.Lock()
@@ -349,9 +350,12 @@ func (c *conn) makeRoom(n int) {
 		if fullest == nil {
 			return
 		}
+		fail := func() { c.fail(fullest, ErrStreamFull) }
+		late := time.AfterFunc(c.cfg.queue.Patience, fail)
 		if !fullest.inbox.awaitTake() {
-			c.fail(fullest, ErrStreamFull)
+			fail()
 		}
+		late.Stop()
 	}
 }
 

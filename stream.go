@@ -188,6 +188,7 @@ type inbox struct {
 	late  *time.Timer // made when the queue is first over its bounds
 	timed bool        // late runs
 	taken bool        // the receiver took a message since late was started
+	begun bool        // the receiver has taken any message
 
 	// total counts the bytes of all inboxes of the connection; nil once the
 	// stream is no longer in the table.
@@ -268,29 +269,22 @@ func (b *inbox) take() (*frame, error) {
 	}
 	f := b.queue.pop()
 	b.countLocked(-f.cost())
-	if b.timed {
-		b.taken = true
-		b.ready.Broadcast() // for awaitTake
-	}
+	b.begun, b.taken = true, true
+	b.ready.Broadcast() // for awaitTake
 	return f, nil
 }
 
-// awaitTake waits until the receiver takes a message and returns true, or
-// returns false if it has not taken any since the queue got full, or the
-// stream ends.
+// awaitTake waits until the receiver takes a message and returns true. It
+// returns false if the receiver has never taken any, or the stream ends.
 func (b *inbox) awaitTake() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.timed || !b.taken {
-		return false
-	}
-	for n := b.queue.count; b.queue.count >= n; {
-		if b.end != nil || !b.timed {
-			return b.end == nil
+	for n := b.queue.count; b.begun && b.end == nil; b.ready.Wait() {
+		if b.queue.count < n {
+			return true
 		}
-		b.ready.Wait()
 	}
-	return true
+	return false
 }
 
 // close sets what take returns once the queue is empty. The first error
