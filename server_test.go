@@ -399,8 +399,12 @@ func TestFullPath(t *testing.T) {
 // TestWorkersEnd holds that goroutines which nothing needs do not stay.
 func TestWorkersEnd(t *testing.T) {
 	onServer(t, func(t *testing.T, ts *testServer) {
-		synctest.Wait()
-		before := runtime.NumGoroutine()
+		idle := func() int {
+			synctest.Wait()
+			ts.workers.mu.Lock()
+			defer ts.workers.mu.Unlock()
+			return len(ts.workers.idle)
+		}
 		for i := range uint32(100) {
 			ts.peer.request(2*i+1, 0, "Wait", nil)
 		}
@@ -410,21 +414,18 @@ func TestWorkersEnd(t *testing.T) {
 		for range 100 {
 			ts.answers <- nil
 		}
-		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n < 90 {
-			t.Errorf("%d goroutines wait for the next calls", n)
+		if n := idle(); n != 100 {
+			t.Errorf("%d goroutines wait for the next calls, want 100", n)
 		}
 		for i := range uint32(100) { // one call at a time needs one worker
 			ts.peer.wantEchoAfter(i)
 			time.Sleep(workersLinger / 10)
 		}
-		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n > 1 {
+		if n := idle(); n != 1 {
 			t.Errorf("%d goroutines wait for calls that one can run", n)
 		}
 		time.Sleep(3 * workersLinger)
-		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n > 0 {
+		if n := idle(); n != 0 || ts.workers.timed {
 			t.Errorf("%d goroutines are left", n)
 		}
 	})
