@@ -23,7 +23,7 @@ func TestCallContext(t *testing.T) {
 		"unseen": func(context.Context) {},
 		"Done":   func(ctx context.Context) { ctx.Done() },
 		"Err":    func(ctx context.Context) { ctx.Err() },
-		"child":  func(ctx context.Context) { context.WithoutCancel(ctx); context.WithValue(ctx, key{}, "") },
+		"Value":  func(ctx context.Context) { ctx.Value(key{}) },
 		"waited": func(ctx context.Context) { go func() { <-ctx.Done() }() },
 	}
 	for name, look := range looks {

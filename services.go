@@ -141,21 +141,24 @@ type dispatcher struct {
 
 // run runs one call to its end.
 func (d *dispatcher) run(call *serverCall) {
-	var result any
-	err := status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
+	var answer *frame
 	defer func() {
 		// Without the option a panic goes on; with it, or after
 		// runtime.Goexit, the caller gets an answer (B31).
-		if d.recoverPanics {
-			if p := recover(); p != nil {
-				d.log.Error("ttrpc: panic in a handler", "panic", p, "stack", string(debug.Stack()))
-				err = status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", p)
+		if answer == nil {
+			err := status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
+			if d.recoverPanics {
+				if p := recover(); p != nil {
+					d.log.Error("ttrpc: panic in a handler", "panic", p, "stack", string(debug.Stack()))
+					err = status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", p)
+				}
 			}
+			answer = call.answer(nil, err)
 		}
 		call.request.release()
-		call.finish(call.answer(result, err))
+		call.finish(answer)
 	}()
-	result, err = d.dispatch(call)
+	answer = call.answer(d.dispatch(call))
 }
 
 func (d *dispatcher) dispatch(call *serverCall) (any, error) {
@@ -170,7 +173,7 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 	call.metadata = v.metadata
 	timeout := time.Duration(v.timeoutNano)
 	if timeout == 0 && method != nil {
-		timeout = d.defaultTimeout
+		timeout = max(d.defaultTimeout, 0)
 	}
 	if timeout != 0 {
 		call.deadline = time.Now().Add(timeout)

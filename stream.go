@@ -206,9 +206,10 @@ func (b *inbox) countLocked(n int) {
 	}
 }
 
-// put adds a frame, which the inbox then owns, or releases it if the stream
-// has ended. overdue is called if the receiver stays too slow.
-func (b *inbox) put(f *frame, q *StreamQueue, overdue func()) {
+// put adds a frame to the inbox, which then owns it; it is released if the
+// stream has ended. If the receiver stays too slow the stream fails.
+func (s *stream) put(f *frame) {
+	b, q := &s.inbox, &s.conn.cfg.queue
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.end != nil {
@@ -220,11 +221,7 @@ func (b *inbox) put(f *frame, q *StreamQueue, overdue func()) {
 	if !b.timed && b.fullLocked(q) {
 		b.timed, b.taken = true, false
 		if b.late == nil {
-			b.late = time.AfterFunc(q.Patience, func() {
-				if b.overdue(q) {
-					overdue()
-				}
-			})
+			b.late = time.AfterFunc(q.Patience, s.checkOverdue)
 		} else {
 			b.late.Reset(q.Patience)
 		}
@@ -232,8 +229,16 @@ func (b *inbox) put(f *frame, q *StreamQueue, overdue func()) {
 	b.ready.Broadcast()
 }
 
-// overdue reports whether the queue has been full for all of the receiver's
-// patience and nothing was taken out.
+// checkOverdue fails the stream if its queue has been full for all of the
+// receiver's patience and nothing was taken out.
+func (s *stream) checkOverdue() {
+	if s.inbox.overdue(&s.conn.cfg.queue) {
+		s.conn.fail(s, ErrStreamFull)
+	}
+}
+
+// overdue reports whether the queue is full and nothing was taken out since
+// the timer was started. If something was, it starts the timer again.
 func (b *inbox) overdue(q *StreamQueue) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -181,13 +181,15 @@ func (c *conn) popLocked() *frame {
 // reader then finds the end itself, or is made to.
 func (c *conn) peerLost(err error) {
 	c.mu.Lock()
-	c.broken, c.writing = true, false
+	c.broken, c.writing = !c.closed, false
 	for c.out.head != nil {
 		c.popLocked().release()
 	}
 	c.room.Broadcast()
+	if c.broken {
+		time.AfterFunc(lostPeerGrace, func() { c.close(err) })
+	}
 	c.unlock()
-	time.AfterFunc(lostPeerGrace, func() { c.close(err) })
 }
 
 // send queues a frame of an open stream, which it then owns. If much is queued

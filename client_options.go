@@ -1,0 +1,100 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"time"
+)
+
+// clientConfig is what the options set.
+type clientConfig struct {
+	connConfig
+	onClose          func()
+	handshaker       Handshaker
+	handshakeTimeout time.Duration
+	defaultTimeout   time.Duration
+	unary            UnaryClientInterceptor
+	unaryChain       []UnaryClientInterceptor
+	stream           StreamClientInterceptor
+	streamChain      []StreamClientInterceptor
+	closeDone        chan struct{} // closed once onClose has returned
+}
+
+// ClientOpts sets an option of a client. Of an option that is given twice the
+// last counts, except that chains of interceptors grow.
+type ClientOpts func(c *Client)
+
+// WithOnClose has onClose called once, on a goroutine of its own, when the
+// connection has ended, by Close, by the peer or by an error. It may use the
+// client.
+func WithOnClose(onClose func()) ClientOpts {
+	return func(c *Client) { c.config.onClose = onClose }
+}
+
+// WithUnaryClientInterceptor sets the interceptor that runs before those of
+// WithChainUnaryClientInterceptor.
+func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.unary = i }
+}
+
+// WithChainUnaryClientInterceptor adds interceptors of unary calls. They run
+// in order, the first outermost.
+func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.unaryChain = append(c.config.unaryChain, interceptors...) }
+}
+
+// WithStreamClientInterceptor sets the interceptor that runs before those of
+// WithChainStreamClientInterceptor.
+func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.stream = i }
+}
+
+// WithChainStreamClientInterceptor adds interceptors of streams. They run in
+// order, the first outermost.
+func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
+	return func(c *Client) { c.config.streamChain = append(c.config.streamChain, interceptors...) }
+}
+
+// WithClientHandshaker has h speak on the connection before ttrpc does. Calls
+// wait for it; if it fails the connection ends, and [Client.Cause] tells why.
+func WithClientHandshaker(h Handshaker) ClientOpts {
+	return func(c *Client) { c.config.handshaker = h }
+}
+
+// WithClientHandshakeTimeout bounds how long the handshake may take; 10 s by
+// default.
+func WithClientHandshakeTimeout(d time.Duration) ClientOpts {
+	return func(c *Client) { c.config.handshakeTimeout = d }
+}
+
+// WithClientMaxMessageSize sets how many bytes a message, with its envelope,
+// may have, sent or received: 1 to 16 MiB - 1; 4 MiB by default. Above the
+// default the server must allow it as well. A size out of this range panics.
+func WithClientMaxMessageSize(bytes int) ClientOpts {
+	if err := checkMessageSize(bytes); err != nil {
+		panic(err)
+	}
+	return func(c *Client) { c.config.maxMessage = bytes }
+}
+
+// WithClientStreamQueue bounds the queues of the messages that streams have
+// received.
+func WithClientStreamQueue(q StreamQueue) ClientOpts {
+	return func(c *Client) { c.config.queue = q }
+}
+
+// WithClientDefaultTimeout gives unary calls whose context has no deadline one
+// that is this far away. Streams, which may be meant to last, have none.
+func WithClientDefaultTimeout(d time.Duration) ClientOpts {
+	return func(c *Client) { c.config.defaultTimeout = d }
+}
+
+// WithClientLogger sends what the client has to tell to l. By default, or if l
+// is nil, errors go to the standard log, the rest nowhere.
+func WithClientLogger(l Logger) ClientOpts {
+	if l == nil {
+		l = errorLogger{}
+	}
+	return func(c *Client) { c.config.log = l }
+}

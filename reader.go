@@ -1,0 +1,164 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// readLoop is the connection's reader. It never writes, and waits for nothing
+// but the socket; see receive and makeRoom for the two exceptions, which are
+// what keeps a peer from filling the memory.
+func (c *conn) readLoop() {
+	wait := true
+	for {
+		f, err := c.ch.recvFrame(wait)
+		var big *OversizedMessageErr
+		switch {
+		case err == nil:
+			c.receive(f)
+		case err == errNoFrame:
+			wait = true
+			c.mu.Lock()
+			c.settled = true
+			c.unlock()
+		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
+			wait = false
+			c.nc.SetReadDeadline(time.Time{})
+		case errors.As(err, &big):
+			c.receiveOversized(f.header, big)
+		default:
+			if errors.Is(err, ErrProtocol) {
+				c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", c.nc.RemoteAddr())
+			}
+			c.close(err)
+			return
+		}
+	}
+}
+
+func (c *conn) isDraining() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.draining
+}
+
+// receive handles one frame, which it owns.
+func (c *conn) receive(f *frame) {
+	c.mu.Lock()
+	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+		c.room.Wait() // the peer gets nothing more done before it reads its answers
+	}
+	s := c.streams[f.header.StreamID]
+	st, streams := stateIdle, false
+	if s != nil {
+		st, streams = s.state, s.streams
+	}
+	act, why := onReceive(c.role, st, streams, f.header)
+	if c.closed {
+		act = actIgnore
+	}
+	switch act {
+	case actOpen:
+		c.acceptLocked(f)
+		return
+	case actReject:
+		c.replyLocked(f.header.StreamID, status.New(codes.InvalidArgument, string(why)))
+	case actFail:
+		c.failLocked(s, violationError(c.role, why, f.header))
+	case actEnd:
+		c.removeLocked(s)
+		if s.done != nil {
+			s.result = f
+			s.done <- struct{}{} // s is the caller's from here on
+			act, f = actIgnore, nil
+		}
+	case actClose, actLast:
+		if c.role == roleClient {
+			c.removeLocked(s)
+		} else {
+			s.state = stateRemoteClosed
+		}
+	}
+	c.unlock()
+
+	switch act {
+	case actMessage:
+		c.deliver(s, f)
+	case actLast, actEnd:
+		c.deliver(s, f)
+		s.inbox.close(io.EOF, false)
+	case actClose:
+		s.inbox.close(io.EOF, false)
+		f.release()
+	default:
+		f.release()
+	}
+}
+
+// violationError is how a stream ends whose peer broke a rule.
+func violationError(r role, why violation, h messageHeader) error {
+	if r == roleServer {
+		return status.Error(codes.InvalidArgument, string(why))
+	}
+	return protocolError("%s: %v on stream %d", why, h.Type, h.StreamID)
+}
+
+// receiveOversized handles a frame whose data was over the limit and is being
+// dropped (B7).
+func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
+	c.mu.Lock()
+	defer c.unlock()
+	s := c.streams[h.StreamID]
+	switch {
+	case c.closed:
+	case c.role == roleServer && h.StreamID%2 == 0:
+		c.replyLocked(h.StreamID, status.New(codes.InvalidArgument, string(violationEvenID)))
+	case s != nil && (c.role == roleClient || h.Type == messageTypeData && s.state != stateUnary):
+		c.failLocked(s, err)
+	case c.role == roleServer:
+		c.replyLocked(h.StreamID, statusOf(err))
+	}
+}
+
+// deliver puts a message into a stream's inbox.
+func (c *conn) deliver(s *stream, f *frame) {
+	if int(c.total.Load())+f.cost() > c.cfg.queue.ConnectionBytes {
+		c.makeRoom(f.cost())
+	}
+	s.put(f)
+}
+
+// makeRoom sees to it that n more bytes fit under the cap on what the
+// connection may queue. The stream that holds most of it fails, at once if its
+// receiver has never taken anything, else if it does not take the next message
+// within its patience.
+func (c *conn) makeRoom(n int) {
+	for int(c.total.Load())+n > c.cfg.queue.ConnectionBytes {
+		c.mu.Lock()
+		var fullest *stream
+		most := 0
+		for _, s := range c.streams {
+			if size := s.inbox.size(); size > most {
+				fullest, most = s, size
+			}
+		}
+		c.mu.Unlock()
+		if fullest == nil {
+			return
+		}
+		fail := func() { c.fail(fullest, ErrStreamFull) }
+		late := time.AfterFunc(c.cfg.queue.Patience, fail)
+		if !fullest.inbox.awaitTake() {
+			fail()
+		}
+		late.Stop()
+	}
+}

@@ -1,0 +1,159 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"errors"
+	"time"
+)
+
+// serverConfig is what the options set.
+type serverConfig struct {
+	connConfig
+	handshaker       Handshaker
+	handshakeTimeout time.Duration
+	maxConnections   int
+	defaultTimeout   time.Duration
+	recoverPanics    bool
+	unary            UnaryServerInterceptor
+	unaryChain       []UnaryServerInterceptor
+	stream           StreamServerInterceptor
+	streamChain      []StreamServerInterceptor
+}
+
+// ServerOpt sets an option of a server; NewServer returns its error.
+type ServerOpt func(*serverConfig) error
+
+// WithServerHandshaker has every connection pass h before ttrpc is spoken on
+// it. Giving two is an error.
+func WithServerHandshaker(h Handshaker) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.handshaker != nil {
+			return errors.New("only one handshaker allowed per server")
+		}
+		c.handshaker = h
+		return nil
+	}
+}
+
+// WithServerHandshakeTimeout bounds how long a handshake may take; 10 s by
+// default.
+func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		c.handshakeTimeout = d
+		return nil
+	}
+}
+
+// WithUnaryServerInterceptor sets the interceptor that runs before those of
+// WithChainUnaryServerInterceptor. nil means none; giving two is an error.
+func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.unary != nil {
+			return errors.New("only one unchained interceptor allowed per server")
+		}
+		c.unary = i
+		return nil
+	}
+}
+
+// WithChainUnaryServerInterceptor adds interceptors of unary calls. They run in
+// order, the first outermost.
+func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		c.unaryChain = append(c.unaryChain, interceptors...)
+		return nil
+	}
+}
+
+// WithStreamServerInterceptor sets the interceptor that runs before those of
+// WithChainStreamServerInterceptor. nil means none; giving two is an error.
+func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		if c.stream != nil {
+			return errors.New("only one unchained stream interceptor allowed per server")
+		}
+		c.stream = i
+		return nil
+	}
+}
+
+// WithChainStreamServerInterceptor adds interceptors of streams. They run in
+// order, the first outermost.
+func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) ServerOpt {
+	return func(c *serverConfig) error {
+		c.streamChain = append(c.streamChain, interceptors...)
+		return nil
+	}
+}
+
+// WithServerMaxMessageSize sets how many bytes a message, with its envelope,
+// may have, sent or received: 1 to 16 MiB - 1; 4 MiB by default. Above the
+// default the clients must allow it as well.
+func WithServerMaxMessageSize(bytes int) ServerOpt {
+	return func(c *serverConfig) error {
+		c.maxMessage = bytes
+		return checkMessageSize(bytes)
+	}
+}
+
+// WithServerStreamQueue bounds the queues of the messages that streams have
+// received.
+func WithServerStreamQueue(q StreamQueue) ServerOpt {
+	return func(c *serverConfig) error {
+		c.queue = q
+		return nil
+	}
+}
+
+// WithMaxConcurrentHandlers caps how many handlers may run at once for one
+// connection. A call over the cap is answered with ResourceExhausted. By
+// default there is no cap.
+func WithMaxConcurrentHandlers(n int) ServerOpt {
+	return func(c *serverConfig) error {
+		c.maxHandlers = n
+		return nil
+	}
+}
+
+// WithMaxConnections caps how many connections the server holds. One over the
+// cap is closed when it is accepted. By default there is no cap.
+func WithMaxConnections(n int) ServerOpt {
+	return func(c *serverConfig) error {
+		c.maxConnections = n
+		return nil
+	}
+}
+
+// WithServerDefaultTimeout gives the handlers of unary calls that come without
+// a deadline a context that ends after d. Streams, which may be meant to last,
+// have none.
+func WithServerDefaultTimeout(d time.Duration) ServerOpt {
+	return func(c *serverConfig) error {
+		c.defaultTimeout = d
+		return nil
+	}
+}
+
+// WithRecoverPanics answers a call whose handler panics with Internal, and
+// logs the panic with its stack as an error. By default a panic in a handler
+// is the program's.
+func WithRecoverPanics() ServerOpt {
+	return func(c *serverConfig) error {
+		c.recoverPanics = true
+		return nil
+	}
+}
+
+// WithServerLogger sends what the server has to tell to l. By default errors go
+// to the standard log, the rest nowhere.
+func WithServerLogger(l Logger) ServerOpt {
+	return func(c *serverConfig) error {
+		if l == nil {
+			return errors.New("ttrpc: the logger is nil")
+		}
+		c.log = l
+		return nil
+	}
+}
