@@ -187,7 +187,7 @@ func (ch *channel) parse() (*frame, error) {
 		ch.part.header = h
 	}
 	f := ch.part
-	if ch.r < ch.w {
+	for ch.r < ch.w && len(f.data) < int(f.header.Length) {
 		ch.growPart()
 		n := copy(f.data[len(f.data):min(cap(f.data), int(f.header.Length))], ch.buf.data[ch.r:ch.w])
 		f.data = f.data[:len(f.data)+n]
@@ -213,7 +213,7 @@ func (ch *channel) firstSize(n int) int {
 // growPart makes room for more of the frame that is arriving.
 func (ch *channel) growPart() {
 	f, n := ch.part, int(ch.part.header.Length)
-	if len(f.data) < cap(f.data) || len(f.data) == n {
+	if len(f.data) < cap(f.data) {
 		return
 	}
 	f.grow(min(n, growth*cap(f.data)))

@@ -195,7 +195,7 @@ func parseResponse(b []byte) (st *spb.Status, payload []byte, err error) {
 func eachField(b []byte, f func(tag byte, value []byte, n uint64) bool) bool {
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 {
+		if n < 0 || num > protowire.MaxValidNumber {
 			return false
 		}
 		b = b[n:]

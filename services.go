@@ -200,6 +200,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod, payload []byte)
 
 func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byte) (any, error) {
 	call.info = &s.info
+	open := s.info.StreamingClient && acceptedState(call.request.header.Flags) == stateOpen
 	// The request's payload is the first message, and the only one if the
 	// client does not stream, even if it is empty (B40).
 	if !s.info.StreamingClient || len(payload) > 0 && call.request.header.Flags&flagNoData == 0 {
@@ -208,7 +209,7 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byt
 		f.data = f.data[:copy(f.data, payload)]
 		call.inbox.putFront(f)
 	}
-	if !s.info.StreamingClient {
+	if !open {
 		call.closeRemote()
 	}
 	if !call.deadline.IsZero() {
