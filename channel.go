@@ -243,7 +243,7 @@ func (ch *channel) makeBuffer() {
 		size = max(packetSize+messageHeaderLength, ch.skip)
 	}
 	old := ch.buf
-	if old == nil || len(old.data) != size {
+	if old == nil || len(old.data) < size || ch.skip == 0 && len(old.data) > size {
 		ch.buf = newFrame(size)
 		ch.buf.data = ch.buf.data[:size]
 	}

@@ -220,6 +220,8 @@ func TestServerOversized(t *testing.T) {
 		p.wantStatus("B7: a request", 5, codes.ResourceExhausted, text(len(big)))
 		p.send(3, messageTypeData, 0, big)
 		p.wantStatus("B7: data on a stream ends it", 3, codes.ResourceExhausted, text(len(big)))
+		p.send(3, messageTypeData, 0, big)
+		p.wantNothing("B40: a stream ends once")
 		p.send(1, messageTypeData, 0, big)
 		p.wantStatus("B7: data on a unary id", 1, codes.ResourceExhausted, text(len(big)))
 		p.send(2, messageTypeRequest, 0, big)

@@ -201,7 +201,6 @@ func eachField(b []byte, f func(tag byte, value []byte, n uint64) bool) bool {
 		b = b[n:]
 		var value []byte
 		var number uint64
-		known := num < 16
 		switch typ {
 		case protowire.BytesType:
 			value, n = protowire.ConsumeBytes(b)
@@ -209,12 +208,11 @@ func eachField(b []byte, f func(tag byte, value []byte, n uint64) bool) bool {
 			number, n = protowire.ConsumeVarint(b)
 		default:
 			n = protowire.ConsumeFieldValue(num, typ, b)
-			known = false
 		}
 		if n < 0 {
 			return false
 		}
-		if known && !f(byte(num)<<3|byte(typ), value, number) {
+		if num < 16 && !f(byte(num)<<3|byte(typ), value, number) {
 			return false
 		}
 		b = b[n:]

@@ -89,6 +89,8 @@ type fuzzConn struct {
 	rest  []byte
 	cuts  []byte // the lengths of the pieces less 1, over and over
 	reads int
+
+	dropping int // how long the frame is that is being dropped
 }
 
 func (c *fuzzConn) Read(p []byte) (int, error) {
@@ -111,8 +113,11 @@ func (c *fuzzConn) Read(p []byte) (int, error) {
 func (c *fuzzConn) check(n int) {
 	kernel := c.ch.socket != nil
 	missing, bound := c.ch.skip, readBufferSize
+	if c.dropping = max(c.dropping, c.ch.skip); c.ch.skip == 0 {
+		c.dropping = 0
+	}
 	if !kernel {
-		bound = 2 * max(packetSize+messageHeaderLength, c.ch.skip)
+		bound = 2 * max(packetSize+messageHeaderLength, c.dropping)
 	}
 	if b := c.ch.buf; b != nil && cap(b.data) > bound {
 		c.t.Fatalf("a buffer of %d bytes", cap(b.data))

@@ -142,7 +142,7 @@ func TestUnaryInterceptorOrder(t *testing.T) {
 
 func TestStreamInterceptorOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var x fakeTrace
+		var x, y fakeTrace // of the server and of the client, which run side by side
 		handler := func(context.Context, StreamServer) (any, error) {
 			x.note("handler")
 			return nil, nil
@@ -153,15 +153,15 @@ func TestStreamInterceptorOrder(t *testing.T) {
 				WithStreamServerInterceptor(nil),
 				WithStreamServerInterceptor(x.streamServer("s1")),
 			},
-			WithChainStreamClientInterceptor(x.streamClient("c2"), x.streamClient("c3")),
-			WithStreamClientInterceptor(x.streamClient("lost")),
-			WithStreamClientInterceptor(x.streamClient("c1")))
+			WithChainStreamClientInterceptor(y.streamClient("c2"), y.streamClient("c3")),
+			WithStreamClientInterceptor(y.streamClient("lost")),
+			WithStreamClientInterceptor(y.streamClient("c1")))
 		stream, err := client.NewStream(t.Context(), &StreamDesc{StreamingServer: true}, "fake.Service", "M", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		const info = "/fake.Service/M,false,true"
-		x.want(t, "stream interceptors of the client", "c1"+info+" c2"+info+" c3"+info+" /c3 /c2 /c1")
+		y.want(t, "stream interceptors of the client", "c1"+info+" c2"+info+" c3"+info+" /c3 /c2 /c1")
 		if err := stream.RecvMsg(new(emptypb.Empty)); err != io.EOF {
 			t.Errorf("the stream ends with %v", err)
 		}

@@ -121,6 +121,7 @@ func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
 	case c.closed:
 	case c.role == roleServer && h.StreamID%2 == 0:
 		c.replyLocked(h.StreamID, status.New(codes.InvalidArgument, string(violationEvenID)))
+	case s != nil && s.state == stateEnded && h.Type == messageTypeData:
 	case s != nil && (c.role == roleClient || h.Type == messageTypeData && s.state != stateUnary):
 		c.failLocked(s, err)
 	case c.role == roleServer:
