@@ -10,7 +10,6 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -69,24 +68,20 @@ func responseFrame(id uint32, st *spb.Status) *frame {
 	return f
 }
 
-// resultFrame returns a sealed response that carries a message, or the status
-// that says why it cannot.
+// resultFrame returns a sealed response that carries a message; nil makes an
+// empty one.
 func resultFrame(id uint32, msg any, limit int) (*frame, error) {
-	if isNil(msg) {
-		return nil, status.Error(codes.Unknown, "ttrpc: marshal called with nil")
-	}
-	p, err := measure(msg)
+	p, err := measureOrNil(msg)
 	if err != nil {
-		return nil, status.Errorf(codes.Internal, "ttrpc: error unsupported response type: %T", msg)
+		return nil, err
 	}
 	size := sizeResponse(nil, p.size)
 	if size > limit {
 		return nil, oversized(size, limit)
 	}
 	f := newOutFrame(size)
-	f.data, err = p.append(appendResponseFront(f.data, nil, p.size))
-	if err != nil {
-		return nil, status.Errorf(codes.Internal, "ttrpc: error marshalling response: %v", err)
+	if f.data, err = p.append(appendResponseFront(f.data, nil, p.size)); err != nil {
+		return nil, err
 	}
 	f.seal(messageHeader{StreamID: id, Type: messageTypeResponse})
 	return f, nil
@@ -95,18 +90,14 @@ func resultFrame(id uint32, msg any, limit int) (*frame, error) {
 // dataFrame returns a sealed data frame that carries a message; nil makes an
 // empty one.
 func dataFrame(msg any, limit int) (*frame, error) {
-	var p payload
-	if msg != nil {
-		var err error
-		if p, err = measure(msg); err != nil {
-			return nil, err
-		}
+	p, err := measureOrNil(msg)
+	if err != nil {
+		return nil, err
 	}
 	if p.size > limit {
 		return nil, oversized(p.size, limit)
 	}
 	f := newOutFrame(p.size)
-	var err error
 	if f.data, err = p.append(f.data); err != nil {
 		return nil, err
 	}

@@ -5,9 +5,7 @@ package ttrpc
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -144,7 +142,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return err
 	}
-	return decodeResult(payload, resp)
+	return unmarshal(payload, resp)
 }
 
 // callIntercepted is Call where interceptors want to see the envelopes.
@@ -166,7 +164,7 @@ func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, res
 	if err := status.ErrorProto(answer.Status); err != nil {
 		return err
 	}
-	return decodeResult(answer.Payload, resp)
+	return unmarshal(answer.Payload, resp)
 }
 
 // invoke is the Invoker behind the interceptors.
@@ -237,20 +235,9 @@ func requestFrame(h requestHead, p payload, flags uint8, limit int) (*frame, err
 func responsePayload(data []byte) ([]byte, error) {
 	st, payload, err := parseResponse(data)
 	if err != nil {
-		return nil, fmt.Errorf("ttrpc: error unmarshalling response: %w", err)
+		return nil, err
 	}
 	return payload, status.ErrorProto(st)
-}
-
-// decodeResult decodes a payload that the peer sent.
-func decodeResult(payload []byte, msg any) error {
-	if err := unmarshal(payload, msg); err != nil {
-		if strings.HasPrefix(err.Error(), "ttrpc: ") {
-			return err
-		}
-		return fmt.Errorf("ttrpc: error unmarshalling payload: %w", err)
-	}
-	return nil
 }
 
 // call sends a request, which it then owns, and waits for the response, which

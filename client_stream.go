@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 )
@@ -74,11 +75,9 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 	if err != nil {
 		return nil, err
 	}
-	var p payload
-	if req != nil {
-		if p, err = measure(req); err != nil {
-			return nil, err
-		}
+	p, err := measureOrNil(req)
+	if err != nil {
+		return nil, err
 	}
 	// 0x4 tells apart "no message yet" and "an empty message" (B36).
 	flags := flagRemoteClosed
@@ -136,7 +135,7 @@ func (cs *clientStream) watch(ctx context.Context) {
 // CloseSend implements [ClientStream].
 func (cs *clientStream) CloseSend() error {
 	if !cs.desc.StreamingClient {
-		return protocolError("cannot close the sending side of a stream whose client does not stream")
+		return fmt.Errorf("%w: cannot close non-streaming client", ErrProtocol)
 	}
 	return cs.conn.send(&cs.stream, closeFrame(0), true)
 }
@@ -144,7 +143,7 @@ func (cs *clientStream) CloseSend() error {
 // SendMsg implements [ClientStream].
 func (cs *clientStream) SendMsg(m any) error {
 	if !cs.desc.StreamingClient {
-		return protocolError("cannot send on a stream whose client does not stream")
+		return fmt.Errorf("%w: cannot send data from non-streaming client", ErrProtocol)
 	}
 	f, err := dataFrame(m, cs.conn.cfg.maxMessage)
 	if err != nil {
@@ -161,7 +160,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	}
 	defer f.release()
 	if f.header.Type == messageTypeData {
-		return decodeResult(f.data, m)
+		return unmarshal(f.data, m)
 	}
 	payload, err := responsePayload(f.data)
 	if err != nil {
@@ -171,5 +170,5 @@ func (cs *clientStream) RecvMsg(m any) error {
 	if cs.desc.StreamingServer && len(payload) == 0 {
 		return io.EOF // a server that says success with a response
 	}
-	return decodeResult(payload, m)
+	return unmarshal(payload, m)
 }

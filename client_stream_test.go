@@ -145,6 +145,10 @@ func TestStreamEndings(t *testing.T) {
 			p.send(1, messageTypeData, 0, []byte("\n\x01a"))
 			p.send(1, messageTypeData, flagRemoteClosed|flagNoData, nil)
 		}, []string{"a"}, func(err error) bool { return err == io.EOF }},
+		"a message marked as none, as released servers send nil": {serverStreams, func(p *rawPeer) {
+			p.send(1, messageTypeData, flagNoData, nil)
+			p.send(1, messageTypeData, flagRemoteClosed|flagNoData, nil)
+		}, []string{""}, func(err error) bool { return err == io.EOF }},
 		"closed with a message": {serverStreams, func(p *rawPeer) {
 			p.send(1, messageTypeData, flagRemoteClosed, []byte("\n\x01a"))
 		}, []string{"a"}, func(err error) bool { return err == io.EOF }},

@@ -62,9 +62,17 @@ func measure(msg any) (p payload, err error) {
 		v2 := protoadapt.MessageV2Of(m)
 		p = payload{v2, proto.Size(v2)}
 	default:
-		return payload{}, fmt.Errorf("ttrpc: cannot marshal unknown type: %T", msg)
+		return payload{}, &typeError{fmt.Sprintf("ttrpc: cannot marshal unknown type: %T", msg)}
 	}
 	return p, nil
+}
+
+// measureOrNil is measure, but nil stands for an empty message.
+func measureOrNil(msg any) (payload, error) {
+	if msg == nil {
+		return payload{}, nil
+	}
+	return measure(msg)
 }
 
 // An encodedMessage is a payload that is encoded already.
@@ -114,14 +122,19 @@ func unmarshal(b []byte, msg any) (err error) {
 		defer func() { err = orPanic(err, recover(), "unmarshal into", msg) }()
 		return proto.Unmarshal(b, protoadapt.MessageV2Of(m))
 	}
-	return fmt.Errorf("ttrpc: cannot unmarshal into unknown type: %T", msg)
+	return &typeError{fmt.Sprintf("ttrpc: cannot unmarshal into unknown type: %T", msg)}
 }
+
+// A typeError tells of a value that is no message.
+type typeError struct{ msg string }
+
+func (e *typeError) Error() string { return e.msg }
 
 // orPanic turns a panic of protobuf's reflection over an old message, whose Go
 // type it cannot make sense of, into an error.
 func orPanic(err error, panicked any, verb string, msg any) error {
 	if panicked != nil {
-		return fmt.Errorf("ttrpc: cannot %s unknown type: %T (%v)", verb, msg, panicked)
+		return &typeError{fmt.Sprintf("ttrpc: cannot %s unknown type: %T (%v)", verb, msg, panicked)}
 	}
 	return err
 }

@@ -290,7 +290,11 @@ func (c *conn) failLocked(s *stream, err error) {
 	s.err = err
 	if c.role == roleServer {
 		s.state = stateEnded
-		c.replyLocked(s.id, statusOf(err))
+		st := statusOf(err)
+		if err == ErrStreamFull {
+			st = status.New(codes.ResourceExhausted, err.Error())
+		}
+		c.replyLocked(s.id, st)
 		s.waiting.Broadcast()
 		s.call.cancel(err)
 		s.inbox.close(err, true)

@@ -359,3 +359,26 @@ func TestServerRecoversPanics(t *testing.T) {
 		t.Errorf("B31: %d errors were logged", log.errors.Load())
 	}
 }
+
+// TestServerNilResults holds that nil answers a stream, as it always did, with
+// an empty message, but not a call (B10).
+func TestServerNilResults(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		ts.RegisterService("nil", &ServiceDesc{
+			Methods: map[string]Method{
+				"Call":  func(context.Context, func(any) error) (any, error) { return nil, nil },
+				"Typed": func(context.Context, func(any) error) (any, error) { return (*wrapperspb.StringValue)(nil), nil },
+			},
+			Streams: map[string]Stream{"Stream": {
+				StreamingClient: true,
+				Handler:         func(context.Context, StreamServer) (any, error) { return nil, nil },
+			}},
+		})
+		for id, method := range map[uint32]string{1: "Call", 3: "Typed"} {
+			ts.peer.send(id, messageTypeRequest, 0, encode(t, &Request{Service: "nil", Method: method}))
+			ts.peer.wantStatus("B10", id, codes.Unknown, "ttrpc: marshal called with nil")
+		}
+		ts.peer.send(5, messageTypeRequest, flagRemoteOpen, encode(t, &Request{Service: "nil", Method: "Stream"}))
+		ts.peer.want("nil on a stream", 5, messageTypeResponse, 0, nil)
+	})
+}

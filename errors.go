@@ -5,7 +5,6 @@ package ttrpc
 
 import (
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -79,8 +78,3 @@ type connError struct{ msg string }
 func (e *connError) Error() string { return "ttrpc: " + e.msg }
 
 func (e *connError) Unwrap() error { return ErrProtocol }
-
-// protocolError is the error of one stream that its peer misused.
-func protocolError(format string, args ...any) error {
-	return fmt.Errorf("ttrpc: "+format+": %w", append(args, ErrProtocol)...)
-}

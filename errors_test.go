@@ -63,10 +63,3 @@ func TestConnError(t *testing.T) {
 		t.Errorf("B7: what ends a connection is %q, ErrProtocol: %v", err, errors.Is(err, ErrProtocol))
 	}
 }
-
-func TestProtocolError(t *testing.T) {
-	err := protocolError("stream %d", 7)
-	if !errors.Is(err, ErrProtocol) || err.Error() != "ttrpc: stream 7: protocol error" {
-		t.Errorf("B20: the misuse of a stream is %q, ErrProtocol: %v", err, errors.Is(err, ErrProtocol))
-	}
-}

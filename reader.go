@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -108,7 +109,10 @@ func violationError(r role, why violation, h messageHeader) error {
 	if r == roleServer {
 		return status.Error(codes.InvalidArgument, string(why))
 	}
-	return protocolError("%s: %v on stream %d", why, h.Type, h.StreamID)
+	if why == violationNoStream {
+		return fmt.Errorf("%s: %w", why, ErrProtocol)
+	}
+	return fmt.Errorf("unexpected %q message received: %w", h.Type, ErrProtocol)
 }
 
 // receiveOversized handles a frame whose data was over the limit and is being
@@ -122,10 +126,12 @@ func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
 	case c.role == roleServer && h.StreamID%2 == 0:
 		c.replyLocked(h.StreamID, status.New(codes.InvalidArgument, string(violationEvenID)))
 	case s != nil && s.state == stateEnded && h.Type == messageTypeData:
-	case s != nil && (c.role == roleClient || h.Type == messageTypeData && s.state != stateUnary):
+	case s != nil && c.role == roleClient:
 		c.failLocked(s, err)
+	case s != nil && h.Type == messageTypeData && s.state != stateUnary:
+		c.failLocked(s, err.err)
 	case c.role == roleServer:
-		c.replyLocked(h.StreamID, statusOf(err))
+		c.replyLocked(h.StreamID, statusOf(err.err))
 	}
 }
 

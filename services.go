@@ -186,12 +186,7 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 
 func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod, payload []byte) (any, error) {
 	call.closeRemote()
-	unmarshal := func(msg any) error {
-		if err := unmarshal(payload, msg); err != nil {
-			return status.Errorf(codes.Internal, "ttrpc: error unmarshalling payload: %v", err)
-		}
-		return nil
-	}
+	unmarshal := func(msg any) error { return decodeRequest(payload, msg) }
 	if d.unary != nil {
 		return d.unary(&call.callContext, unmarshal, &m.info, m.handle)
 	}
@@ -227,16 +222,23 @@ func (call *serverCall) answer(result any, err error) *frame {
 	if err == nil && call.info != nil && call.info.StreamingServer {
 		return closeFrame(call.id)
 	}
+	if err == nil && call.info == nil && isNil(result) {
+		err = status.Error(codes.Unknown, "ttrpc: marshal called with nil")
+	}
 	if err == nil {
-		var f *frame
-		if f, err = resultFrame(call.id, result, limit); err == nil {
+		f, failed := resultFrame(call.id, result, limit)
+		if failed == nil {
 			return f
+		}
+		err = encodeError(result, failed)
+		if big, ok := err.(*OversizedMessageErr); ok {
+			err = big.err // B8
 		}
 	}
 	f := responseFrame(call.id, statusOf(err).Proto())
 	if n := len(f.data) - messageHeaderLength; n > limit {
 		f.release()
-		f = responseFrame(call.id, statusOf(oversized(n, limit)).Proto())
+		f = responseFrame(call.id, statusOf(oversized(n, limit).err).Proto())
 	}
 	return f
 }
@@ -265,11 +267,11 @@ type serverStream serverCall
 // SendMsg implements [StreamServer].
 func (ss *serverStream) SendMsg(m any) error {
 	if !ss.info.StreamingServer {
-		return protocolError("%s does not stream from the server", ss.info.FullMethod)
+		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
 	f, err := dataFrame(m, ss.conn.cfg.maxMessage)
 	if err != nil {
-		return err
+		return encodeError(m, err)
 	}
 	return ss.conn.send(&ss.stream, f, false)
 }
@@ -281,8 +283,29 @@ func (ss *serverStream) RecvMsg(m any) error {
 		return err
 	}
 	defer f.release()
-	if err := unmarshal(f.data, m); err != nil {
-		return status.Errorf(codes.Internal, "ttrpc: error unmarshalling payload: %v", err)
+	return decodeRequest(f.data, m)
+}
+
+// decodeRequest decodes what a client sent. The errors are the statuses that a
+// handler passes on (B10).
+func decodeRequest(b []byte, msg any) error {
+	err := unmarshal(b, msg)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if _, ok := err.(*typeError); ok {
+		return status.Errorf(codes.Internal, "ttrpc: error unsupported request type: %T", msg)
+	}
+	return status.Errorf(codes.Internal, "ttrpc: error unmarshalling payload: %v", err)
+}
+
+// encodeError is the status of an answer that could not be encoded (B10).
+func encodeError(msg any, err error) error {
+	switch err.(type) {
+	case *OversizedMessageErr:
+		return err
+	case *typeError:
+		return status.Errorf(codes.Internal, "ttrpc: error unsupported response type: %T", msg)
+	}
+	return status.Errorf(codes.Internal, "ttrpc: error marshaling payload: %v", err)
 }

@@ -19,9 +19,6 @@ import (
 // the error itself counts, not what it wraps: callers rely on wrapped ones
 // being Unknown.
 func statusOf(err error) *status.Status {
-	if big, ok := err.(*OversizedMessageErr); ok {
-		err = big.err
-	}
 	st, ok := status.FromError(err)
 	if !ok {
 		st = status.New(codeOf(err), err.Error())
@@ -46,8 +43,6 @@ func codeOf(err error) codes.Code {
 		return codes.Canceled
 	case context.DeadlineExceeded:
 		return codes.DeadlineExceeded
-	case ErrStreamFull:
-		return codes.ResourceExhausted
 	}
 	switch {
 	case os.IsExist(err):

@@ -63,8 +63,8 @@ const (
 	violationInactive violation = "StreamID is no longer active"
 
 	// These stay on this side: clients do not answer.
-	violationType     violation = "unexpected message type"
-	violationNoStream violation = "received data where the server does not stream"
+	violationType     violation = "unexpected message"
+	violationNoStream violation = "received data from non-streaming server"
 )
 
 // onReceive decides what a frame means for a stream in state st. It knows all
@@ -80,10 +80,14 @@ func onReceive(r role, st streamState, streams bool, h messageHeader) (action, v
 	switch {
 	case h.Type == messageTypeResponse:
 		return actEnd, violationNone
-	case h.Type != messageTypeData:
+	case h.Type != messageTypeData || st == stateUnary:
 		return actFail, violationType
-	case st == stateUnary || !streams:
+	case !streams:
 		return actFail, violationNoStream
+	case h.Flags&(flagRemoteClosed|flagNoData) == flagNoData:
+		// Released servers mark a handler's SendMsg(nil) so, and their
+		// clients receive it as the empty message that it is.
+		return actMessage, violationNone
 	}
 	return onData(h.Flags), violationNone
 }

@@ -1,0 +1,17 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/containerd/ttrpc/internal/leak"
+)
+
+// The standard library's logger can be given as it is.
+var _ Logger = (*slog.Logger)(nil)
+
+func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
