@@ -5,7 +5,7 @@
 // versions:
 // 	protoc-gen-go v1.36.9
 // 	protoc        v3.21.12
-// source: test.proto
+// source: internal/test.proto
 
 package internal
 
@@ -36,7 +36,7 @@ type TestPayload struct {
 
 func (x *TestPayload) Reset() {
 	*x = TestPayload{}
-	mi := &file_test_proto_msgTypes[0]
+	mi := &file_internal_test_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -48,7 +48,7 @@ func (x *TestPayload) String() string {
 func (*TestPayload) ProtoMessage() {}
 
 func (x *TestPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[0]
+	mi := &file_internal_test_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -61,7 +61,7 @@ func (x *TestPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestPayload.ProtoReflect.Descriptor instead.
 func (*TestPayload) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{0}
+	return file_internal_test_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *TestPayload) GetFoo() string {
@@ -96,7 +96,7 @@ type EchoPayload struct {
 
 func (x *EchoPayload) Reset() {
 	*x = EchoPayload{}
-	mi := &file_test_proto_msgTypes[1]
+	mi := &file_internal_test_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -108,7 +108,7 @@ func (x *EchoPayload) String() string {
 func (*EchoPayload) ProtoMessage() {}
 
 func (x *EchoPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_test_proto_msgTypes[1]
+	mi := &file_internal_test_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -121,7 +121,7 @@ func (x *EchoPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EchoPayload.ProtoReflect.Descriptor instead.
 func (*EchoPayload) Descriptor() ([]byte, []int) {
-	return file_test_proto_rawDescGZIP(), []int{1}
+	return file_internal_test_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *EchoPayload) GetSeq() int64 {
@@ -138,12 +138,11 @@ func (x *EchoPayload) GetMsg() string {
 	return ""
 }
 
-var File_test_proto protoreflect.FileDescriptor
+var File_internal_test_proto protoreflect.FileDescriptor
 
-const file_test_proto_rawDesc = "" +
+const file_internal_test_proto_rawDesc = "" +
 	"\n" +
-	"\n" +
-	"test.proto\x12\x0ettrpc.internal\"W\n" +
+	"\x13internal/test.proto\x12\x0ettrpc.internal\"W\n" +
 	"\vTestPayload\x12\x10\n" +
 	"\x03foo\x18\x01 \x01(\tR\x03foo\x12\x1a\n" +
 	"\bdeadline\x18\x02 \x01(\x03R\bdeadline\x12\x1a\n" +
@@ -153,23 +152,23 @@ const file_test_proto_rawDesc = "" +
 	"\x03msg\x18\x02 \x01(\tR\x03msgB&Z$github.com/containerd/ttrpc/internalb\x06proto3"
 
 var (
-	file_test_proto_rawDescOnce sync.Once
-	file_test_proto_rawDescData []byte
+	file_internal_test_proto_rawDescOnce sync.Once
+	file_internal_test_proto_rawDescData []byte
 )
 
-func file_test_proto_rawDescGZIP() []byte {
-	file_test_proto_rawDescOnce.Do(func() {
-		file_test_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_test_proto_rawDesc), len(file_test_proto_rawDesc)))
+func file_internal_test_proto_rawDescGZIP() []byte {
+	file_internal_test_proto_rawDescOnce.Do(func() {
+		file_internal_test_proto_rawDescData = protoimpl.X.CompressGZIP(unsafe.Slice(unsafe.StringData(file_internal_test_proto_rawDesc), len(file_internal_test_proto_rawDesc)))
 	})
-	return file_test_proto_rawDescData
+	return file_internal_test_proto_rawDescData
 }
 
-var file_test_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
-var file_test_proto_goTypes = []any{
+var file_internal_test_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_internal_test_proto_goTypes = []any{
 	(*TestPayload)(nil), // 0: ttrpc.internal.TestPayload
 	(*EchoPayload)(nil), // 1: ttrpc.internal.EchoPayload
 }
-var file_test_proto_depIdxs = []int32{
+var file_internal_test_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
 	0, // [0:0] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
@@ -177,26 +176,26 @@ var file_test_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for field type_name
 }
 
-func init() { file_test_proto_init() }
-func file_test_proto_init() {
-	if File_test_proto != nil {
+func init() { file_internal_test_proto_init() }
+func file_internal_test_proto_init() {
+	if File_internal_test_proto != nil {
 		return
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
-			RawDescriptor: unsafe.Slice(unsafe.StringData(file_test_proto_rawDesc), len(file_test_proto_rawDesc)),
+			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_test_proto_rawDesc), len(file_internal_test_proto_rawDesc)),
 			NumEnums:      0,
 			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
-		GoTypes:           file_test_proto_goTypes,
-		DependencyIndexes: file_test_proto_depIdxs,
-		MessageInfos:      file_test_proto_msgTypes,
+		GoTypes:           file_internal_test_proto_goTypes,
+		DependencyIndexes: file_internal_test_proto_depIdxs,
+		MessageInfos:      file_internal_test_proto_msgTypes,
 	}.Build()
-	File_test_proto = out.File
-	file_test_proto_goTypes = nil
-	file_test_proto_depIdxs = nil
+	File_internal_test_proto = out.File
+	file_internal_test_proto_goTypes = nil
+	file_internal_test_proto_depIdxs = nil
 }
