@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
@@ -138,7 +139,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 		return err
 	}
 	defer f.release()
-	payload, err := responsePayload(f.data)
+	payload, err := responsePayload(ctx, f.data)
 	if err != nil {
 		return err
 	}
@@ -231,11 +232,16 @@ func requestFrame(h requestHead, p payload, flags uint8, limit int) (*frame, err
 	return f, nil
 }
 
-// responsePayload returns the payload of a response, or its status (B11).
-func responsePayload(data []byte) ([]byte, error) {
+// responsePayload returns the payload of a response, or its status (B11). The
+// status of a server that noticed the caller's own deadline first is the
+// context's error (B4).
+func responsePayload(ctx context.Context, data []byte) ([]byte, error) {
 	st, payload, err := parseResponse(data)
 	if err != nil {
 		return nil, err
+	}
+	if codes.Code(st.GetCode()) == codes.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded {
+		return nil, context.DeadlineExceeded
 	}
 	return payload, status.ErrorProto(st)
 }

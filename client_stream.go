@@ -91,7 +91,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 	if err != nil {
 		return nil, err
 	}
-	cs := &clientStream{desc: *desc}
+	cs := &clientStream{ctx: ctx, desc: *desc}
 	s := &cs.stream
 	s.init(c.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
@@ -108,7 +108,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 		c.conn.unlock()
 	}
 	if ctx.Done() != nil {
-		cs.watch(ctx)
+		cs.watch()
 	}
 	return cs, nil
 }
@@ -116,13 +116,14 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 // A clientStream is a stream as its client sees it.
 type clientStream struct {
 	stream
+	ctx  context.Context
 	desc StreamDesc
 }
 
-// watch ends the stream when ctx ends.
-func (cs *clientStream) watch(ctx context.Context) {
+// watch ends the stream when its context ends.
+func (cs *clientStream) watch() {
 	c, s := cs.conn, &cs.stream
-	stop := context.AfterFunc(ctx, func() { c.fail(s, ctx.Err()) })
+	stop := context.AfterFunc(cs.ctx, func() { c.fail(s, cs.ctx.Err()) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.isActive() {
@@ -162,7 +163,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	if f.header.Type == messageTypeData {
 		return unmarshal(f.data, m)
 	}
-	payload, err := responsePayload(f.data)
+	payload, err := responsePayload(cs.ctx, f.data)
 	if err != nil {
 		cs.inbox.close(err, true)
 		return err

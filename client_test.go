@@ -197,6 +197,29 @@ func TestClientDeadline(t *testing.T) {
 	})
 }
 
+// TestClientDeadlineAtTheServer holds that it makes no difference whose clock
+// strikes first.
+func TestClientDeadlineAtTheServer(t *testing.T) {
+	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
+		over := status.New(codes.DeadlineExceeded, "too late")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		s := open(t, ctx, c, bidi, nil)
+		p.next("")
+		p.respond(1, over, nil)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		wantRecv(t, "B4", s, "", context.DeadlineExceeded)
+		done := goCall(context.Background(), c, new(wrapperspb.StringValue))
+		p.next("")
+		p.respond(3, over, nil)
+		if err := <-done; status.Convert(err).Message() != "too late" {
+			t.Errorf("a deadline that is not the caller's: %v", err)
+		}
+	})
+}
+
 func TestClientDefaultTimeout(t *testing.T) {
 	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
 		done := goCall(context.Background(), c, new(wrapperspb.StringValue))

@@ -58,8 +58,8 @@ func handshake(ctx context.Context, h Handshaker, conn net.Conn, timeout time.Du
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	shaken, auth, err := h.Handshake(ctx, conn)
-	if !stop() && err == nil {
-		err = ctx.Err()
+	if !stop() {
+		err = ctx.Err() // and not that the conn was closed under h
 	}
 	if err == nil && shaken == nil {
 		err = errors.New("the handshaker returned no connection")

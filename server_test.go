@@ -328,7 +328,7 @@ func TestClientHandshake(t *testing.T) {
 		if err := c.Call(context.Background(), "test", "M", wrapperspb.String(""), new(wrapperspb.StringValue)); err != ErrClosed {
 			t.Errorf("a call whose handshake failed: %v", err)
 		}
-		if c.Cause() == nil || c.Cause() == ErrClosed {
+		if !errors.Is(c.Cause(), context.DeadlineExceeded) {
 			t.Errorf("B1: the cause is %v", c.Cause())
 		}
 		b.Close()

@@ -146,19 +146,25 @@ func (d *dispatcher) run(call *serverCall) {
 		// Without the option a panic goes on; with it, or after
 		// runtime.Goexit, the caller gets an answer (B31).
 		if answer == nil {
-			err := status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
-			if d.recoverPanics {
-				if p := recover(); p != nil {
-					d.log.Error("ttrpc: panic in a handler", "panic", p, "stack", string(debug.Stack()))
-					err = status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", p)
-				}
-			}
-			answer = call.answer(nil, err)
+			answer = call.answer(nil, d.notReturned(recover()))
 		}
 		call.request.release()
 		call.finish(answer)
 	}()
 	answer = call.answer(d.dispatch(call))
+}
+
+// notReturned is the error of a handler that has panicked, or has ended its
+// goroutine if panicked is nil.
+func (d *dispatcher) notReturned(panicked any) error {
+	switch {
+	case panicked == nil:
+		return status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
+	case !d.recoverPanics:
+		panic(panicked) // with the handler still on the stack
+	}
+	d.log.Error("ttrpc: panic in a handler", "panic", panicked, "stack", string(debug.Stack()))
+	return status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", panicked)
 }
 
 func (d *dispatcher) dispatch(call *serverCall) (any, error) {
