@@ -265,15 +265,6 @@ func (ch *channel) advance(n int) {
 	ch.w += n
 }
 
-// idle gives the read buffer back if nothing is in it.
-func (ch *channel) idle() {
-	if ch.buf != nil && ch.r == ch.w {
-		ch.buf.release()
-		ch.buf = nil
-		ch.r, ch.w = 0, 0
-	}
-}
-
 // fill reads once.
 func (ch *channel) fill(wait bool) error {
 	if ch.socket != nil {

@@ -240,7 +240,10 @@ func responsePayload(ctx context.Context, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if codes.Code(st.GetCode()) == codes.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded {
+	if st == nil {
+		return payload, nil
+	}
+	if codes.Code(st.Code) == codes.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded {
 		return nil, context.DeadlineExceeded
 	}
 	return payload, status.ErrorProto(st)

@@ -164,12 +164,15 @@ func (cs *clientStream) RecvMsg(m any) error {
 		return unmarshal(f.data, m)
 	}
 	payload, err := responsePayload(cs.ctx, f.data)
+	switch {
+	case err != nil:
+	case cs.desc.StreamingServer && len(payload) == 0:
+		err = io.EOF // a server that says success with a response
+	default:
+		err = unmarshal(payload, m)
+	}
 	if err != nil {
 		cs.inbox.close(err, true)
-		return err
 	}
-	if cs.desc.StreamingServer && len(payload) == 0 {
-		return io.EOF // a server that says success with a response
-	}
-	return unmarshal(payload, m)
+	return err
 }

@@ -160,6 +160,9 @@ func TestStreamEndings(t *testing.T) {
 			[]string{"sum"}, func(err error) bool { return err == io.EOF }},
 		"empty result": {clientStreams, func(p *rawPeer) { p.respond(1, nil, nil) },
 			[]string{""}, func(err error) bool { return err == io.EOF }},
+		"a result that does not parse": {clientStreams, func(p *rawPeer) {
+			p.send(1, messageTypeResponse, 0, []byte{tagResponsePayload, 1, 0xff})
+		}, nil, func(err error) bool { return err != nil && err != io.EOF }},
 		"status instead of a result": {clientStreams, func(p *rawPeer) { p.respond(1, aborted, nil) },
 			nil, func(err error) bool { return status.Code(err) == codes.Aborted }},
 		"data where the server does not stream": {clientStreams, func(p *rawPeer) { p.send(1, messageTypeData, 0, nil) },

@@ -33,6 +33,16 @@ type gogoUnmarshaler interface {
 	Unmarshal(b []byte) error
 }
 
+// xxxMessage is a message of gogo/protobuf, or of an old golang/protobuf, that
+// leaves it to that module's runtime, which knows types that google.golang.org's
+// does not.
+type xxxMessage interface {
+	protoadapt.MessageV1
+	XXX_Size() int
+	XXX_Marshal(b []byte, deterministic bool) ([]byte, error)
+	XXX_Unmarshal(b []byte) error
+}
+
 // A payload is a message about to be encoded: measured first, then appended
 // to the frame whose envelope needed the size. The message must not change in
 // between.
@@ -57,6 +67,11 @@ func measure(msg any) (p payload, err error) {
 			return payload{}, nil
 		}
 		p.size = m.Size()
+	case xxxMessage:
+		if isNil(msg) {
+			return payload{}, nil
+		}
+		p.size = m.XXX_Size()
 	case protoadapt.MessageV1:
 		defer func() { err = orPanic(err, recover(), "marshal", msg) }()
 		v2 := protoadapt.MessageV2Of(m)
@@ -93,6 +108,9 @@ func (p payload) append(b []byte) ([]byte, error) {
 	case gogoMessage:
 		b = b[:start+p.size]
 		n, err = m.MarshalTo(b[start:])
+	case xxxMessage:
+		b, err = m.XXX_Marshal(b, false)
+		n = len(b) - start
 	case proto.Message:
 		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
 		n = len(b) - start
@@ -118,6 +136,9 @@ func unmarshal(b []byte, msg any) (err error) {
 		// A custom type of the user may keep what it is given, and b is
 		// memory that is used again.
 		return m.Unmarshal(append([]byte(nil), b...))
+	case xxxMessage:
+		m.Reset()
+		return m.XXX_Unmarshal(append([]byte(nil), b...))
 	case protoadapt.MessageV1:
 		defer func() { err = orPanic(err, recover(), "unmarshal into", msg) }()
 		return proto.Unmarshal(b, protoadapt.MessageV2Of(m))

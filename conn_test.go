@@ -115,6 +115,8 @@ func TestServerDataWithoutStream(t *testing.T) {
 		p.request(3, 0, "Wait", nil)
 		p.send(3, messageTypeData, 0, []byte("x"))
 		p.wantStatus("B38: data on an active unary id", 3, codes.InvalidArgument, inactiveText)
+		p.send(3, messageTypeData, 0, []byte("x"))
+		p.wantNothing("B38: once")
 		ts.answers <- nil
 		p.wantResult("B38: and the call goes on", 3, wrapperspb.String("waited"))
 		p.send(3, messageTypeData, 0, []byte("x"))

@@ -21,7 +21,7 @@ func (c *conn) readLoop() {
 	wait := true
 	for {
 		f, err := c.ch.recvFrame(wait)
-		var big *OversizedMessageErr
+		big, isBig := err.(*OversizedMessageErr)
 		switch {
 		case err == nil:
 			c.receive(f)
@@ -33,7 +33,7 @@ func (c *conn) readLoop() {
 		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
 			wait = false
 			c.nc.SetReadDeadline(time.Time{})
-		case errors.As(err, &big):
+		case isBig:
 			c.receiveOversized(f.header, big)
 		default:
 			if errors.Is(err, ErrProtocol) {
@@ -72,6 +72,9 @@ func (c *conn) receive(f *frame) {
 		return
 	case actReject:
 		c.replyLocked(f.header.StreamID, status.New(codes.InvalidArgument, string(why)))
+		if st == stateUnary && f.header.Type == messageTypeData {
+			s.state = stateWarned
+		}
 	case actFail:
 		c.failLocked(s, violationError(c.role, why, f.header))
 	case actEnd:
@@ -125,7 +128,7 @@ func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
 	case c.closed:
 	case c.role == roleServer && h.StreamID%2 == 0:
 		c.replyLocked(h.StreamID, status.New(codes.InvalidArgument, string(violationEvenID)))
-	case s != nil && s.state == stateEnded && h.Type == messageTypeData:
+	case s != nil && (s.state == stateEnded || s.state == stateWarned) && h.Type == messageTypeData:
 	case s != nil && c.role == roleClient:
 		c.failLocked(s, err)
 	case s != nil && h.Type == messageTypeData && s.state != stateUnary:

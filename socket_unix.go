@@ -83,6 +83,15 @@ func (s *socket) readOnce(fd uintptr) bool {
 	return true
 }
 
+// idle gives the read buffer back if nothing is in it.
+func (ch *channel) idle() {
+	if ch.buf != nil && ch.r == ch.w {
+		ch.buf.release()
+		ch.buf = nil
+		ch.r, ch.w = 0, 0
+	}
+}
+
 // tryWrite writes what the socket takes without blocking, and says how much.
 func (s *socket) tryWrite(b []byte) (int, error) {
 	s.out, s.wrote, s.werr = b, 0, nil

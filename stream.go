@@ -21,7 +21,7 @@ const (
 //
 //	server: idle → open → remoteClosed → ended → idle
 //	client: idle → open → idle
-//	both:   idle → unary → idle
+//	both:   idle → unary → warned → idle
 //
 // A step may be left out. That a client has half-closed its side is no state:
 // it changes nothing about what may be received.
@@ -30,13 +30,14 @@ type streamState uint8
 const (
 	stateIdle         streamState = iota // not in the table
 	stateUnary                           // one request, one response; the client sends no more
+	stateWarned                          // the same, and the client was told so once (B38)
 	stateOpen                            // both sides may send data
 	stateRemoteClosed                    // the peer sent the half-close
 	stateEnded                           // the server sent its terminal frame, the handler still runs
 )
 
 func (s streamState) String() string {
-	return [...]string{"idle", "unary", "open", "remoteClosed", "ended"}[s]
+	return [...]string{"idle", "unary", "warned", "open", "remoteClosed", "ended"}[s]
 }
 
 // action is what a received frame asks for.
@@ -100,7 +101,7 @@ func onServerReceive(st streamState, h messageHeader) (action, violation) {
 		return actOpen, violationNone
 	case h.Type == messageTypeRequest:
 		return actReject, violationReused
-	case h.Type != messageTypeData || st == stateEnded:
+	case h.Type != messageTypeData || st == stateEnded || st == stateWarned:
 		return actIgnore, violationNone
 	case st == stateOpen:
 		return onData(h.Flags), violationNone

@@ -28,6 +28,7 @@ func TestReceiveTable(t *testing.T) {
 	server := map[streamState]row{ // B37, B38
 		stateIdle:         {"open", "ignore", "reject inactive", "ignore"},
 		stateUnary:        {"reject reused", "ignore", "reject inactive", "ignore"},
+		stateWarned:       {"reject reused", "ignore", "ignore", "ignore"},
 		stateOpen:         {"reject reused", "ignore", "by flags", "ignore"},
 		stateRemoteClosed: {"reject reused", "ignore", "fail inactive", "ignore"},
 		stateEnded:        {"reject reused", "ignore", "ignore", "ignore"},
