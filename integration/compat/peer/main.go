@@ -1,0 +1,65 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command peer is one end of a connection. It is built once against this library
+// and once against each release that is tested, and therefore uses nothing that the
+// oldest of them lacks.
+//
+//	peer server ADDR             serve on the unix socket ADDR until stdin ends
+//	peer client ADDR SCENARIO…   run scenarios, print a line of JSON for each
+//	peer list                    print the names of all scenarios
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"os"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("peer: ")
+	switch args := os.Args[1:]; {
+	case len(args) == 2 && args[0] == "server":
+		serve(args[1])
+	case len(args) > 2 && args[0] == "client":
+		for _, name := range args[2:] {
+			runScenario(args[1], name)
+		}
+	case len(args) == 1 && args[0] == "list":
+		for _, sc := range scenarios {
+			fmt.Println(sc.name)
+		}
+	default:
+		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list")
+	}
+}
+
+// serve tells on stdout that the socket is there.
+func serve(addr string) {
+	s, err := startServer(addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("serving")
+	io.Copy(io.Discard, os.Stdin) // ends when the test closes it
+	s.ttrpc.Close()
+}
+
+func runScenario(addr, name string) {
+	for _, sc := range scenarios {
+		if sc.name != name {
+			continue
+		}
+		s := newSession(addr, name)
+		sc.run(s)
+		s.close()
+		if err := json.NewEncoder(os.Stdout).Encode(s.report); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	log.Fatalf("there is no scenario %q", name)
+}
