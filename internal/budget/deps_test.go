@@ -1,0 +1,103 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package budget
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const library = "github.com/containerd/ttrpc"
+
+// granted is what the library may import beside the standard library. What
+// these packages import themselves is found out, not listed.
+var granted = []string{
+	"golang.org/x/sys/unix",
+	"google.golang.org/genproto/googleapis/rpc/status",
+	"google.golang.org/grpc/codes",
+	"google.golang.org/grpc/status",
+}
+
+// grantedTree is a module of which the library may import any package.
+const grantedTree = "google.golang.org/protobuf/"
+
+// denied are packages of the standard library that cost every program much,
+// and that few need: no way of importing them is allowed.
+var denied = []string{"crypto/tls", "log/slog", "net/http"}
+
+// A pkg is what go list tells about a package.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+}
+
+// list returns the packages that the named ones consist of and import,
+// directly or not, on an operating system.
+func list(t *testing.T, goos string, names ...string) map[string]*pkg {
+	t.Helper()
+	args := append([]string{"list", "-deps", "-json=ImportPath,Standard,Imports"}, names...)
+	cmd := exec.Command("go", args...)
+	cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list for %s: %v", goos, err)
+	}
+	pkgs := make(map[string]*pkg)
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		p := new(pkg)
+		if err := d.Decode(p); errors.Is(err, io.EOF) {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs[p.ImportPath] = p
+	}
+}
+
+// chain returns a shortest way of imports from one package to another.
+func chain(pkgs map[string]*pkg, from, to string) string {
+	importer := map[string]string{from: ""}
+	for next := []string{from}; len(next) > 0; next = next[1:] {
+		if next[0] == to {
+			break
+		}
+		for _, path := range pkgs[next[0]].Imports {
+			if _, seen := importer[path]; !seen && pkgs[path] != nil {
+				importer[path] = next[0]
+				next = append(next, path)
+			}
+		}
+	}
+	way := []string{to}
+	for p := importer[to]; p != ""; p = importer[p] {
+		way = append(way, p)
+	}
+	slices.Reverse(way)
+	return strings.Join(way, " → ")
+}
+
+// TestDependencies holds the library to its budget: importing it must not make
+// programs larger, or bring modules into their builds, for what they do not use.
+func TestDependencies(t *testing.T) {
+	for _, goos := range []string{"linux", "windows", "darwin"} {
+		allowed := list(t, goos, granted...)
+		pkgs := list(t, goos, library)
+		for path, p := range pkgs {
+			switch {
+			case slices.Contains(denied, path):
+			case p.Standard, path == library, allowed[path] != nil, strings.HasPrefix(path, grantedTree):
+				continue
+			}
+			t.Errorf("%s: %s is not in the dependency budget: %s", goos, path, chain(pkgs, library, path))
+		}
+	}
+}

@@ -1,0 +1,174 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package budget
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const (
+	root = "../.."
+
+	maxFileLines = 400
+	maxFuncLines = 60
+)
+
+const header = `Copyright The ttrpc Authors.
+SPDX-License-Identifier: Apache-2.0
+`
+
+// TestStyle holds all Go files of the repository, those of nested modules too,
+// to the rules of CONTRIBUTING.md. Generated files are exempt.
+func TestStyle(t *testing.T) {
+	commented := make(map[string]bool) // by directory: has its package a comment?
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "testdata"):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".go":
+			return nil
+		}
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if file := checkFile(t.Errorf, path, src); file != nil && !strings.HasSuffix(path, "_test.go") {
+			commented[filepath.Dir(path)] = commented[filepath.Dir(path)] || file.Doc != nil
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir, ok := range commented {
+		if !ok {
+			t.Errorf("%s: the package has no comment", dir)
+		}
+	}
+	if len(commented) == 0 {
+		t.Fatalf("no Go files below %s", root)
+	}
+}
+
+// report takes a violation.
+type report func(format string, args ...any)
+
+// checkFile returns the file parsed, or nil if it is generated or does not parse.
+func checkFile(report report, path string, src []byte) *ast.File {
+	fset := token.NewFileSet()
+	file, err := parser.ParseFile(fset, path, src, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		report("%v", err)
+		return nil
+	}
+	if ast.IsGenerated(file) {
+		return nil
+	}
+	if len(file.Comments) == 0 || file.Comments[0].Text() != header || file.Comments[0].Pos() != file.FileStart {
+		report("%s:1: the file does not begin with the two comment lines of copyright and license", path)
+	}
+	if strings.HasSuffix(path, "_test.go") {
+		return file
+	}
+	if lines := bytes.Count(src, []byte("\n")); lines > maxFileLines {
+		report("%s:%d: the file is over %d lines long", path, lines, maxFileLines)
+	}
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			pos := fset.Position(d.Pos())
+			if lines := fset.Position(d.End()).Line - pos.Line + 1; lines > maxFuncLines {
+				report("%s: %s has %d lines, more than %d", pos, d.Name.Name, lines, maxFuncLines)
+			}
+			if d.Name.IsExported() && d.Doc == nil && isExported(d.Recv) {
+				report("%s: %s has no doc comment", pos, d.Name.Name)
+			}
+		case *ast.GenDecl:
+			checkGenDecl(report, fset, d)
+		}
+	}
+	return file
+}
+
+// checkGenDecl wants a comment on each exported name of a declaration, or on
+// the declaration as a whole.
+func checkGenDecl(report report, fset *token.FileSet, d *ast.GenDecl) {
+	for _, spec := range d.Specs {
+		switch s := spec.(type) {
+		case *ast.TypeSpec:
+			if s.Name.IsExported() && d.Doc == nil && s.Doc == nil {
+				report("%s: %s has no doc comment", fset.Position(s.Pos()), s.Name)
+			}
+		case *ast.ValueSpec:
+			for _, name := range s.Names {
+				if name.IsExported() && d.Doc == nil && s.Doc == nil && s.Comment == nil {
+					report("%s: %s has no doc comment", fset.Position(name.Pos()), name)
+				}
+			}
+		}
+	}
+}
+
+// isExported tells whether a method's receiver is of an exported type; a
+// function's, which has none, is.
+func isExported(recv *ast.FieldList) bool {
+	if recv == nil {
+		return true
+	}
+	typ := recv.List[0].Type
+	for {
+		switch x := typ.(type) {
+		case *ast.StarExpr:
+			typ = x.X
+		case *ast.IndexExpr:
+			typ = x.X
+		case *ast.IndexListExpr:
+			typ = x.X
+		case *ast.Ident:
+			return x.IsExported()
+		default:
+			return false
+		}
+	}
+}
+
+// TestStyleFinds shows that each rule is looked at.
+func TestStyleFinds(t *testing.T) {
+	const top = "// Copyright The ttrpc Authors.\n// SPDX-License-Identifier: Apache-2.0\n\npackage p\n\n"
+	long := strings.Repeat("\n", maxFuncLines)
+	for src, want := range map[string]string{
+		"package p\n":                                    "does not begin with",
+		"\n" + top:                                       "does not begin with",
+		top + "func F()":                                 "F has no doc comment",
+		top + "func (x *T[A]) F()":                       "F has no doc comment",
+		top + "type T int":                               "T has no doc comment",
+		top + "var V int":                                "V has no doc comment",
+		top + "func f() {" + long + "}":                  "f has 61 lines",
+		top + strings.Repeat("\n", maxFileLines):         "over 400 lines",
+		top + "func f() {\n":                             "expected '}'",
+		top + "func (x t) F()\n\nfunc f() {}":            "",
+		top + "var (\n\tA int // is.\n)":                 "",
+		"// Code generated by x. DO NOT EDIT.\n\n" + top: "",
+	} {
+		var got []string
+		checkFile(func(format string, args ...any) { got = append(got, fmt.Sprintf(format, args...)) }, "x.go", []byte(src))
+		switch found := strings.Join(got, "\n"); {
+		case want == "" && found != "":
+			t.Errorf("%q is reported: %s", src, found)
+		case !strings.Contains(found, want):
+			t.Errorf("%q: reported %q, want %q", src, found, want)
+		}
+	}
+}
