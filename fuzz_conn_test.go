@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -241,19 +242,25 @@ func (call *fuzzCall) receive(times int) {
 	call.ended = true
 }
 
-// hasOneEnd tells whether a stream that returned an error, other than for one
-// message, went on returning that one.
+// hasOneEnd tells whether a stream, from its end on, returned the same error,
+// and before it none but for single messages that do not parse.
 func (call *fuzzCall) hasOneEnd() bool {
-	var end error
+	end := call.errs[len(call.errs)-1]
+	ended := false
 	for _, err := range call.errs {
-		if end != nil && err != end {
+		ended = ended || err == end
+		if ended != (err == end) || !ended && isEnd(err) {
 			return false
-		}
-		if err != nil && !strings.HasPrefix(err.Error(), "ttrpc: error unmarshalling payload") {
-			end = err
 		}
 	}
 	return end != nil
+}
+
+// isEnd tells an error that ends a stream from one of a message that does not
+// parse.
+func isEnd(err error) bool {
+	_, isStatus := status.FromError(err)
+	return err == io.EOF || err == ErrClosed || errors.Is(err, ErrProtocol) || err != nil && isStatus
 }
 
 // check compares the outcome of a unary call with its first frame.
