@@ -159,6 +159,7 @@ type stream struct {
 	id         uint32
 	state      streamState
 	halfClosed bool      // we sent our half-close
+	inARow     bool      // a message was sent before
 	opening    *frame    // the request, until the writer takes it
 	waiting    sync.Cond // a sender waits for the writer; its lock is conn.mu
 
@@ -194,6 +195,10 @@ type inbox struct {
 	timed bool        // late runs
 	taken bool        // the receiver took a message since late was started
 	begun bool        // the receiver has taken any message
+
+	// waited is set when the receiver had to wait, so that its next message is
+	// likely one that the peer waits for.
+	waited atomic.Bool
 
 	// total counts the bytes of all inboxes of the connection; nil once the
 	// stream is no longer in the table.
@@ -275,6 +280,7 @@ func (b *inbox) take() (*frame, error) {
 		if b.end != nil {
 			return nil, b.end
 		}
+		b.waited.Store(true)
 		b.ready.Wait()
 	}
 	f := b.queue.pop()

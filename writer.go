@@ -195,6 +195,9 @@ func (c *conn) peerLost(err error) {
 // send queues a frame of an open stream, which it then owns. If much is queued
 // already it waits until the writer has taken the frame or the stream has
 // ended. With closes the frame is our half-close.
+//
+// Somebody who sends message after message does not write them himself: while
+// a goroutine writes one, he queues the next, and many leave in one write.
 func (c *conn) send(s *stream, f *frame, closes bool) error {
 	c.mu.Lock()
 	write, err := onSend(s.state, s.halfClosed)
@@ -213,7 +216,12 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	putStreamID(f.data, s.id)
 	f.stream = s
 	lead, seq := c.pushLocked(f), f.seq
-	if lead {
+	row := s.inARow
+	s.inARow = true
+	switch {
+	case lead && row && !s.inbox.waited.Swap(false):
+		go c.writeOut(nil, 0)
+	case lead:
 		c.unlockAndLead(1)
 		return nil
 	}

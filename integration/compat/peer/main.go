@@ -8,6 +8,7 @@
 //	peer server ADDR             serve on the unix socket ADDR until stdin ends
 //	peer client ADDR SCENARIO…   run scenarios, print a line of JSON for each
 //	peer list                    print the names of all scenarios
+//	peer bench WORKLOAD N        do something N times, print what each took
 package main
 
 import (
@@ -32,8 +33,10 @@ func main() {
 		for _, sc := range scenarios {
 			fmt.Println(sc.name)
 		}
+	case len(args) == 3 && args[0] == "bench":
+		runBench(args[1], args[2])
 	default:
-		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list")
+		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list | peer bench WORKLOAD N")
 	}
 }
 
