@@ -11,9 +11,9 @@ import (
 )
 
 // BenchmarkVersions measures this library and the releases in turn, each in a
-// process of its own that holds both ends. Compare the versions with
+// process of its own that holds both ends. Several rounds, compared:
 //
-//	go test -run '^$' -bench . -count 6 | benchstat -col /version -
+//	for i in 1 2 3 4 5 6; do go test -run '^$' -bench . -benchtime 0.5s; done | benchstat -col /version -
 func BenchmarkVersions(b *testing.B) {
 	for _, workload := range []string{
 		"call-64B", "call-64B-8-callers", "call-64B-64-callers", "call-64KiB", "call-1MiB",
