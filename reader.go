@@ -18,20 +18,26 @@ import (
 // but the socket; see receive and makeRoom for the two exceptions, which are
 // what keeps a peer from filling the memory.
 func (c *conn) readLoop() {
-	wait := true
+	left := 0 // while draining: how much may still have arrived before
 	for {
+		wait := left <= 0
 		f, err := c.ch.recvFrame(wait)
 		big, isBig := err.(*OversizedMessageErr)
 		switch {
 		case err == nil:
+			size := messageHeaderLength + int(f.header.Length)
 			c.receive(f)
+			if wait {
+				continue
+			}
+			if left -= size; left <= 0 {
+				c.settle()
+			}
 		case err == errNoFrame:
-			wait = true
-			c.mu.Lock()
-			c.settled = true
-			c.unlock()
+			left = 0
+			c.settle()
 		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
-			wait = false
+			left = maxArrived
 			c.nc.SetReadDeadline(time.Time{})
 		case isBig:
 			c.receiveOversized(f.header, big)
@@ -43,6 +49,17 @@ func (c *conn) readLoop() {
 			return
 		}
 	}
+}
+
+// maxArrived is more than a socket can hold. A peer that never stops sending
+// does not keep a connection from draining.
+const maxArrived = 8 << 20
+
+// settle takes note that what had arrived when draining began was read.
+func (c *conn) settle() {
+	c.mu.Lock()
+	c.settled = true
+	c.unlock()
 }
 
 func (c *conn) isDraining() bool {

@@ -254,6 +254,44 @@ func TestShutdownTakesWhatHasArrived(t *testing.T) {
 	}
 }
 
+// TestShutdownUnderFire holds that a peer that never stops sending does not keep
+// a server from ending.
+func TestShutdownUnderFire(t *testing.T) {
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RegisterService("test", (&testServer{Server: s}).service())
+	a, b := unixPair(t)
+	s.accept(t.Context(), b)
+	request := encode(t, &Request{Service: "test", Method: "Echo", Payload: encode(t, wrapperspb.Bytes(make([]byte, 1000)))})
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for id := uint32(1); ; id += 2 {
+			if _, err := a.Write(wire(id, messageTypeRequest, 0, request)); err != nil {
+				return
+			}
+		}
+	}()
+	ch := newChannel(a)
+	if _, _, err := ch.recv(); err != nil {
+		t.Fatal(err)
+	}
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		for err == nil {
+			_, _, err = ch.recv()
+		}
+	}()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("B25: %v", err)
+	}
+	<-sent
+	<-received
+}
+
 // A silentHandshaker waits for the peer to say something, whatever its context.
 type silentHandshaker struct{}
 
