@@ -258,17 +258,8 @@ func (c *conn) call(ctx context.Context, request *frame) (*frame, error) {
 		s.init(c)
 	}
 	s.state = stateUnary
-	c.mu.Lock()
-	lead, err := c.openLocked(s, request)
-	switch {
-	case err != nil:
-		c.mu.Unlock()
-		request.release()
+	if err := c.open(s, request); err != nil {
 		return nil, err
-	case lead:
-		c.unlockAndLead(1)
-	default:
-		c.unlock()
 	}
 	select {
 	case <-s.done:

@@ -95,17 +95,8 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 	s := &cs.stream
 	s.init(c.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
-	c.conn.mu.Lock()
-	lead, err := c.conn.openLocked(s, f)
-	switch {
-	case err != nil:
-		c.conn.mu.Unlock()
-		f.release()
+	if err := c.conn.open(s, f); err != nil {
 		return nil, err
-	case lead:
-		c.conn.unlockAndLead(1)
-	default:
-		c.conn.unlock()
 	}
 	if ctx.Done() != nil {
 		cs.watch()

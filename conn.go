@@ -208,27 +208,34 @@ func (c *conn) settleLocked() {
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
-// openLocked puts a stream of ours into the table, with the next id, and its
-// request into the queue: ids rise in the order in which frames are written.
-// It reports whether the caller must lead.
-func (c *conn) openLocked(s *stream, f *frame) (lead bool, err error) {
+// open puts a stream of ours into the table, with the next id, and its request,
+// which it then owns, into the queue: ids rise in the order in which frames are
+// written.
+func (c *conn) open(s *stream, request *frame) error {
+	c.mu.Lock()
 	if c.closed || c.draining || c.broken || c.cause != nil {
-		return false, ErrClosed
+		c.mu.Unlock()
+		request.release()
+		return ErrClosed
 	}
 	if c.lastID == 0 {
 		c.lastID = 1
 	} else {
 		c.lastID += 2
 	}
-	s.id = c.lastID
-	c.addLocked(s)
 	if c.lastID == 1<<32-1 { // ids are used up (B45)
 		c.draining, c.settled = true, true
 	}
-	putStreamID(f.data, s.id)
-	s.opening = f
-	f.stream = s
-	return c.pushLocked(f), nil
+	s.id = c.lastID
+	c.addLocked(s)
+	putStreamID(request.data, s.id)
+	request.stream, s.opening = s, request
+	if c.pushLocked(request) {
+		c.unlockAndLead(1)
+	} else {
+		c.unlock()
+	}
+	return nil
 }
 
 // acceptLocked opens a stream of the peer's, or says why not. It unlocks.

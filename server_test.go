@@ -492,3 +492,31 @@ func TestHandlerEndsItsGoroutine(t *testing.T) {
 		ts.peer.wantEcho("B31", 3)
 	})
 }
+
+// TestConnectionState holds the names of the states, and when a connection is in
+// which.
+func TestConnectionState(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		want := func(name string) {
+			t.Helper()
+			synctest.Wait()
+			if st, ok := ts.conn.getState(); st.String() != name || !ok {
+				t.Errorf("the state is %v, %v, want %s", st, ok, name)
+			}
+		}
+		want("idle")
+		ts.peer.request(1, 0, "Wait", nil)
+		want("active")
+		go ts.Shutdown(t.Context())
+		want("draining")
+		ts.answers <- nil
+		want("closed")
+		ts.peer.next("")
+		if _, ok := newConn(roleServer, nil, &ts.config.connConfig).getState(); ok {
+			t.Error("a connection that has not started has a state")
+		}
+		if got := connState(0).String(); got != "unknown" {
+			t.Errorf("no state is called %s", got)
+		}
+	})
+}
