@@ -40,7 +40,7 @@ func (call *serverCall) finish(f *frame) {
 	c, s := call.conn, &call.stream
 	call.inbox.close(context.Canceled, true)
 	c.mu.Lock()
-	active := s.isActive() && !c.closed && !c.broken
+	active := s.isActive() && !c.closed && c.lost == nil
 	if s.state != stateIdle {
 		c.removeLocked(s)
 	}
@@ -156,6 +156,9 @@ func (x *callContext) innerLocked() context.Context {
 	x.cancelInnerLocked()
 	return ctx
 }
+
+// String keeps fmt from reading the fields, which others may be writing.
+func (x *callContext) String() string { return "ttrpc call" }
 
 // Deadline implements context.Context.
 func (x *callContext) Deadline() (time.Time, bool) {

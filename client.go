@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -52,7 +53,9 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 func (c *Client) handshake(conn net.Conn) {
 	shaken, _, err := handshake(context.Background(), c.config.handshaker, conn, c.config.handshakeTimeout)
 	if err != nil {
-		c.config.log.Error("ttrpc: client handshake failed", "error", err)
+		if c.Cause() == nil { // or it is our own Close
+			c.config.log.Error("ttrpc: client handshake failed", "error", err)
+		}
 		c.conn.close(err)
 		return
 	}
@@ -162,7 +165,7 @@ func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, res
 	if err := c.config.unary(ctx, r, answer, info, c.invoke); err != nil {
 		return err
 	}
-	if err := status.ErrorProto(answer.Status); err != nil {
+	if err := statusError(ctx, answer.Status); err != nil {
 		return err
 	}
 	return unmarshal(answer.Payload, resp)
@@ -232,21 +235,25 @@ func requestFrame(h requestHead, p payload, flags uint8, limit int) (*frame, err
 	return f, nil
 }
 
-// responsePayload returns the payload of a response, or its status (B11). The
-// status of a server that noticed the caller's own deadline first is the
-// context's error (B4).
+// responsePayload returns the payload of a response, or its status (B11).
 func responsePayload(ctx context.Context, data []byte) ([]byte, error) {
 	st, payload, err := parseResponse(data)
 	if err != nil {
 		return nil, err
 	}
-	if st == nil {
-		return payload, nil
+	return payload, statusError(ctx, st)
+}
+
+// statusError is the error that a status means to the caller. That of a server
+// which noticed the caller's own deadline first is the context's (B4).
+func statusError(ctx context.Context, st *spb.Status) error {
+	switch {
+	case st == nil:
+		return nil
+	case codes.Code(st.Code) == codes.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded:
+		return context.DeadlineExceeded
 	}
-	if codes.Code(st.Code) == codes.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded {
-		return nil, context.DeadlineExceeded
-	}
-	return payload, status.ErrorProto(st)
+	return status.ErrorProto(st)
 }
 
 // call sends a request, which it then owns, and waits for the response, which

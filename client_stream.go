@@ -101,6 +101,9 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 	if ctx.Done() != nil {
 		cs.watch()
 	}
+	if desc.StreamingClient && req != nil && p.size == 0 {
+		return cs, cs.SendMsg(nil) // no request can tell of an empty message
+	}
 	return cs, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 // vtMessage is what vtprotobuf adds to a message for encoding.
 type vtMessage interface {
+	proto.Message
 	SizeVT() int
 	MarshalToSizedBufferVT(b []byte) (int, error)
 }
@@ -105,15 +106,18 @@ func (p payload) append(b []byte) ([]byte, error) {
 	case vtMessage:
 		b = b[:start+p.size]
 		n, err = m.MarshalToSizedBufferVT(b[start:])
+	case proto.Message:
+		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+		n = len(b) - start
 	case gogoMessage:
 		b = b[:start+p.size]
 		n, err = m.MarshalTo(b[start:])
 	case xxxMessage:
-		b, err = m.XXX_Marshal(b, false)
-		n = len(b) - start
-	case proto.Message:
-		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
-		n = len(b) - start
+		// Some append to what they are given, some fill its capacity.
+		var encoded []byte
+		encoded, err = m.XXX_Marshal(b[start:start:start+p.size], false)
+		n = len(encoded)
+		b = b[:start+p.size]
 	}
 	if err == nil && n != p.size {
 		err = fmt.Errorf("ttrpc: %T changed while it was encoded", p.msg)

@@ -45,9 +45,10 @@ type conn struct {
 	started  bool
 	draining bool  // no new streams; the connection ends when it is idle
 	settled  bool  // what had arrived when draining began was read
+	waiting  bool  // the reader of a conn that is no kernel socket waits in Read
 	cause    error // why the connection ends or has ended, nil before
 	closed   bool  // the end has been carried out
-	broken   bool  // the peer does not take what is written
+	lost     error // why nothing can be written any more, nil before
 	lastID   uint32
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
 
@@ -69,9 +70,15 @@ func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
 // what a handshake made of it.
 func (c *conn) start(nc net.Conn) {
 	ch := newChannelSize(nc, c.cfg.maxMessage)
+	ch.waits = c.readerWaits
 	c.mu.Lock()
+	if c.closed { // while the handshake ran
+		c.mu.Unlock()
+		closeConn(nc)
+		return
+	}
 	c.ch, c.nc, c.started = ch, nc, true
-	lead := c.out.head != nil && !c.closed
+	lead := c.out.head != nil
 	c.writing = lead
 	if c.draining {
 		c.settleLocked()
@@ -178,10 +185,13 @@ func (c *conn) close(cause error) {
 	c.unlock()
 }
 
-// why returns what ended the connection, or nil.
+// why returns what ended the connection, or is about to, or nil.
 func (c *conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.cause == nil {
+		return c.lost
+	}
 	return c.cause
 }
 
@@ -199,13 +209,16 @@ func (c *conn) drain() {
 }
 
 // settleLocked has the reader take what the socket holds before the connection
-// may end. Where it cannot look without waiting, what it has is all there is.
+// may end. Where it cannot look without waiting, what it has read is all.
 func (c *conn) settleLocked() {
-	if c.role == roleClient || c.ch.socket == nil {
+	switch {
+	case c.role == roleClient:
 		c.settled = true
-		return
+	case c.ch.socket != nil:
+		c.nc.SetReadDeadline(time.Unix(1, 0))
+	default:
+		c.settled = c.waiting
 	}
-	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
 // open puts a stream of ours into the table, with the next id, and its request,
@@ -213,7 +226,7 @@ func (c *conn) settleLocked() {
 // written.
 func (c *conn) open(s *stream, request *frame) error {
 	c.mu.Lock()
-	if c.closed || c.draining || c.broken || c.cause != nil {
+	if c.closed || c.draining || c.lost != nil || c.cause != nil {
 		c.mu.Unlock()
 		request.release()
 		return ErrClosed

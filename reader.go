@@ -51,14 +51,23 @@ func (c *conn) readLoop() {
 	}
 }
 
-// maxArrived is more than a socket can hold. A peer that never stops sending
+// maxArrived is more than a unix socket holds. A peer that never stops sending
 // does not keep a connection from draining.
-const maxArrived = 8 << 20
+const maxArrived = 1 << 20
 
 // settle takes note that what had arrived when draining began was read.
 func (c *conn) settle() {
 	c.mu.Lock()
 	c.settled = true
+	c.unlock()
+}
+
+// readerWaits takes note of whether the reader waits in Read. All that it read
+// before has been received then.
+func (c *conn) readerWaits(waits bool) {
+	c.mu.Lock()
+	c.waiting = waits
+	c.settled = c.settled || waits && c.draining
 	c.unlock()
 }
 
@@ -71,9 +80,7 @@ func (c *conn) isDraining() bool {
 // receive handles one frame, which it owns.
 func (c *conn) receive(f *frame) {
 	c.mu.Lock()
-	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
-		c.room.Wait() // the peer gets nothing more done before it reads its answers
-	}
+	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
 	st, streams := stateIdle, false
 	if s != nil {
@@ -124,6 +131,14 @@ func (c *conn) receive(f *frame) {
 	}
 }
 
+// awaitRoomLocked has a server's reader wait while the peer does not read its
+// answers: it gets nothing more done before.
+func (c *conn) awaitRoomLocked() {
+	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+		c.room.Wait()
+	}
+}
+
 // violationError is how a stream ends whose peer broke a rule.
 func violationError(r role, why violation, h messageHeader) error {
 	if r == roleServer {
@@ -140,6 +155,7 @@ func violationError(r role, why violation, h messageHeader) error {
 func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
 	c.mu.Lock()
 	defer c.unlock()
+	c.awaitRoomLocked()
 	s := c.streams[h.StreamID]
 	switch {
 	case c.closed:
@@ -183,7 +199,7 @@ func (c *conn) makeRoom(n int) {
 		}
 		fail := func() { c.fail(fullest, ErrStreamFull) }
 		late := time.AfterFunc(c.cfg.queue.Patience, fail)
-		if !fullest.inbox.awaitTake() {
+		if !fullest.inbox.awaitTake(most) {
 			fail()
 		}
 		late.Stop()

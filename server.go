@@ -130,7 +130,7 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 }
 
 func (s *Server) handshake(ctx context.Context, c *conn, nc net.Conn) {
-	shaken, auth, err := handshake(ctx, s.config.handshaker, nc, s.config.handshakeTimeout)
+	shaken, auth, err := handshake(context.WithoutCancel(ctx), s.config.handshaker, nc, s.config.handshakeTimeout)
 	if err != nil {
 		if c.why() == nil { // or it is our own Close
 			s.config.log.Error("ttrpc: connection refused", "error", err)

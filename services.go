@@ -213,8 +213,8 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byt
 	if !open {
 		call.closeRemote()
 	}
-	if !call.deadline.IsZero() {
-		defer context.AfterFunc(&call.callContext, call.timeOut)()
+	if !call.deadline.IsZero() || call.base.Done() != nil {
+		defer context.AfterFunc(&call.callContext, call.contextEnded)()
 	}
 	if d.stream != nil {
 		return d.stream(&call.callContext, (*serverStream)(call), &s.info, s.handle)
@@ -260,10 +260,13 @@ func (call *serverCall) closeRemote() {
 	s.inbox.close(io.EOF, false)
 }
 
-// timeOut ends a stream when its deadline passes, whatever its handler does.
-func (call *serverCall) timeOut() {
-	if call.Err() == context.DeadlineExceeded {
-		call.conn.fail(&call.stream, context.DeadlineExceeded)
+// contextEnded ends a stream when its deadline passes, whatever its handler
+// does. If it is Serve's context that has ended, the handler is told.
+func (call *serverCall) contextEnded() {
+	if err := call.Err(); err == context.DeadlineExceeded {
+		call.conn.fail(&call.stream, err)
+	} else {
+		call.inbox.close(err, true)
 	}
 }
 

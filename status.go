@@ -20,7 +20,7 @@ import (
 // being Unknown.
 func statusOf(err error) *status.Status {
 	st, ok := status.FromError(err)
-	if !ok {
+	if !ok || st.Code() == codes.OK { // an error is never success
 		st = status.New(codeOf(err), err.Error())
 	}
 	if utf8.ValidString(st.Message()) {

@@ -196,6 +196,8 @@ type inbox struct {
 	taken bool        // the receiver took a message since late was started
 	begun bool        // the receiver has taken any message
 
+	dropped bool // the stream has failed: nothing is kept
+
 	// waited is set when the receiver had to wait, so that its next message is
 	// likely one that the peer waits for.
 	waited atomic.Bool
@@ -266,6 +268,10 @@ func (b *inbox) overdue(q *StreamQueue) bool {
 func (b *inbox) putFront(f *frame) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.dropped {
+		f.release()
+		return
+	}
 	b.queue.pushFront(f)
 	b.countLocked(f.cost())
 	b.ready.Broadcast()
@@ -290,17 +296,19 @@ func (b *inbox) take() (*frame, error) {
 	return f, nil
 }
 
-// awaitTake waits until the receiver takes a message and returns true. It
-// returns false if the receiver has never taken any, or the stream ends.
-func (b *inbox) awaitTake() bool {
+// awaitTake waits until the queue is smaller than size, which it was found to
+// be, and returns true. It returns false if the receiver has never taken
+// anything, or nothing is kept for it any more.
+func (b *inbox) awaitTake(size int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for n := b.queue.count; b.begun && b.end == nil; b.ready.Wait() {
-		if b.queue.count < n {
-			return true
+	for b.queue.bytes >= size {
+		if !b.begun || b.dropped {
+			return false
 		}
+		b.ready.Wait()
 	}
-	return false
+	return true
 }
 
 // close sets what take returns once the queue is empty. The first error
@@ -313,6 +321,7 @@ func (b *inbox) close(err error, discard bool) {
 	}
 	b.end = err
 	if discard {
+		b.dropped = true
 		b.countLocked(-b.queue.bytes)
 		b.queue.releaseAll()
 	}

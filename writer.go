@@ -52,9 +52,11 @@ func (c *conn) pushLocked(f *frame) (lead bool) {
 	return true
 }
 
-// replyLocked queues a response from the reader, which itself never writes.
+// replyLocked queues a response from the reader, which itself never writes. A
+// connection that ends once the queue is empty gets no more into it.
 func (c *conn) replyLocked(id uint32, st *status.Status) {
-	if c.closed || c.broken {
+	ending := c.draining && c.settled && len(c.streams) == 0
+	if c.closed || c.lost != nil || ending {
 		return
 	}
 	f := responseFrame(id, st.Proto())
@@ -133,7 +135,7 @@ func (c *conn) nextBatch() *frame {
 	c.mu.Lock()
 	var batch frameQueue
 	size, limit := 0, c.ch.batchSize()
-	for f := c.out.head; f != nil && !c.closed && !c.broken; f = c.out.head {
+	for f := c.out.head; f != nil && !c.closed && c.lost == nil; f = c.out.head {
 		n := len(f.data)
 		if size > 0 && (size+n > limit || n > maxCombined) {
 			break
@@ -181,12 +183,15 @@ func (c *conn) popLocked() *frame {
 // reader then finds the end itself, or is made to.
 func (c *conn) peerLost(err error) {
 	c.mu.Lock()
-	c.broken, c.writing = !c.closed, false
+	c.writing = false
+	if !c.closed {
+		c.lost = err
+	}
 	for c.out.head != nil {
 		c.popLocked().release()
 	}
 	c.room.Broadcast()
-	if c.broken {
+	if c.lost != nil {
 		time.AfterFunc(lostPeerGrace, func() { c.close(err) })
 	}
 	c.unlock()
@@ -202,7 +207,7 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	c.mu.Lock()
 	write, err := onSend(s.state, s.halfClosed)
 	switch {
-	case c.closed || c.broken:
+	case c.closed || c.lost != nil:
 		write, err = false, ErrClosed
 	case !write && err == nil:
 		err = s.err
@@ -226,7 +231,7 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 		return nil
 	}
 	defer c.mu.Unlock()
-	for c.out.bytes > maxPending && c.popped < seq && s.isActive() && !c.broken {
+	for c.out.bytes > maxPending && c.popped < seq && s.isActive() && c.lost == nil {
 		s.waiting.Wait()
 	}
 	return nil
