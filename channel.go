@@ -105,10 +105,6 @@ type channel struct {
 	socket *socket // nil if conn is no kernel socket
 	max    int     // how much data a received or sent frame may carry
 
-	// waits is told, unless it is nil, when a Read on a conn that is no kernel
-	// socket begins, when all that was read is parsed, and when it has ended.
-	waits func(bool)
-
 	// Owned by the goroutine that reads.
 	buf  *frame // what was read and not yet parsed is buf.data[r:w]; nil if nothing is
 	r, w int
@@ -274,22 +270,12 @@ func (ch *channel) fill(wait bool) error {
 	if ch.socket != nil {
 		return ch.socket.fill(ch, wait)
 	}
-	dst := ch.space()
-	ch.tell(true)
-	n, err := ch.conn.Read(dst)
-	ch.tell(false)
+	n, err := ch.conn.Read(ch.space())
 	if n > 0 {
 		ch.advance(n)
 		return nil // an error comes again
 	}
 	return err
-}
-
-// tell says that a Read begins or has ended, which may take any time.
-func (ch *channel) tell(waits bool) {
-	if ch.waits != nil {
-		ch.waits(waits)
-	}
 }
 
 // write writes all of b, which holds whole frames, and blocks until it is done.

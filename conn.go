@@ -45,7 +45,6 @@ type conn struct {
 	started  bool
 	draining bool  // no new streams; the connection ends when it is idle
 	settled  bool  // what had arrived when draining began was read
-	waiting  bool  // the reader of a conn that is no kernel socket waits in Read
 	cause    error // why the connection ends or has ended, nil before
 	closed   bool  // the end has been carried out
 	lost     error // why nothing can be written any more, nil before
@@ -70,7 +69,6 @@ func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
 // what a handshake made of it.
 func (c *conn) start(nc net.Conn) {
 	ch := newChannelSize(nc, c.cfg.maxMessage)
-	ch.waits = c.readerWaits
 	c.mu.Lock()
 	if c.closed { // while the handshake ran
 		c.mu.Unlock()
@@ -208,18 +206,22 @@ func (c *conn) drain() {
 	}
 }
 
-// settleLocked has the reader take what the socket holds before the connection
-// may end. Where it cannot look without waiting, what it has read is all.
+// settleLocked has the reader take what has arrived before the connection may
+// end: a deadline wakes it. Some conns have no deadlines; they get a moment.
 func (c *conn) settleLocked() {
-	switch {
-	case c.role == roleClient:
+	if c.role == roleClient {
 		c.settled = true
-	case c.ch.socket != nil:
-		c.nc.SetReadDeadline(time.Unix(1, 0))
-	default:
-		c.settled = c.waiting
+		return
+	}
+	c.nc.SetReadDeadline(time.Unix(1, 0))
+	if c.ch.socket == nil {
+		time.AfterFunc(settleGrace, c.settle)
 	}
 }
+
+// settleGrace is how long a conn without deadlines has to hand over what has
+// arrived before draining began.
+const settleGrace = 100 * time.Millisecond
 
 // open puts a stream of ours into the table, with the next id, and its request,
 // which it then owns, into the queue: ids rise in the order in which frames are

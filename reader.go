@@ -37,8 +37,11 @@ func (c *conn) readLoop() {
 			left = 0
 			c.settle()
 		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
-			left = maxArrived
 			c.nc.SetReadDeadline(time.Time{})
+			if left = maxArrived; c.ch.socket == nil {
+				left = 0
+				c.settle()
+			}
 		case isBig:
 			c.receiveOversized(f.header, big)
 		default:
@@ -59,15 +62,6 @@ const maxArrived = 1 << 20
 func (c *conn) settle() {
 	c.mu.Lock()
 	c.settled = true
-	c.unlock()
-}
-
-// readerWaits takes note of whether the reader waits in Read. All that it read
-// before has been received then.
-func (c *conn) readerWaits(waits bool) {
-	c.mu.Lock()
-	c.waiting = waits
-	c.settled = c.settled || waits && c.draining
 	c.unlock()
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -19,7 +20,7 @@ import (
 var ErrPacketTooLong = errors.New("memconn: the packet is longer than the memory given to Read")
 
 // A Conn is one end of a connection. All its methods may be used concurrently.
-// Deadlines do nothing and addresses are nil.
+// Addresses are nil, and of deadlines only past ones for reading do anything.
 type Conn struct {
 	in, out *half
 }
@@ -35,6 +36,7 @@ type half struct {
 	writes  []int // the length of every Write
 	eof     error // what Read returns once packets is empty
 	broken  error // what Write returns
+	expired bool  // the deadline of reads has passed
 }
 
 func newHalf(limit int, whole bool) *half {
@@ -62,8 +64,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for len(h.packets) == 0 {
-		if h.eof != nil {
+		switch {
+		case h.eof != nil:
 			return 0, h.eof
+		case h.expired:
+			return 0, os.ErrDeadlineExceeded
 		}
 		h.changed.Wait()
 	}
@@ -154,8 +159,15 @@ func (c *Conn) RemoteAddr() net.Addr { return nil }
 // SetDeadline implements net.Conn.
 func (c *Conn) SetDeadline(time.Time) error { return nil }
 
-// SetReadDeadline implements net.Conn.
-func (c *Conn) SetReadDeadline(time.Time) error { return nil }
+// SetReadDeadline implements net.Conn for deadlines that have passed, which end
+// a Read, and for none.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	c.in.expired = !t.IsZero() && t.Before(time.Now())
+	c.in.changed.Broadcast()
+	return nil
+}
 
 // SetWriteDeadline implements net.Conn.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
