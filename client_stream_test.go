@@ -196,6 +196,18 @@ func TestStreamEndings(t *testing.T) {
 	}
 }
 
+// TestStreamEmptyFirstMessage holds that an explicit first message arrives even
+// if it is empty, which no request can tell.
+func TestStreamEmptyFirstMessage(t *testing.T) {
+	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
+		open(t, context.Background(), c, clientStreams, wrapperspb.String(""))
+		p.wantRequest("B36", 1, flagRemoteOpen|flagNoData)
+		p.want("B36", 1, messageTypeData, 0, nil)
+		p.respond(1, nil, nil)
+		synctest.Wait()
+	})
+}
+
 // endedSends holds that what is sent on a stream that has ended is not written.
 func endedSends(t *testing.T, s ClientStream, p *rawPeer) {
 	t.Helper()

@@ -16,6 +16,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/memconn"
 )
 
 func endOfStream(err error) error {
@@ -345,6 +347,24 @@ func TestServerHandlerCap(t *testing.T) {
 		ts.answers <- nil
 		p.next("B32")
 	}, WithMaxConcurrentHandlers(2))
+}
+
+// TestServerContextEnds holds that a handler that waits in RecvMsg learns of the
+// end of Serve's context.
+func TestServerContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTestServer(t)
+		ctx, cancel := context.WithCancel(context.Background())
+		a, b := memconn.Pipe(0)
+		ts.accept(ctx, b)
+		p := newRawPeer(t, a)
+		p.request(1, flagRemoteOpen, "Bidi", nil)
+		p.wantNothing("B26")
+		cancel()
+		p.wantStatus("B26", 1, codes.Canceled, "context canceled")
+		p.wantEcho("B24", 3)
+		a.Close()
+	})
 }
 
 func TestServerRecoversPanics(t *testing.T) {

@@ -236,3 +236,31 @@ func TestAnswersNobodyReads(t *testing.T) {
 		a.Close()
 	}, WithServerStreamQueue(smallQueue))
 }
+
+// TestQueueTakenMeanwhile holds that the reader does not wait for a take that
+// has been done already.
+func TestQueueTakenMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(stream)
+		s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
+		s.put(newFrame(10))
+		size := s.inbox.size()
+		if _, err := s.inbox.take(); err != nil {
+			t.Fatal(err)
+		}
+		if !s.inbox.awaitTake(size) {
+			t.Error("B41: a receiver that has taken a message is said not to")
+		}
+	})
+}
+
+// TestQueueOfAFailedStream holds that a payload which comes late is not kept.
+func TestQueueOfAFailedStream(t *testing.T) {
+	s := new(stream)
+	s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
+	s.inbox.close(ErrStreamFull, true)
+	s.inbox.putFront(newFrame(10))
+	if n := s.conn.total.Load(); n != 0 || s.inbox.queue.head != nil {
+		t.Errorf("B41: a failed stream holds %d bytes", n)
+	}
+}

@@ -100,6 +100,19 @@ func TestStatusOfNamedClosed(t *testing.T) {
 	}
 }
 
+// An okError claims to be success.
+type okError struct{ error }
+
+func (okError) GRPCStatus() *status.Status { return status.New(codes.OK, "") }
+
+// TestStatusOfSuccess checks that no error reaches the caller as success.
+func TestStatusOfSuccess(t *testing.T) {
+	err := okError{errors.New("failed")}
+	if got := statusSent(t, err); got.Code() != codes.Unknown || got.Message() != "failed" {
+		t.Errorf("B9: it becomes %v, want Unknown", got)
+	}
+}
+
 func TestStatusOfOversized(t *testing.T) {
 	err := OversizedMessageError(messageLengthMax + 1)
 	if got := statusSent(t, err); got.Code() != codes.ResourceExhausted || got.Message() != err.Error() {
