@@ -117,7 +117,7 @@ func (p payload) append(b []byte) ([]byte, error) {
 		var encoded []byte
 		encoded, err = m.XXX_Marshal(b[start:start:start+p.size], false)
 		n = len(encoded)
-		b = b[:start+p.size]
+		b = append(b, encoded...)
 	}
 	if err == nil && n != p.size {
 		err = fmt.Errorf("ttrpc: %T changed while it was encoded", p.msg)

@@ -207,19 +207,21 @@ func (c *conn) drain() {
 }
 
 // settleLocked has the reader take what has arrived before the connection may
-// end: a deadline wakes it. Some conns have no deadlines; they get a moment.
+// end: a deadline wakes it. What deadlines do on conns that are no kernel
+// sockets nobody knows (B43); they get a moment.
 func (c *conn) settleLocked() {
 	if c.role == roleClient {
 		c.settled = true
 		return
 	}
-	c.nc.SetReadDeadline(time.Unix(1, 0))
 	if c.ch.socket == nil {
 		time.AfterFunc(settleGrace, c.settle)
+		return
 	}
+	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 
-// settleGrace is how long a conn without deadlines has to hand over what has
+// settleGrace is how long a conn that is no kernel socket has to hand over what has
 // arrived before draining began.
 const settleGrace = 100 * time.Millisecond
 
@@ -341,5 +343,6 @@ func (s *stream) connEnded(cause error) {
 		s.done <- struct{}{}
 	default:
 		s.inbox.close(ErrClosed, cause == ErrClosed)
+		s.inbox.uncount()
 	}
 }

@@ -23,26 +23,19 @@ func (c *conn) readLoop() {
 		wait := left <= 0
 		f, err := c.ch.recvFrame(wait)
 		big, isBig := err.(*OversizedMessageErr)
+		size := 0 // of the frame
 		switch {
 		case err == nil:
-			size := messageHeaderLength + int(f.header.Length)
+			size = messageHeaderLength + int(f.header.Length)
 			c.receive(f)
-			if wait {
-				continue
-			}
-			if left -= size; left <= 0 {
-				c.settle()
-			}
 		case err == errNoFrame:
 			left = 0
 			c.settle()
 		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
 			c.nc.SetReadDeadline(time.Time{})
-			if left = maxArrived; c.ch.socket == nil {
-				left = 0
-				c.settle()
-			}
+			left = maxArrived
 		case isBig:
+			size = messageHeaderLength + int(f.header.Length)
 			c.receiveOversized(f.header, big)
 		default:
 			if errors.Is(err, ErrProtocol) {
@@ -50,6 +43,11 @@ func (c *conn) readLoop() {
 			}
 			c.close(err)
 			return
+		}
+		if size > 0 && !wait {
+			if left -= size; left <= 0 {
+				c.settle()
+			}
 		}
 	}
 }

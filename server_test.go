@@ -156,6 +156,7 @@ func TestShutdownLetsCallsFinish(t *testing.T) {
 		ended := make(chan error, 1)
 		start := time.Now()
 		go func() { ended <- ts.Shutdown(context.Background()) }()
+		time.Sleep(settleGrace)
 		idle.wantEnd("B25: an idle connection is closed")
 		p.wantAlive("B25: one with calls is not")
 		if st, _ := ts.conn.getState(); st != connStateDraining {
@@ -169,7 +170,7 @@ func TestShutdownLetsCallsFinish(t *testing.T) {
 		p.send(3, messageTypeData, flagRemoteClosed, encode(t, wrapperspb.Int64(4)))
 		p.wantResult("B25: a stream goes on", 3, wrapperspb.Int64(4))
 		ts.answers <- nil
-		if err := <-ended; err != nil || time.Since(start) != 0 {
+		if err := <-ended; err != nil || time.Since(start) != settleGrace {
 			t.Errorf("B25: Shutdown: %v after %v", err, time.Since(start))
 		}
 		p.wantResult("B25: the answer is flushed", 1, wrapperspb.String("waited"))
@@ -510,6 +511,7 @@ func TestConnectionState(t *testing.T) {
 		go ts.Shutdown(t.Context())
 		want("draining")
 		ts.answers <- nil
+		time.Sleep(settleGrace)
 		want("closed")
 		ts.peer.next("")
 		if _, ok := newConn(roleServer, nil, &ts.config.connConfig).getState(); ok {

@@ -303,7 +303,7 @@ func (b *inbox) awaitTake(size int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.queue.bytes >= size {
-		if !b.begun || b.dropped {
+		if !b.begun || b.dropped || b.total == nil {
 			return false
 		}
 		b.ready.Wait()
@@ -316,7 +316,7 @@ func (b *inbox) awaitTake(size int) bool {
 func (b *inbox) close(err error, discard bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.end != nil && !discard {
+	if b.dropped || b.end != nil && !discard {
 		return
 	}
 	b.end = err
@@ -338,6 +338,7 @@ func (b *inbox) uncount() {
 	defer b.mu.Unlock()
 	b.countLocked(-b.queue.bytes)
 	b.total = nil
+	b.ready.Broadcast() // for awaitTake
 }
 
 // size returns how many bytes of memory are queued.
