@@ -228,6 +228,12 @@ func TestServerOversized(t *testing.T) {
 		p.wantNothing("B40: a stream ends once")
 		p.send(1, messageTypeData, 0, big)
 		p.wantStatus("B7: data on a unary id", 1, codes.ResourceExhausted, text(len(big)))
+		p.send(1, messageTypeData, 0, big)
+		p.send(1, messageTypeData, 0, nil)
+		p.wantNothing("B38: a unary call is told once")
+		p.send(11, 9, 0, big)
+		p.send(11, messageTypeResponse, 0, big)
+		p.wantNothing("B38: what is ignored is ignored at any size")
 		p.send(2, messageTypeRequest, 0, big)
 		p.wantStatus("B37: an even id", 2, codes.InvalidArgument, evenText)
 		ts.answers <- nil

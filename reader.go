@@ -25,18 +25,15 @@ func (c *conn) readLoop() {
 		big, isBig := err.(*OversizedMessageErr)
 		size := 0 // of the frame
 		switch {
-		case err == nil:
+		case err == nil || isBig:
 			size = messageHeaderLength + int(f.header.Length)
-			c.receive(f)
+			c.receive(f, big)
 		case err == errNoFrame:
 			left = 0
 			c.settle()
 		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
 			c.nc.SetReadDeadline(time.Time{})
 			left = maxArrived
-		case isBig:
-			size = messageHeaderLength + int(f.header.Length)
-			c.receiveOversized(f.header, big)
 		default:
 			if errors.Is(err, ErrProtocol) {
 				c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", c.nc.RemoteAddr())
@@ -69,8 +66,9 @@ func (c *conn) isDraining() bool {
 	return c.draining
 }
 
-// receive handles one frame, which it owns.
-func (c *conn) receive(f *frame) {
+// receive handles one frame, which it owns. If the frame was over the limit,
+// big says so, and its data is being dropped (B7).
+func (c *conn) receive(f *frame, big *OversizedMessageErr) {
 	c.mu.Lock()
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
@@ -79,20 +77,23 @@ func (c *conn) receive(f *frame) {
 		st, streams = s.state, s.streams
 	}
 	act, why := onReceive(c.role, st, streams, f.header)
-	if c.closed {
+	switch {
+	case c.closed:
 		act = actIgnore
+	case big != nil:
+		act = onOversized(act)
 	}
 	switch act {
 	case actOpen:
 		c.acceptLocked(f)
 		return
 	case actReject:
-		c.replyLocked(f.header.StreamID, status.New(codes.InvalidArgument, string(why)))
+		c.replyLocked(f.header.StreamID, rejection(why, big))
 		if st == stateUnary && f.header.Type == messageTypeData {
 			s.state = stateWarned
 		}
 	case actFail:
-		c.failLocked(s, violationError(c.role, why, f.header))
+		c.failLocked(s, failure(c.role, why, f.header, big))
 	case actEnd:
 		c.removeLocked(s)
 		if s.done != nil {
@@ -131,36 +132,28 @@ func (c *conn) awaitRoomLocked() {
 	}
 }
 
-// violationError is how a stream ends whose peer broke a rule.
-func violationError(r role, why violation, h messageHeader) error {
-	if r == roleServer {
-		return status.Error(codes.InvalidArgument, string(why))
+// rejection is what the peer gets for a frame that touches no stream. What is
+// wrong with the id is said even of a frame that is too large.
+func rejection(why violation, big *OversizedMessageErr) *status.Status {
+	if big != nil && why != violationEvenID {
+		return statusOf(big.err)
 	}
-	if why == violationNoStream {
+	return status.New(codes.InvalidArgument, string(why))
+}
+
+// failure is how a stream ends whose peer sent what it must not.
+func failure(r role, why violation, h messageHeader, big *OversizedMessageErr) error {
+	switch {
+	case big != nil && r == roleServer:
+		return big.err
+	case big != nil:
+		return big
+	case r == roleServer:
+		return status.Error(codes.InvalidArgument, string(why))
+	case why == violationNoStream:
 		return fmt.Errorf("%s: %w", why, ErrProtocol)
 	}
 	return fmt.Errorf("unexpected %q message received: %w", h.Type, ErrProtocol)
-}
-
-// receiveOversized handles a frame whose data was over the limit and is being
-// dropped (B7).
-func (c *conn) receiveOversized(h messageHeader, err *OversizedMessageErr) {
-	c.mu.Lock()
-	defer c.unlock()
-	c.awaitRoomLocked()
-	s := c.streams[h.StreamID]
-	switch {
-	case c.closed:
-	case c.role == roleServer && h.StreamID%2 == 0:
-		c.replyLocked(h.StreamID, status.New(codes.InvalidArgument, string(violationEvenID)))
-	case s != nil && (s.state == stateEnded || s.state == stateWarned) && h.Type == messageTypeData:
-	case s != nil && c.role == roleClient:
-		c.failLocked(s, err)
-	case s != nil && h.Type == messageTypeData && s.state != stateUnary:
-		c.failLocked(s, err.err)
-	case c.role == roleServer:
-		c.replyLocked(h.StreamID, statusOf(err.err))
-	}
 }
 
 // deliver puts a message into a stream's inbox.

@@ -111,6 +111,18 @@ func onServerReceive(st streamState, h messageHeader) (action, violation) {
 	return actReject, violationInactive // idle, or unary: the call goes on (B38)
 }
 
+// onOversized changes what a frame asks for into what becomes of it if its
+// data is over the limit (B7).
+func onOversized(act action) action {
+	switch act {
+	case actOpen:
+		return actReject
+	case actMessage, actLast, actClose, actEnd:
+		return actFail
+	}
+	return act
+}
+
 // onData decides what a data frame brings to an open stream (B39).
 func onData(flags uint8) action {
 	switch flags & (flagRemoteClosed | flagNoData) {
