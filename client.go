@@ -24,14 +24,12 @@ type Client struct {
 // owns conn. On a *net.UnixConn or *net.TCPConn calls share system calls and
 // no memory is held while waiting; any other net.Conn works too.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
-	cfg := &clientConfig{handshakeTimeout: defaultHandshakeTimeout, closeDone: make(chan struct{})}
-	cfg.maxMessage = messageLengthMax
-	cfg.log = errorLogger{}
+	cfg := &clientConfig{closeDone: make(chan struct{})}
 	c := &Client{config: cfg}
 	for _, opt := range opts {
 		opt(c)
 	}
-	cfg.queue = cfg.queue.withDefaults()
+	cfg.setDefaults()
 	if cfg.unary != nil {
 		cfg.unaryChain = append([]UnaryClientInterceptor{cfg.unary}, cfg.unaryChain...)
 	}
@@ -81,7 +79,9 @@ func (c *Client) Close() error {
 
 // Cause tells why the connection ended: ErrClosed after Close, io.EOF if the
 // peer closed it, else the error of the transport, the handshake or the
-// protocol. It returns nil while the connection lasts.
+// protocol. It returns nil while the connection lasts, and that is until the
+// calls under way have finished if the connection has run out of ids, 2^31 of
+// them, and takes no more calls.
 func (c *Client) Cause() error {
 	if c.conn == nil {
 		return ErrClosed
@@ -110,7 +110,7 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 // The error is the server's status, for status.FromError of
 // google.golang.org/grpc; or context.Canceled or context.DeadlineExceeded, as
 // they are, if the context ends first; ErrClosed, as it is, if the connection
-// has ended; an *OversizedMessageErr if req or the answer is too large; or what
+// has ended or has run out of ids; an *OversizedMessageErr if req or the answer is too large; or what
 // is wrong with req or resp. Only ErrClosed means that the client is of no
 // more use.
 func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {

@@ -10,15 +10,12 @@ import (
 // clientConfig is what the options set.
 type clientConfig struct {
 	connConfig
-	onClose          func()
-	handshaker       Handshaker
-	handshakeTimeout time.Duration
-	defaultTimeout   time.Duration
-	unary            UnaryClientInterceptor
-	unaryChain       []UnaryClientInterceptor
-	stream           StreamClientInterceptor
-	streamChain      []StreamClientInterceptor
-	closeDone        chan struct{} // closed once onClose has returned
+	onClose     func()
+	unary       UnaryClientInterceptor
+	unaryChain  []UnaryClientInterceptor
+	stream      StreamClientInterceptor
+	streamChain []StreamClientInterceptor
+	closeDone   chan struct{} // closed once onClose has returned
 }
 
 // ClientOpts sets an option of a client. Of an option that is given twice the
@@ -63,7 +60,7 @@ func WithClientHandshaker(h Handshaker) ClientOpts {
 }
 
 // WithClientHandshakeTimeout bounds how long the handshake may take; 10 s by
-// default.
+// default, and if d is 0 or less.
 func WithClientHandshakeTimeout(d time.Duration) ClientOpts {
 	return func(c *Client) { c.config.handshakeTimeout = d }
 }
@@ -93,8 +90,5 @@ func WithClientDefaultTimeout(d time.Duration) ClientOpts {
 // WithClientLogger sends what the client has to tell to l. By default, or if l
 // is nil, errors go to the standard log, the rest nowhere.
 func WithClientLogger(l Logger) ClientOpts {
-	if l == nil {
-		l = errorLogger{}
-	}
 	return func(c *Client) { c.config.log = l }
 }

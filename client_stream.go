@@ -102,7 +102,9 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 		cs.watch()
 	}
 	if desc.StreamingClient && req != nil && p.size == 0 {
-		return cs, cs.SendMsg(nil) // no request can tell of an empty message
+		if err := cs.SendMsg(nil); err != nil { // no request can tell of an empty message
+			return nil, err
+		}
 	}
 	return cs, nil
 }

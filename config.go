@@ -19,6 +19,30 @@ const (
 	defaultConnectionBytes  = 32 << 20
 )
 
+// A connConfig is what a client's connection and a server's have in common.
+type connConfig struct {
+	maxMessage       int
+	maxHandlers      int // 0 means no cap
+	queue            StreamQueue
+	log              Logger
+	handshaker       Handshaker
+	handshakeTimeout time.Duration
+	defaultTimeout   time.Duration // for unary calls without one; 0 means none
+}
+
+// setDefaults sets what no option has set.
+func (c *connConfig) setDefaults() {
+	setDefault(&c.maxMessage, messageLengthMax)
+	setDefault(&c.handshakeTimeout, defaultHandshakeTimeout)
+	setDefault(&c.queue.Messages, defaultQueueMessages)
+	setDefault(&c.queue.Bytes, defaultQueueBytes)
+	setDefault(&c.queue.Patience, defaultQueuePatience)
+	setDefault(&c.queue.ConnectionBytes, defaultConnectionBytes)
+	if c.log == nil {
+		c.log = errorLogger{}
+	}
+}
+
 // StreamQueue bounds what is kept of the messages that were received on
 // streams and not yet taken by RecvMsg. ttrpc has no flow control, so a peer
 // can send faster than a receiver takes; a stream whose queue is over its
@@ -46,14 +70,6 @@ type StreamQueue struct {
 	// server also stops reading from a peer while that leaves as many bytes of
 	// answers unread.
 	ConnectionBytes int
-}
-
-func (q StreamQueue) withDefaults() StreamQueue {
-	setDefault(&q.Messages, defaultQueueMessages)
-	setDefault(&q.Bytes, defaultQueueBytes)
-	setDefault(&q.Patience, defaultQueuePatience)
-	setDefault(&q.ConnectionBytes, defaultConnectionBytes)
-	return q
 }
 
 func setDefault[T int | time.Duration](v *T, value T) {

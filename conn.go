@@ -14,14 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A connConfig is what a connection is told by its client or server.
-type connConfig struct {
-	maxMessage  int
-	maxHandlers int // 0 means no cap
-	queue       StreamQueue
-	log         Logger
-}
-
 // A conn is one connection. It looks the same from both ends; the role decides
 // who opens streams. One goroutine reads; whoever has a frame and finds nobody
 // writing writes it, together with what others queue meanwhile (writer.go).
@@ -33,7 +25,10 @@ type conn struct {
 	serve func(*serverCall) // at the server: runs the call on another goroutine
 	gone  func()            // called once, without locks, when the connection has ended
 	calls sync.Pool         // of *stream: a client's finished unary calls
-	total atomic.Int64      // bytes in all inboxes
+
+	handshakes bool // at the server: start comes after a handshake
+
+	total atomic.Int64 // bytes in all inboxes
 
 	// Set by start. The reader and the writer, each on its side, own it.
 	ch *channel
@@ -193,11 +188,16 @@ func (c *conn) why() error {
 	return c.cause
 }
 
-// drain lets the calls that have arrived finish, then ends the connection.
+// drain lets the calls that have arrived finish, then ends the connection. None
+// can have arrived before the end of a handshake.
 func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.draining || c.closed {
+	switch {
+	case c.draining || c.cause != nil:
+		return
+	case !c.started && c.handshakes:
+		c.cause = ErrServerClosed
 		return
 	}
 	c.draining = true

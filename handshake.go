@@ -48,12 +48,9 @@ func withPeer(ctx context.Context, conn net.Conn, auth any) context.Context {
 	return context.WithValue(ctx, peerKey{}, &Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: auth})
 }
 
-// handshake runs h, which may be nil, for at most timeout. If it returns an
+// handshake runs h for at most timeout. If it returns an
 // error, conn is closed.
 func handshake(ctx context.Context, h Handshaker, conn net.Conn, timeout time.Duration) (net.Conn, any, error) {
-	if h == nil {
-		return conn, nil, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })

@@ -6,7 +6,9 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -31,15 +33,13 @@ type Server struct {
 
 // NewServer returns a server that serves nothing yet, or the error of an option.
 func NewServer(opts ...ServerOpt) (*Server, error) {
-	cfg := &serverConfig{handshakeTimeout: defaultHandshakeTimeout}
-	cfg.maxMessage = messageLengthMax
-	cfg.log = errorLogger{}
+	cfg := new(serverConfig)
 	for _, opt := range opts {
 		if err := opt(cfg); err != nil {
 			return nil, err
 		}
 	}
-	cfg.queue = cfg.queue.withDefaults()
+	cfg.setDefaults()
 	if cfg.unary != nil {
 		cfg.unaryChain = append([]UnaryServerInterceptor{cfg.unary}, cfg.unaryChain...)
 	}
@@ -78,8 +78,9 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 // Serve accepts connections from l and answers their calls, until Shutdown or
 // Close, after which it returns ErrServerClosed, or until l.Accept fails for
 // good, whose error it returns. It closes l. The handlers' contexts derive
-// from ctx, whose end ends them but not Serve. Serve may be called for several
-// listeners.
+// from ctx, whose end ends them, and with them what streams have received and
+// RecvMsg has not taken, but not Serve: it serves on, but every handler's
+// context has ended from the start. Serve may be called for several listeners.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	if !s.addListener(l) {
@@ -116,13 +117,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // accept starts the connection on nc, or closes it.
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
 	c := newConn(roleServer, nc, &s.config.connConfig)
+	c.handshakes = s.config.handshaker != nil
 	c.serve = s.workers.start
 	c.gone = func() { s.removeConnection(c) }
 	switch ok, reason := s.addConnection(c); {
 	case !ok:
 		s.config.log.Warn("ttrpc: connection refused", "reason", reason)
 		nc.Close()
-	case s.config.handshaker == nil:
+	case !c.handshakes:
 		s.start(ctx, c, nc, nil)
 	default:
 		go s.handshake(ctx, c, nc)
@@ -153,18 +155,16 @@ func (s *Server) start(ctx context.Context, c *conn, nc net.Conn, auth any) {
 // ctx.Err() if ctx ends first; then it may be called again, or Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.stopLocked()
+	listeners := s.stopLocked()
 	if s.empty == nil {
 		s.empty = make(chan struct{})
 		s.emptyLocked()
 	}
 	empty := s.empty
-	conns := s.connectionsLocked()
+	conns := slices.Collect(maps.Keys(s.connections))
 	s.mu.Unlock()
+	closeAll(listeners)
 	for _, c := range conns {
-		if _, started := c.getState(); !started && s.config.handshaker != nil {
-			c.close(ErrServerClosed) // no call can have reached it
-		}
 		c.drain()
 	}
 	select {
@@ -180,29 +180,38 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // The error is that of closing a listener.
 func (s *Server) Close() error {
 	s.mu.Lock()
-	err := s.stopLocked()
-	conns := s.connectionsLocked()
+	listeners := s.stopLocked()
+	conns := slices.Collect(maps.Keys(s.connections))
 	s.mu.Unlock()
+	err := closeAll(listeners)
 	for _, c := range conns {
 		c.close(ErrServerClosed)
 	}
 	return err
 }
 
-// stopLocked stops accepting.
-func (s *Server) stopLocked() error {
+// stopLocked stops accepting. It returns the listeners, which the caller
+// closes without locks.
+func (s *Server) stopLocked() []net.Listener {
 	if s.stopping {
 		return nil
 	}
 	s.stopping = true
 	close(s.closing)
 	s.workers.stop()
-	var errs []error
-	for l := range s.listeners {
-		errs = append(errs, l.Close())
-	}
+	listeners := slices.Collect(maps.Keys(s.listeners))
 	clear(s.listeners)
-	return errors.Join(errs...)
+	return listeners
+}
+
+// closeAll returns the first error.
+func closeAll(listeners []net.Listener) (err error) {
+	for _, l := range listeners {
+		if e := l.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
 }
 
 func (s *Server) addListener(l net.Listener) bool {
@@ -251,14 +260,6 @@ func (s *Server) emptyLocked() {
 	default:
 		close(s.empty)
 	}
-}
-
-func (s *Server) connectionsLocked() []*conn {
-	conns := make([]*conn, 0, len(s.connections))
-	for c := range s.connections {
-		conns = append(conns, c)
-	}
-	return conns
 }
 
 // countConnection returns how many connections the server holds.

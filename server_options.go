@@ -11,15 +11,12 @@ import (
 // serverConfig is what the options set.
 type serverConfig struct {
 	connConfig
-	handshaker       Handshaker
-	handshakeTimeout time.Duration
-	maxConnections   int
-	defaultTimeout   time.Duration
-	recoverPanics    bool
-	unary            UnaryServerInterceptor
-	unaryChain       []UnaryServerInterceptor
-	stream           StreamServerInterceptor
-	streamChain      []StreamServerInterceptor
+	maxConnections int
+	recoverPanics  bool
+	unary          UnaryServerInterceptor
+	unaryChain     []UnaryServerInterceptor
+	stream         StreamServerInterceptor
+	streamChain    []StreamServerInterceptor
 }
 
 // ServerOpt sets an option of a server; NewServer returns its error.
@@ -38,7 +35,7 @@ func WithServerHandshaker(h Handshaker) ServerOpt {
 }
 
 // WithServerHandshakeTimeout bounds how long a handshake may take; 10 s by
-// default.
+// default, and if d is 0 or less.
 func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 	return func(c *serverConfig) error {
 		c.handshakeTimeout = d

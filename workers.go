@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -79,7 +80,7 @@ func (w *workers) trim() {
 	for _, worker := range w.idle[:w.unused] {
 		close(worker)
 	}
-	w.idle = append(w.idle[:0], w.idle[w.unused:]...)
+	w.idle = slices.Delete(w.idle, 0, w.unused)
 	w.unused = len(w.idle)
 	if w.timed = w.unused > 0 && !w.stopped; w.timed {
 		w.timer.Reset(workersLinger)
