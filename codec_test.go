@@ -234,6 +234,25 @@ func TestCodecOld(t *testing.T) {
 	}
 }
 
+// An ownMemoryOld does not append to what it is given, as hand-written ones may.
+type ownMemoryOld struct{ *fakeOld }
+
+func (ownMemoryOld) XXX_Size() int { return len("own") }
+
+func (ownMemoryOld) XXX_Marshal([]byte, bool) ([]byte, error) { return []byte("own"), nil }
+
+func (ownMemoryOld) XXX_Unmarshal([]byte) error { return nil }
+
+func TestCodecOwnMemory(t *testing.T) {
+	f, err := dataFrame(ownMemoryOld{new(fakeOld)}, messageLengthMax)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(f.data, wire(0, messageTypeData, 0, []byte("own"))) {
+		t.Errorf("B44: the frame is %q", f.data)
+	}
+}
+
 func TestCodecErrors(t *testing.T) {
 	vt, gogo := newFakeVT("value"), &fakeGogo{value: []byte("value")}
 	vt.err, gogo.err = errFake, errFake

@@ -7,6 +7,7 @@ package ttrpc
 
 import (
 	"context"
+	"io"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -254,6 +255,24 @@ func TestQueueTakenMeanwhile(t *testing.T) {
 	})
 }
 
+// TestQueueNoLongerCounted holds that the reader is woken when what it waits for
+// cannot come any more.
+func TestQueueNoLongerCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(stream)
+		s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
+		s.inbox.begun = true
+		s.put(newFrame(10))
+		waited := make(chan bool)
+		go func() { waited <- s.inbox.awaitTake(s.inbox.size()) }()
+		synctest.Wait()
+		s.inbox.uncount()
+		if <-waited {
+			t.Error("B41: a message is said to have been taken")
+		}
+	})
+}
+
 // TestQueueOfAFailedStream holds that a payload which comes late is not kept.
 func TestQueueOfAFailedStream(t *testing.T) {
 	s := new(stream)
@@ -263,4 +282,66 @@ func TestQueueOfAFailedStream(t *testing.T) {
 	if n := s.conn.total.Load(); n != 0 || s.inbox.queue.head != nil {
 		t.Errorf("B41: a failed stream holds %d bytes", n)
 	}
+}
+
+// TestQueueFullStands holds that the receiver learns that its queue was full,
+// even if its context's end comes next.
+func TestQueueFullStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTestServer(t, WithServerStreamQueue(smallQueue))
+		received := make(chan error, 1)
+		ts.RegisterService("late", &ServiceDesc{Streams: map[string]Stream{"Receive": {
+			StreamingClient: true,
+			Handler: func(ctx context.Context, ss StreamServer) (any, error) {
+				<-ctx.Done()
+				synctest.Wait() // for whoever else acts on the end
+				received <- ss.RecvMsg(new(wrapperspb.StringValue))
+				return nil, nil
+			},
+		}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		a, b := memconn.Pipe(0)
+		ts.accept(ctx, b)
+		p := newRawPeer(t, a)
+		p.send(1, messageTypeRequest, flagRemoteOpen|flagNoData, encode(t, &Request{Service: "late", Method: "Receive"}))
+		for range smallQueue.Messages + 1 {
+			p.send(1, messageTypeData, 0, nil)
+		}
+		if err := <-received; err != ErrStreamFull {
+			t.Errorf("B41: RecvMsg: %v, want %v", err, ErrStreamFull)
+		}
+		a.Close()
+	})
+}
+
+// TestQueueOfALostConnection holds that the reader does not wait for a receiver
+// of a connection that has ended. It is the bubble that notices who still waits.
+func TestQueueOfALostConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(0)
+		c := NewClient(a, WithClientStreamQueue(StreamQueue{ConnectionBytes: 64 << 10, Patience: time.Hour}))
+		p := newRawPeer(t, b)
+		desc := &StreamDesc{StreamingClient: true, StreamingServer: true}
+		stream, err := c.NewStream(t.Context(), desc, "test", "Bidi", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.next("B36")
+		message := encode(t, wrapperspb.Bytes(make([]byte, 30<<10)))
+		p.send(1, messageTypeData, 0, message)
+		if err := stream.RecvMsg(new(wrapperspb.BytesValue)); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			p.send(1, messageTypeData, 0, message)
+		}
+		synctest.Wait() // the reader waits for the next RecvMsg
+		c.conn.close(io.ErrClosedPipe)
+		synctest.Wait()
+		if n := c.conn.total.Load(); n != 0 {
+			t.Errorf("B41: %d bytes are counted for a connection that has ended", n)
+		}
+		b.Close()
+	})
 }
