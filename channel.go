@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 )
 
 const (
@@ -106,11 +107,12 @@ type channel struct {
 	max    int     // how much data a received or sent frame may carry
 
 	// Owned by the goroutine that reads.
-	buf  *frame // what was read and not yet parsed is buf.data[r:w]; nil if nothing is
+	buf  *frame // what was read and not yet parsed is buf.data[r:w]
 	r, w int
-	part *frame // a frame whose data has not arrived in full
-	skip int    // how many bytes of an oversized frame are still to be dropped
-	into bool   // space handed out part's own memory
+	kept [messageHeaderLength]byte // has the place of buf.data while buf is nil
+	part *frame                    // a frame whose data has not arrived in full
+	skip int                       // how many bytes of an oversized frame are still to be dropped
+	into bool                      // space handed out part's own memory
 }
 
 // newChannel returns a channel with the default message limit on conn.
@@ -220,18 +222,20 @@ func (ch *channel) growPart() {
 }
 
 // space returns where the next bytes go: straight into the frame that is
-// arriving if much of it is missing, else into the buffer.
+// arriving if much of it is missing, else into the buffer. It has no capacity
+// beyond its length, which NRI's multiplexer would take for room.
 func (ch *channel) space() []byte {
 	if f := ch.part; f != nil && ch.r == ch.w {
 		if rest := int(f.header.Length) - len(f.data); rest >= packetSize {
 			ch.growPart()
 			ch.into = true
-			return f.data[len(f.data):min(cap(f.data), int(f.header.Length))]
+			end := min(cap(f.data), int(f.header.Length))
+			return f.data[len(f.data):end:end]
 		}
 	}
 	ch.into = false
 	ch.makeBuffer()
-	return ch.buf.data[ch.w:]
+	return slices.Clip(ch.buf.data[ch.w:])
 }
 
 // makeBuffer sees to a buffer that has nothing in it but what parse left,
@@ -247,10 +251,12 @@ func (ch *channel) makeBuffer() {
 		ch.buf = newFrame(size)
 		ch.buf.data = ch.buf.data[:size]
 	}
+	rest := ch.kept[:]
 	if old != nil {
-		ch.w = copy(ch.buf.data, old.data[ch.r:ch.w])
-		ch.r = 0
+		rest = old.data
 	}
+	ch.w = copy(ch.buf.data, rest[ch.r:ch.w])
+	ch.r = 0
 	if old != ch.buf {
 		old.release()
 	}

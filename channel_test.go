@@ -286,6 +286,47 @@ func TestNoBufferWhileIdle(t *testing.T) {
 	if ch.buf != nil || ch.part != nil {
 		t.Error("an idle channel holds a buffer")
 	}
+	frame := wire(3, messageTypeData, 0, []byte("slowly"))
+	for i := range len(frame) {
+		if _, err := ch.recvFrame(false); err != errNoFrame {
+			t.Fatal(err)
+		}
+		if ch.buf != nil {
+			t.Errorf("a channel that has %d bytes of a frame holds a buffer", i)
+		}
+		if _, err := a.Write(frame[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h, data, err := ch.recv(); err != nil || h.StreamID != 3 || string(data) != "slowly" {
+		t.Errorf("a frame that came byte by byte: %+v, %q, %v", h, data, err)
+	}
+}
+
+// A fittingConn takes note of reads with room beyond the length of the buffer.
+type fittingConn struct {
+	net.Conn
+	t *testing.T
+}
+
+func (c fittingConn) Read(p []byte) (int, error) {
+	if cap(p) != len(p) {
+		c.t.Errorf("B43: Read is given %d bytes with a capacity of %d", len(p), cap(p))
+	}
+	return c.Conn.Read(p)
+}
+
+// TestReadsOnOtherConns holds that the capacity of what Read is given is its
+// length: NRI's multiplexer compares one and fills the other.
+func TestReadsOnOtherConns(t *testing.T) {
+	a, b := memconn.PacketPipe()
+	to, from := newChannel(a), newChannel(fittingConn{b, t})
+	for _, n := range []int{0, 100, 4085, 4096, 5000, 70_000} {
+		go to.send(1, messageTypeData, 0, make([]byte, n))
+		if h, _, err := from.recv(); err != nil || int(h.Length) != n {
+			t.Fatalf("%d bytes of data came as %+v, %v", n, h, err)
+		}
+	}
 }
 
 // TestWrappedSocket holds that a conn which embeds a socket is not taken for

@@ -29,24 +29,33 @@ type frame struct {
 	class int8 // index into framePools, or -1
 }
 
-// Frames of up to 256 bytes share a pool, then each power of 2 has one.
+// Frames of up to 256 bytes share a pool. Above that each power of 2, and each
+// quarter of the way to the next, has one.
 const (
 	minFrameShift = 8
 	maxFrameShift = 24
 )
 
-var framePools [maxFrameShift - minFrameShift + 1]sync.Pool
+var framePools [4*(maxFrameShift-minFrameShift) + 1]sync.Pool
+
+// frameClass returns the pool for n bytes, and their size there.
+func frameClass(n int) (class, size int) {
+	last := uint(max(n, 1<<minFrameShift) - 1)
+	shift := bits.Len(last) - 3 // leaves 4 to 7 quarters
+	quarters := int(last>>shift) + 1
+	return 4*(shift+2-minFrameShift) + quarters - 4, quarters << shift
+}
 
 // newFrame returns a frame with no data and room for n bytes.
 func newFrame(n int) *frame {
-	class := max(bits.Len(uint(max(n, 1)-1)), minFrameShift) - minFrameShift
+	class, size := frameClass(n)
 	if class >= len(framePools) {
 		return &frame{data: make([]byte, 0, n), class: -1}
 	}
 	if f, ok := framePools[class].Get().(*frame); ok {
 		return f
 	}
-	return &frame{data: make([]byte, 0, 1<<(class+minFrameShift)), class: int8(class)}
+	return &frame{data: make([]byte, 0, size), class: int8(class)}
 }
 
 // newOutFrame returns a frame for n bytes of data, which the caller appends
@@ -79,8 +88,8 @@ func (f *frame) release() {
 	}
 	// data may have been cut at its front; such memory is left to the
 	// garbage collector.
-	if class := f.class; cap(f.data) == 1<<(class+minFrameShift) {
-		*f = frame{data: f.data[:0], class: class}
+	if class, size := frameClass(cap(f.data)); class == int(f.class) && size == cap(f.data) {
+		*f = frame{data: f.data[:0], class: f.class}
 		framePools[class].Put(f)
 	}
 }

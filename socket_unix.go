@@ -83,12 +83,14 @@ func (s *socket) readOnce(fd uintptr) bool {
 	return true
 }
 
-// idle gives the read buffer back if nothing is in it.
+// idle gives the read buffer back. What parse left in it, less than a header,
+// is kept aside.
 func (ch *channel) idle() {
-	if ch.buf != nil && ch.r == ch.w {
+	if ch.buf != nil {
+		ch.w = copy(ch.kept[:], ch.buf.data[ch.r:ch.w])
+		ch.r = 0
 		ch.buf.release()
 		ch.buf = nil
-		ch.r, ch.w = 0, 0
 	}
 }
 
