@@ -79,9 +79,10 @@ func (c *Client) Close() error {
 
 // Cause tells why the connection ended: ErrClosed after Close, io.EOF if the
 // peer closed it, else the error of the transport, the handshake or the
-// protocol. It returns nil while the connection lasts, and that is until the
-// calls under way have finished if the connection has run out of ids, 2^31 of
-// them, and takes no more calls.
+// protocol. When writing fails first it is that error, until reading has told
+// more, or nothing within a second. It returns nil while the connection lasts,
+// and that is until the calls under way have finished if the connection has run
+// out of ids, 2^31 of them, and takes no more calls.
 func (c *Client) Cause() error {
 	if c.conn == nil {
 		return ErrClosed
@@ -110,9 +111,9 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 // The error is the server's status, for status.FromError of
 // google.golang.org/grpc; or context.Canceled or context.DeadlineExceeded, as
 // they are, if the context ends first; ErrClosed, as it is, if the connection
-// has ended or has run out of ids; an *OversizedMessageErr if req or the answer is too large; or what
-// is wrong with req or resp. Only ErrClosed means that the client is of no
-// more use.
+// has ended or has run out of ids; an *OversizedMessageErr if req is too large;
+// a status of code ResourceExhausted if the answer is; or what is wrong with
+// req or resp. Only ErrClosed means that the client is of no more use.
 func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {
 	if c.conn == nil {
 		return ErrClosed

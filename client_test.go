@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -422,6 +423,33 @@ func TestClientAnswerAfterWriteFails(t *testing.T) {
 			t.Errorf("B1: the cause is %v", c.Cause())
 		}
 	})
+}
+
+// TestLostPeerIsHeardOut holds that an answer which has arrived is received,
+// however late the reader comes to it.
+func TestLostPeerIsHeardOut(t *testing.T) {
+	a, b := unixPair(t)
+	cfg := new(connConfig)
+	cfg.setDefaults()
+	c := newConn(roleClient, b, cfg)
+	c.ch, c.started = newChannel(b), true
+	s := &stream{state: stateUnary, done: make(chan struct{}, 1)}
+	s.init(c)
+	if err := c.open(s, newOutFrame(0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Write(wire(1, messageTypeResponse, 0, nil)); err != nil {
+		t.Fatal(err)
+	}
+	c.peerLost(syscall.EPIPE)
+	c.giveUp()
+	c.readLoop()
+	if s.result == nil || s.err != nil {
+		t.Errorf("B19: the call ends with %v", s.err)
+	}
+	if err := c.why(); err != syscall.EPIPE {
+		t.Errorf("B1: the cause is %v", err)
+	}
 }
 
 func TestClientIDsUsedUp(t *testing.T) {

@@ -237,10 +237,13 @@ func TestCodecOld(t *testing.T) {
 // An ownMemoryOld does not append to what it is given, as hand-written ones may.
 type ownMemoryOld struct{ *fakeOld }
 
+//lint:ignore ST1003 the name is the interface's
 func (ownMemoryOld) XXX_Size() int { return len("own") }
 
+//lint:ignore ST1003 the name is the interface's
 func (ownMemoryOld) XXX_Marshal([]byte, bool) ([]byte, error) { return []byte("own"), nil }
 
+//lint:ignore ST1003 the name is the interface's
 func (ownMemoryOld) XXX_Unmarshal([]byte) error { return nil }
 
 func TestCodecOwnMemory(t *testing.T) {

@@ -125,7 +125,7 @@ func (c *conn) getState() (connState, bool) {
 // unlock is the one door through which the connection's state changes: it
 // carries out the end if what changed since Lock asks for it.
 func (c *conn) unlock() {
-	if c.draining && c.settled && len(c.streams) == 0 && c.out.head == nil && !c.writing && c.cause == nil {
+	if c.draining && c.settled && len(c.streams) == 0 && !c.writing && c.cause == nil {
 		c.cause = ErrClosed
 	}
 	if c.cause == nil || c.closed {
@@ -207,15 +207,21 @@ func (c *conn) drain() {
 }
 
 // settleLocked has the reader take what has arrived before the connection may
-// end: a deadline wakes it. What deadlines do on conns that are no kernel
-// sockets nobody knows (B43); they get a moment.
+// end. A client has nothing to wait for but its streams.
 func (c *conn) settleLocked() {
 	if c.role == roleClient {
 		c.settled = true
 		return
 	}
+	c.wakeReaderLocked(settleGrace)
+}
+
+// wakeReaderLocked has the reader take what has arrived and then call settle: a
+// deadline wakes it. What deadlines do on conns that are no kernel sockets
+// nobody knows (B43); they settle after a grace.
+func (c *conn) wakeReaderLocked(grace time.Duration) {
 	if c.ch.socket == nil {
-		time.AfterFunc(settleGrace, c.settle)
+		time.AfterFunc(grace, c.settle)
 		return
 	}
 	c.nc.SetReadDeadline(time.Unix(1, 0))

@@ -166,7 +166,7 @@ func TestServerDataAfterHalfClose(t *testing.T) {
 		p.send(1, messageTypeData, flagRemoteClosed|flagNoData, nil)
 		p.wantNothing("the stream goes on")
 		p.send(1, messageTypeData, 0, []byte("x"))
-		p.wantStatus("data after the half-close", 1, codes.InvalidArgument, inactiveText)
+		p.wantStatus("data after the half-close", 1, codes.InvalidArgument, "data handling error: ttrpc: stream closed")
 		<-ctx.Done()
 		p.send(1, messageTypeData, 0, []byte("x"))
 		p.wantNothing("what comes before the handler has returned is dropped")

@@ -238,6 +238,24 @@ func TestAnswersNobodyReads(t *testing.T) {
 	}, WithServerStreamQueue(smallQueue))
 }
 
+// TestQueueOfRequests holds that the messages that come with requests count.
+func TestQueueOfRequests(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		const streams = 100
+		for i := range uint32(streams) {
+			ts.peer.request(2*i+1, flagRemoteOpen, "Stall", wrapperspb.Bytes(make([]byte, 8000)))
+			<-ts.contexts
+		}
+		synctest.Wait()
+		if n := ts.conn.total.Load(); n == 0 || n > int64(smallQueue.ConnectionBytes) {
+			t.Errorf("B41: %d bytes are queued", n)
+		}
+		for range streams {
+			ts.answers <- nil
+		}
+	}, WithServerStreamQueue(smallQueue))
+}
+
 // TestQueueTakenMeanwhile holds that the reader does not wait for a take that
 // has been done already.
 func TestQueueTakenMeanwhile(t *testing.T) {

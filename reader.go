@@ -18,7 +18,7 @@ import (
 // but the socket; see receive and makeRoom for the two exceptions, which are
 // what keeps a peer from filling the memory.
 func (c *conn) readLoop() {
-	left := 0 // while draining: how much may still have arrived before
+	left := 0 // once woken to settle: how much may still have arrived before
 	for {
 		wait := left <= 0
 		f, err := c.ch.recvFrame(wait)
@@ -31,7 +31,7 @@ func (c *conn) readLoop() {
 		case err == errNoFrame:
 			left = 0
 			c.settle()
-		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isDraining():
+		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isEnding():
 			c.nc.SetReadDeadline(time.Time{})
 			left = maxArrived
 		default:
@@ -53,17 +53,22 @@ func (c *conn) readLoop() {
 // does not keep a connection from draining.
 const maxArrived = 1 << 20
 
-// settle takes note that what had arrived when draining began was read.
+// settle takes note that what had arrived when the connection began to end was
+// read. One whose peer is lost has nothing else to wait for.
 func (c *conn) settle() {
 	c.mu.Lock()
 	c.settled = true
+	if c.cause == nil {
+		c.cause = c.lost
+	}
 	c.unlock()
 }
 
-func (c *conn) isDraining() bool {
+// isEnding tells whether it is our deadline that wakes the reader.
+func (c *conn) isEnding() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.draining
+	return c.draining || c.lost != nil
 }
 
 // receive handles one frame, which it owns. If the frame was over the limit,
@@ -144,10 +149,8 @@ func rejection(why violation, big *OversizedMessageErr) *status.Status {
 // failure is how a stream ends whose peer sent what it must not.
 func failure(r role, why violation, h messageHeader, big *OversizedMessageErr) error {
 	switch {
-	case big != nil && r == roleServer:
-		return big.err
 	case big != nil:
-		return big
+		return big.err
 	case r == roleServer:
 		return status.Error(codes.InvalidArgument, string(why))
 	case why == violationNoStream:
@@ -158,9 +161,7 @@ func failure(r role, why violation, h messageHeader, big *OversizedMessageErr) e
 
 // deliver puts a message into a stream's inbox.
 func (c *conn) deliver(s *stream, f *frame) {
-	if int(c.total.Load())+f.cost() > c.cfg.queue.ConnectionBytes {
-		c.makeRoom(f.cost())
-	}
+	c.makeRoom(f.cost())
 	s.put(f)
 }
 

@@ -209,6 +209,7 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byt
 		call.request = nil
 		f.data = f.data[:copy(f.data, payload)]
 		call.inbox.putFront(f)
+		call.conn.makeRoom(0)
 	}
 	if !open {
 		call.closeRemote()

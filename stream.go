@@ -62,6 +62,7 @@ const (
 	violationEvenID   violation = "StreamID must be odd for client initiated streams"
 	violationReused   violation = "StreamID cannot be re-used and must increment"
 	violationInactive violation = "StreamID is no longer active"
+	violationClosed   violation = "data handling error: ttrpc: stream closed"
 
 	// These stay on this side: clients do not answer.
 	violationType     violation = "unexpected message"
@@ -106,7 +107,7 @@ func onServerReceive(st streamState, h messageHeader) (action, violation) {
 	case st == stateOpen:
 		return onData(h.Flags), violationNone
 	case st == stateRemoteClosed:
-		return actFail, violationInactive
+		return actFail, violationClosed
 	}
 	return actReject, violationInactive // idle, or unary: the call goes on (B38)
 }

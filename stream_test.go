@@ -30,7 +30,7 @@ func TestReceiveTable(t *testing.T) {
 		stateUnary:        {"reject reused", "ignore", "reject inactive", "ignore"},
 		stateWarned:       {"reject reused", "ignore", "ignore", "ignore"},
 		stateOpen:         {"reject reused", "ignore", "by flags", "ignore"},
-		stateRemoteClosed: {"reject reused", "ignore", "fail inactive", "ignore"},
+		stateRemoteClosed: {"reject reused", "ignore", "fail closed", "ignore"},
 		stateEnded:        {"reject reused", "ignore", "ignore", "ignore"},
 	}
 	// A client never has a stream in remoteClosed or ended: it is gone then.
@@ -80,6 +80,8 @@ func describe(a action, v violation) string {
 		return name + " reused"
 	case violationInactive:
 		return name + " inactive"
+	case violationClosed:
+		return name + " closed"
 	case violationType:
 		return name + " type"
 	case violationNoStream:

@@ -31,8 +31,8 @@ const (
 	// send does for all others before a goroutine takes over.
 	maxTurns = 8
 
-	// lostPeerGrace is how long what the peer sent before it stopped taking
-	// what we write is still received.
+	// lostPeerGrace is how long a peer that does not take what we write may
+	// still send. What has arrived by then is received.
 	lostPeerGrace = time.Second
 )
 
@@ -192,9 +192,18 @@ func (c *conn) peerLost(err error) {
 	}
 	c.room.Broadcast()
 	if c.lost != nil {
-		time.AfterFunc(lostPeerGrace, func() { c.close(err) })
+		time.AfterFunc(lostPeerGrace, c.giveUp)
 	}
 	c.unlock()
+}
+
+// giveUp ends a connection whose peer is lost, after what has arrived.
+func (c *conn) giveUp() {
+	c.mu.Lock()
+	defer c.unlock()
+	if !c.closed {
+		c.wakeReaderLocked(0)
+	}
 }
 
 // send queues a frame of an open stream, which it then owns. If much is queued
@@ -207,9 +216,10 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	c.mu.Lock()
 	write, err := onSend(s.state, s.halfClosed)
 	switch {
+	case err != nil:
 	case c.closed || c.lost != nil:
 		write, err = false, ErrClosed
-	case !write && err == nil:
+	case !write:
 		err = s.err
 	}
 	s.halfClosed = s.halfClosed || closes
