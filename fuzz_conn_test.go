@@ -105,7 +105,7 @@ func fuzzPieces(frames []byte) [][]byte {
 
 // fuzzCheckAnswers checks how often the server answered on each id: with one
 // terminal frame to each request, and else only to violations.
-func fuzzCheckAnswers(t *testing.T, records []fuzzRecord, answers []byte) {
+func fuzzCheckAnswers(t testing.TB, records []fuzzRecord, answers []byte) {
 	type counts struct{ requests, others, oversized, answers, rejections int }
 	ids := make(map[uint32]*counts)
 	at := func(id uint32) *counts {
@@ -242,18 +242,20 @@ func (call *fuzzCall) receive(times int) {
 	call.ended = true
 }
 
-// hasOneEnd tells whether a stream, from its end on, returned the same error,
-// and before it none but for single messages that do not parse.
+// hasOneEnd tells whether a stream returned its end twice or more, and before
+// it none but errors of single messages that do not parse. An answer that does
+// not parse is an end, too; its error may be that of messages before it.
 func (call *fuzzCall) hasOneEnd() bool {
-	end := call.errs[len(call.errs)-1]
+	n := len(call.errs)
+	end := call.errs[n-1]
 	ended := false
 	for _, err := range call.errs {
-		ended = ended || err == end
-		if ended != (err == end) || !ended && isEnd(err) {
+		if ended && err != end {
 			return false
 		}
+		ended = ended || isEnd(err)
 	}
-	return end != nil
+	return end != nil && end == call.errs[n-2]
 }
 
 // isEnd tells an error that ends a stream from one of a message that does not
@@ -278,7 +280,7 @@ func (call *fuzzCall) check(frames []fuzzRecord) error {
 			return fmt.Errorf("B1: without an answer the call returns %v", err)
 		}
 	case frames[0].err != "":
-		if !errors.As(err, &big) {
+		if !isOversized(err) || errors.As(err, &big) {
 			return fmt.Errorf("B7: after an oversized answer the call returns %v", err)
 		}
 	case frames[0].header.Type != messageTypeResponse:

@@ -1,0 +1,255 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// The errors that kernels report are had from real sockets here, as they come:
+// with what Go wraps them in. There is no bubble around sockets, so what must
+// come is waited for, with a limit that only a hang reaches.
+
+// within requires that f returns.
+func within(t *testing.T, rule string, f func()) {
+	t.Helper()
+	select {
+	case <-waitFor(f):
+	case <-time.After(progHang):
+		t.Fatalf("%s: it hangs\n%s", rule, stacks())
+	}
+}
+
+// tcpPair returns two connected TCP sockets.
+func tcpPair(t *testing.T) (*net.TCPConn, *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.(*net.TCPConn), b.(*net.TCPConn)
+}
+
+// unconnected returns a TCP socket that was never connected.
+func unconnected(t *testing.T) *net.TCPConn {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "unconnected")
+	defer f.Close()
+	nc, err := net.FileConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc.(*net.TCPConn)
+}
+
+// socketFaults are ways for a socket to fail, each with what is then its error.
+// fail is called when a frame has arrived at the far end.
+var socketFaults = map[string]struct {
+	open func(t *testing.T) (near, far net.Conn)
+	fail func(far net.Conn)
+	want error
+}{
+	"unix reset": {
+		func(t *testing.T) (net.Conn, net.Conn) { return socketPair(t) },
+		func(far net.Conn) { far.Close() }, // something was not read
+		syscall.ECONNRESET,
+	},
+	"tcp reset": {
+		func(t *testing.T) (net.Conn, net.Conn) { return tcpPair(t) },
+		func(far net.Conn) {
+			far.(*net.TCPConn).SetLinger(0)
+			far.Close()
+		},
+		syscall.ECONNRESET,
+	},
+	"not connected": {
+		func(t *testing.T) (net.Conn, net.Conn) { return unconnected(t), nil },
+		func(net.Conn) {},
+		syscall.ENOTCONN,
+	},
+}
+
+// awaitBytes waits until more than n bytes have arrived, leaves them there, and
+// returns how many they are.
+func awaitBytes(t *testing.T, nc net.Conn, n int) (arrived int) {
+	t.Helper()
+	raw, err := nc.(syscall.Conn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		arrived, _, err = syscall.Recvfrom(int(fd), make([]byte, 1<<10), syscall.MSG_PEEK)
+		return arrived > n || err != nil && err != syscall.EAGAIN
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return arrived
+}
+
+func TestSocketErrorsAtTheClient(t *testing.T) {
+	for name, fault := range socketFaults {
+		t.Run(name, func(t *testing.T) {
+			near, far := fault.open(t)
+			c := NewClient(near)
+			s, err := c.NewStream(context.Background(), &StreamDesc{true, true}, "s", "m", nil)
+			if err != nil && (far != nil || err != ErrClosed) {
+				t.Fatal(err)
+			}
+			arrived := 0
+			if far != nil {
+				arrived = awaitBytes(t, far, 0)
+			}
+			done := make(chan error, 1)
+			go func() {
+				done <- c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue))
+			}()
+			if far != nil { // nothing is written from then on
+				awaitBytes(t, far, arrived)
+			}
+			fault.fail(far)
+			within(t, "B5: calls under way", func() {
+				if err := <-done; err != ErrClosed {
+					t.Errorf("B5: the call returned %v", err)
+				}
+				if s == nil {
+					return
+				}
+				if err := s.RecvMsg(new(wrapperspb.StringValue)); err != ErrClosed {
+					t.Errorf("B5: RecvMsg returned %v", err)
+				}
+				c.UserOnCloseWait(context.Background())
+			})
+			// What was never connected may be found out by a write first.
+			if !errors.Is(c.Cause(), fault.want) && (far != nil || !errors.Is(c.Cause(), syscall.EPIPE)) {
+				t.Errorf("B1: the cause is %v, want %v", c.Cause(), fault.want)
+			}
+			c.Close()
+		})
+	}
+}
+
+// TestSocketErrorsAtTheServer holds that a connection whose socket fails is
+// gone, with the contexts of its handlers.
+func TestSocketErrorsAtTheServer(t *testing.T) {
+	for name, fault := range socketFaults {
+		t.Run(name, func(t *testing.T) {
+			srv, err := NewServer()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer srv.Close()
+			ended := make(chan error, 1)
+			srv.Register("test", map[string]Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
+				<-ctx.Done()
+				ended <- context.Cause(ctx)
+				return nil, ctx.Err()
+			}})
+			near, far := fault.open(t)
+			srv.accept(context.Background(), near)
+			if far != nil {
+				// The answer to the second frame is not read: closing resets.
+				far.Write(wire(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
+				far.Write(probes(1))
+				awaitBytes(t, far, 0)
+			}
+			fault.fail(far)
+			within(t, "B5: the connection's end", func() {
+				if far != nil {
+					if cause := <-ended; !errors.Is(cause, fault.want) {
+						t.Errorf("B5: the handler's context ended with %v, want %v", cause, fault.want)
+					}
+				}
+				srv.Shutdown(context.Background())
+			})
+		})
+	}
+}
+
+// TestSocketBrokenPipe holds B5 for EPIPE: the peer does not read any more, and
+// does not close.
+func TestSocketBrokenPipe(t *testing.T) {
+	near, far := socketPair(t)
+	defer far.Close()
+	far.(*net.UnixConn).CloseRead()
+	c := NewClient(near)
+	within(t, "B5: a call that cannot be written", func() {
+		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ErrClosed {
+			t.Errorf("B5: a call returned %v", err)
+		}
+		c.UserOnCloseWait(context.Background())
+	})
+	if !errors.Is(c.Cause(), syscall.EPIPE) {
+		t.Errorf("B1: the cause is %v", c.Cause())
+	}
+}
+
+// TestSocketFull holds B18 over a real socket that nobody reads: with 4 MiB in
+// front of it, whatever waits ends with its context.
+func TestSocketFull(t *testing.T) {
+	near, far := socketPair(t)
+	defer far.Close()
+	c := NewClient(near)
+	defer c.Close()
+	big := wrapperspb.Bytes(make([]byte, messageLengthMax-100))
+	call := func(ctx context.Context, req *wrapperspb.BytesValue) error {
+		return c.Call(ctx, "s", "m", req, new(wrapperspb.BytesValue))
+	}
+	soon := func() context.Context {
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		t.Cleanup(cancel)
+		return ctx
+	}
+	stream, err := c.NewStream(soon(), &StreamDesc{true, true}, "s", "m", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]func() error{
+		"the call itself": func() error { return call(soon(), big) },
+		"a call":          func() error { return call(soon(), new(wrapperspb.BytesValue)) },
+		"SendMsg":         func() error { return flood(stream.SendMsg) },
+		"RecvMsg":         func() error { return stream.RecvMsg(big) },
+	} {
+		within(t, "B18: "+name, func() {
+			long, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			front := make(chan error, 1)
+			go func() { front <- call(long, big) }()
+			awaitBytes(t, far, 0)
+			if err := f(); err != context.DeadlineExceeded {
+				t.Errorf("B18: %s returned %v", name, err)
+			}
+			cancel()
+			if err := <-front; err != context.Canceled {
+				t.Errorf("B18: the call in front returned %v", err)
+			}
+		})
+	}
+	if c.Cause() != nil {
+		t.Errorf("B18: the connection has ended: %v", c.Cause())
+	}
+}

@@ -1,0 +1,280 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/faultconn"
+	"github.com/containerd/ttrpc/internal/memconn"
+)
+
+// faultDeadline is the deadline of every call while a fault happens.
+const faultDeadline = 10 * time.Second
+
+// faultEffect is what a fault may do to calls.
+type faultEffect int
+
+const (
+	faultHarmless faultEffect = iota // they succeed
+	faultEnds                        // they succeed or return ErrClosed
+	faultHangs                       // they succeed or end at their deadline
+)
+
+// A faultKind is what happens at one byte of one direction.
+type faultKind struct {
+	name    string
+	step    func(at int) faultconn.Step
+	effect  faultEffect
+	err     error // what Cause tells if the client's conn has the fault
+	every   bool  // try it at every byte
+	options faultconn.Options
+}
+
+func faultFailure(name string, err error) faultKind {
+	return faultKind{name: name, effect: faultEnds, err: err, step: func(at int) faultconn.Step { return faultconn.Fail(at, err) }}
+}
+
+var (
+	errFault = errors.New("some error")
+
+	// faultLikeNRI are the options that make a conn like that of NRI's
+	// multiplexer (B43).
+	faultLikeNRI = faultconn.Options{NoDeadlines: true, CloseLeavesBlocked: true}
+
+	faultKinds = []faultKind{
+		{name: "split", step: func(at int) faultconn.Step { return faultconn.Split(at, 1) }},
+		{name: "delay", step: func(at int) faultconn.Step { return faultconn.Delay(at, time.Second) }},
+		{name: "delay past the deadline", effect: faultHangs, step: func(at int) faultconn.Step { return faultconn.Delay(at, time.Minute) }},
+		{name: "block", effect: faultHangs, every: true, step: faultconn.Block},
+		{name: "block for good", effect: faultHangs, step: faultconn.Block, options: faultLikeNRI},
+		{name: "lose", effect: faultHangs, step: faultconn.Lose},
+		{name: "fail", effect: faultEnds, err: errFault, every: true, step: func(at int) faultconn.Step { return faultconn.Fail(at, errFault) }},
+		{name: "fail with data", effect: faultEnds, err: errFault, step: func(at int) faultconn.Step { return faultconn.FailWithData(at, errFault) }},
+		{name: "fail like NRI", effect: faultEnds, err: errFault, step: func(at int) faultconn.Step { return faultconn.Fail(at, errFault) }, options: faultLikeNRI},
+		faultFailure("EPIPE", os.NewSyscallError("write", syscall.EPIPE)),
+		faultFailure("ECONNRESET", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}),
+		faultFailure("ENOTCONN", os.NewSyscallError("read", syscall.ENOTCONN)),
+		faultFailure("EOF", io.EOF),
+		faultFailure("unexpected EOF", io.ErrUnexpectedEOF),
+		faultFailure("closed pipe", io.ErrClosedPipe),
+		faultFailure("net closed", net.ErrClosed),
+		faultFailure("timeout", os.ErrDeadlineExceeded),
+	}
+)
+
+// A faultPlace is where a fault happens.
+type faultPlace struct {
+	server bool // at the server's conn, else at the client's
+	writes bool // when it writes, else when it reads
+}
+
+var faultPlaces = []faultPlace{{false, false}, {false, true}, {true, false}, {true, true}}
+
+func (p faultPlace) String() string {
+	return map[bool]string{false: "client", true: "server"}[p.server] + map[bool]string{false: " reads", true: " writes"}[p.writes]
+}
+
+// A faultWorld is a server with two clients, one over a conn that has a fault.
+type faultWorld struct {
+	*testing.T
+	srv       *Server
+	client    *Client
+	conns     []*conn // both ends of the connection with the fault
+	faulty    *faultconn.Conn
+	neighbour *Client
+	closed    atomic.Int32
+}
+
+func newFaultWorld(t *testing.T, kind faultKind, place faultPlace, at int) *faultWorld {
+	srv, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &faultWorld{T: t, srv: srv}
+	srv.RegisterService("test", new(testServer).service())
+	srv.Register("fault", map[string]Method{"Slow": func(context.Context, func(any) error) (any, error) {
+		time.Sleep(100 * time.Millisecond)
+		return wrapperspb.String("slow"), nil
+	}})
+	var near, far net.Conn = memconn.Pipe(0)
+	var reads, writes []faultconn.Step
+	if steps := []faultconn.Step{kind.step(at)}; place.writes {
+		writes = steps
+	} else {
+		reads = steps
+	}
+	if place.server {
+		w.faulty = faultconn.New(far, reads, writes, kind.options)
+		far = w.faulty
+	} else {
+		w.faulty = faultconn.New(near, reads, writes, kind.options)
+		near = w.faulty
+	}
+	srv.accept(context.Background(), far)
+	srv.mu.Lock()
+	for c := range srv.connections { // none, if it has ended already
+		w.conns = append(w.conns, c)
+	}
+	srv.mu.Unlock()
+	w.client = NewClient(near, WithOnClose(func() { w.closed.Add(1) }))
+	w.conns = append(w.conns, w.client.conn)
+	near, far = memconn.Pipe(0)
+	srv.accept(context.Background(), far)
+	w.neighbour = NewClient(near)
+	return w
+}
+
+// TestFaults runs every workload under every fault, at every place and at many
+// positions (B5).
+func TestFaults(t *testing.T) {
+	for _, work := range faultWorkloads {
+		for _, kind := range faultKinds {
+			t.Run(work.name+"/"+kind.name, func(t *testing.T) {
+				for _, place := range faultPlaces {
+					affected := false
+					for _, at := range faultPositions(t, work, kind, place) {
+						synctest.Test(t, func(t *testing.T) { affected = testFault(t, work, kind, place, at) || affected })
+						if t.Failed() {
+							return
+						}
+					}
+					if !affected && kind.effect != faultHarmless {
+						t.Errorf("no call failed when the %s", place)
+					}
+				}
+			})
+		}
+	}
+}
+
+// faultPositions chooses the bytes at which a fault happens: around the first
+// headers all, and fewer farther on, unless all are wanted.
+func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace) []int {
+	total := 0
+	synctest.Test(t, func(t *testing.T) {
+		w := newFaultWorld(t, faultKinds[0], place, 1<<30)
+		work.run(w)
+		read, written := w.faulty.Passed()
+		total = read
+		if place.writes {
+			total = written
+		}
+		w.end()
+	})
+	var all []int
+	for at := 0; at <= total; at++ {
+		near := at < 300 && (kind.every || at%29 == 0 || at == 4 || at == messageHeaderLength)
+		if near || at == total || at%(1+total/3) == 0 {
+			all = append(all, at)
+		}
+	}
+	return all
+}
+
+// testFault runs a workload under a fault and reports whether any call failed.
+func testFault(t *testing.T, work faultWorkload, kind faultKind, place faultPlace, at int) bool {
+	w := newFaultWorld(t, kind, place, at)
+	where := fmt.Sprintf("%s at byte %d when the %s", kind.name, at, place)
+	start := time.Now()
+	errs := work.run(w)
+	took := time.Since(start)
+	hit := w.faulty.Left() == 0
+	for _, err := range errs {
+		if !kind.allows(err, work, took) {
+			t.Errorf("B5: %s: %v after %v", where, err, took)
+		}
+	}
+	failed := slices.ContainsFunc(errs, func(err error) bool { return err != nil })
+	if failed && !hit && !work.ends {
+		t.Errorf("B5: %s: %v although nothing happened", where, errs)
+	}
+	time.Sleep(2 * lostPeerGrace)
+	w.checkCause(where, kind, place, hit && !work.ends)
+	start = time.Now()
+	if err := faultEcho(context.Background(), w.neighbour, 100); err != nil && !work.ends || time.Since(start) != 0 {
+		t.Errorf("B41: %s: a call on another connection: %v after %v", where, err, time.Since(start))
+	}
+	w.end()
+	return failed
+}
+
+// allows tells whether a call of the workload may end with err.
+func (k faultKind) allows(err error, work faultWorkload, took time.Duration) bool {
+	switch {
+	case err == nil:
+		return true
+	case work.ends && (err == ErrClosed || status.Code(err) == codes.Unavailable):
+		return took <= faultDeadline
+	case k.effect == faultEnds:
+		return err == ErrClosed && took <= lostPeerGrace+work.takes
+	case k.effect == faultHangs:
+		// Both ends know the deadline, and either may be first (B4).
+		return (err == context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded) && took == faultDeadline
+	}
+	return false
+}
+
+// checkCause holds that the client knows what ended the connection (B1).
+func (w *faultWorld) checkCause(where string, kind faultKind, place faultPlace, hit bool) {
+	cause := w.client.Cause()
+	var want []error
+	switch {
+	case kind.effect != faultEnds || !hit:
+		return // it has not ended, or was shut down
+	case place.server:
+		want = []error{io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe}
+	case kind.err == io.EOF:
+		want = []error{io.EOF, io.ErrUnexpectedEOF}
+	default:
+		want = []error{kind.err}
+	}
+	if !slices.Contains(want, cause) {
+		w.Errorf("B1: %s: the cause is %v", where, cause)
+	}
+	synctest.Wait()
+	if n := w.closed.Load(); n != 1 {
+		w.Errorf("B12: %s: the function for the end ran %d times", where, n)
+	}
+}
+
+// end ends all, while what a step holds up is still held up, and checks that
+// nothing is left.
+func (w *faultWorld) end() {
+	w.client.Close()
+	w.neighbour.Close()
+	synctest.Wait()
+	if n := w.closed.Load(); n != 1 {
+		w.Errorf("B12: the function for the end ran %d times", n)
+	}
+	if err := faultEcho(context.Background(), w.client, 1); err != ErrClosed {
+		w.Errorf("B1: a call after Close: %v", err)
+	}
+	w.srv.Close()
+	synctest.Wait()
+	if n := w.srv.countConnection(); n != 0 {
+		w.Errorf("%d connections are left", n)
+	}
+	w.faulty.Release()
+	for _, c := range w.conns {
+		wantClean(w.T, "after the end", c)
+	}
+}

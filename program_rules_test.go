@@ -1,0 +1,321 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25 && unix
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// progMaxCost is what the largest frame costs.
+const progMaxCost = 2*fuzzLimit + frameOverhead
+
+// checkSendLocked checks why SendMsg or CloseSend failed. w.mu must be held.
+func (call *progCall) checkSendLocked(what string, size int, err error) {
+	w := call.w
+	var big *OversizedMessageErr
+	ok := false
+	switch {
+	case err == ErrStreamClosed:
+		ok = call.closed
+	case errors.Is(err, ErrProtocol):
+		ok = !call.kind.desc().StreamingClient || w.raw != nil || w.forged
+	case errors.As(err, &big):
+		ok = size > fuzzLimit
+	case isOversized(err): // what the peer sent
+		ok = w.raw != nil
+	default:
+		ok = call.mayEndLocked(err)
+	}
+	if !ok {
+		w.Errorf("B20: call %d: %s of %d bytes: %v (the connection: %v)", call.number, what, size, err, w.cconn.why())
+	}
+}
+
+// isOversized tells whether err is the status of a frame over the limit (B7).
+func isOversized(err error) bool {
+	return status.Code(err) == codes.ResourceExhausted && strings.HasPrefix(status.Convert(err).Message(), "message length ")
+}
+
+// mayEndLocked tells whether err, which is no status, may have ended the call
+// at its client.
+func (call *progCall) mayEndLocked(err error) bool {
+	switch err {
+	case context.DeadlineExceeded:
+		return call.isLateLocked()
+	case context.Canceled:
+		return call.ctx.Err() == err
+	case ErrClosed:
+		return call.w.cconn.why() != nil
+	case ErrStreamFull:
+		return call.w.raw != nil || call.mayBeFullLocked(&call.down)
+	}
+	return false
+}
+
+// mayBeFullLocked tells whether the receiver of a log's messages can have been
+// too slow.
+func (call *progCall) mayBeFullLocked(log *progLog) bool {
+	w := call.w
+	bytes := 0
+	for _, c := range w.calls {
+		for _, sizes := range [][]int{c.up.sizes, c.down.sizes} {
+			for _, size := range sizes {
+				bytes += 2*size + 512 + frameOverhead
+			}
+		}
+	}
+	return len(log.sizes) > w.queue.Messages || bytes > min(w.queue.Bytes, w.queue.ConnectionBytes)
+}
+
+// checkEndLocked checks the error with which a call ended at its client: it
+// must have a reason.
+func (call *progCall) checkEndLocked(err error) {
+	w := call.w
+	var big *OversizedMessageErr
+	ok := false
+	switch {
+	case err == nil || err == io.EOF:
+		ok = call.returned && call.handlerErr == nil && (call.kind.desc().StreamingServer || call.resultSize <= fuzzLimit)
+		if (err == nil) != (call.kind == progUnary) {
+			ok = false
+		}
+		if err == io.EOF && call.down.taken != len(call.down.sizes) && w.raw == nil && !w.forged {
+			w.Errorf("B21: call %d: io.EOF after %d of %d messages", call.number, call.down.taken, len(call.down.sizes))
+		}
+	case errors.As(err, &big):
+		ok = len(call.up.sizes) == 0 || call.up.sizes[0] > fuzzLimit
+	case call.mayEndLocked(err):
+		ok = true
+		if err == ErrClosed {
+			call.checkClosedLocked()
+		}
+	case err == ErrClosed || err == context.Canceled || err == context.DeadlineExceeded:
+		ok = false
+	default:
+		ok = call.mayAnswerLocked(err)
+	}
+	foreign := (w.raw != nil || w.forged) && err != ErrClosed && err != context.Canceled && err != context.DeadlineExceeded
+	if !ok && !foreign {
+		w.Errorf("call %d (kind %d) ended with %v; the handler: started %d, returned %v, %v; the connection: %v", call.number, call.kind, err, call.started, call.returned, call.handlerErr, w.cconn.why())
+	}
+}
+
+// noteArrivedLocked notes what the client has of the server's messages: an end
+// of the connection that is not its own takes none of them away (B19).
+func (call *progCall) noteArrivedLocked() {
+	select {
+	case <-call.opened:
+		if cs, ok := call.stream.(*clientStream); ok {
+			cs.inbox.mu.Lock()
+			defer cs.inbox.mu.Unlock()
+			call.arrived = max(call.arrived, call.down.taken+cs.inbox.queue.count)
+		}
+	default:
+	}
+}
+
+// checkClosedLocked checks a call that ended with ErrClosed.
+func (call *progCall) checkClosedLocked() {
+	w := call.w
+	if w.clientClosed || w.raw != nil || w.forged {
+		return
+	}
+	if call.down.taken < call.arrived && call.kind.desc().StreamingServer {
+		w.Errorf("B19: call %d: %d messages had arrived, and %d were received", call.number, call.arrived, call.down.taken)
+	}
+	if call.started > 0 && !w.disturbed && !w.serverClosed {
+		w.Errorf("B25: call %d, which had reached the server, ended with ErrClosed", call.number)
+	}
+}
+
+// mayAnswerLocked tells whether the server may have answered with a status.
+func (call *progCall) mayAnswerLocked(err error) bool {
+	w := call.w
+	st, isStatus := status.FromError(err)
+	if !isStatus {
+		return false
+	}
+	if call.returned && call.handlerErr != nil && call.handlerErr != errProgPanic && call.handlerErr != errProgExit {
+		if want := statusOf(call.handlerErr); want.Code() == st.Code() && want.Message() == st.Message() {
+			return true
+		}
+	}
+	switch st.Code() {
+	case codes.Internal:
+		return call.handlerErr == errProgPanic && strings.HasPrefix(st.Message(), "ttrpc: panic in the handler: ") ||
+			call.handlerErr == errProgExit && st.Message() == "ttrpc: the handler ended its goroutine"
+	case codes.Unavailable:
+		return w.draining && st.Message() == ErrServerClosed.Error()
+	case codes.ResourceExhausted:
+		return w.maxHandlers > 0 && strings.Contains(st.Message(), "concurrent calls") ||
+			st.Message() == ErrStreamFull.Error() && call.mayBeFullLocked(&call.up) ||
+			strings.Contains(st.Message(), "exceed maximum message size") && call.returned && call.resultSize > fuzzLimit
+	case codes.DeadlineExceeded:
+		return call.isLateLocked()
+	case codes.Unimplemented:
+		return call.kind >= progNoMethod
+	}
+	return false
+}
+
+// check waits until all is quiet and checks what holds then.
+func (w *progWorld) check() {
+	w.Helper()
+	w.quiet()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range []*conn{w.cconn, w.sconn} {
+		if c != nil {
+			w.checkMemoryLocked(c)
+		}
+	}
+	if w.kernel {
+		return
+	}
+	for _, call := range w.calls {
+		call.checkStuckLocked()
+		call.noteArrivedLocked()
+	}
+	for h := range w.handlers {
+		h.checkStuckLocked()
+	}
+	if w.sconn != nil {
+		w.sconn.mu.Lock()
+		if n := len(w.sconn.streams); !w.sconn.closed && n != len(w.handlers) {
+			w.Errorf("B26: %d streams are open at the server, and %d handlers run", n, len(w.handlers))
+		}
+		w.sconn.mu.Unlock()
+	}
+}
+
+// checkMemoryLocked holds the documented caps.
+func (w *progWorld) checkMemoryLocked(c *conn) {
+	received, sent := w.queue.ConnectionBytes+progMaxCost, maxPending+(len(w.calls)+2)*progMaxCost
+	if w.raw != nil { // rejections
+		sent += w.queue.ConnectionBytes
+	}
+	for _, call := range w.calls {
+		// A request's message is counted a moment before there is room for it.
+		if c.role == roleServer && len(call.up.sizes) > 0 {
+			received += 2*call.up.sizes[0] + 512 + frameOverhead
+		}
+	}
+	total := int(c.total.Load())
+	if w.raw == nil && total > received {
+		w.Errorf("B41: %d bytes of received messages are queued, more than %d", total, received)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.out.bytes > sent {
+		w.Errorf("B41: %d bytes are queued for writing, more than %d", c.out.bytes, sent)
+	}
+	for f := c.out.head; f != nil && c.role == roleClient; f = f.next {
+		if messageType(f.data[8]) == messageTypeRequest && c.streams[f.stream.id] != f.stream {
+			w.Errorf("B18: the request of a call that has ended is still queued")
+		}
+	}
+	for _, s := range c.streams {
+		total -= s.inbox.size()
+	}
+	if total != 0 && !w.kernel {
+		w.Errorf("B41: the count of queued bytes is %d too high", total)
+	}
+}
+
+// checkStuckLocked holds that nothing of a client waits which has no reason to.
+func (call *progCall) checkStuckLocked() {
+	w := call.w
+	if len(call.pending) == 0 || w.cconn == nil {
+		return
+	}
+	switch {
+	case isClosed(w.cconn):
+		w.Errorf("B1: call %d: %v waits on an ended connection", call.number, call.pending)
+	case call.ctx.Err() != nil:
+		w.Errorf("B18: call %d: %v waits after %v", call.number, call.pending, call.ctx.Err())
+	case !w.flowingLocked():
+	case call.returned:
+		w.Errorf("B21: call %d: %v waits after the handler has returned", call.number, call.pending)
+	case call.pending["SendMsg"]:
+		w.Errorf("B20: call %d: SendMsg waits, and nothing is queued", call.number)
+	case call.pending["RecvMsg"] && call.down.taken < len(call.down.sizes):
+		w.Errorf("B20: call %d: RecvMsg waits, and %d messages were sent and %d received", call.number, len(call.down.sizes), call.down.taken)
+	}
+}
+
+// checkStuckLocked holds the same for a handler.
+func (h *progHandler) checkStuckLocked() {
+	call, w := h.call, h.call.w
+	if w.forged || !h.sending && !h.receiving {
+		return
+	}
+	switch err := h.ctx.Err(); {
+	case err != nil && (h.receiving || !w.baseEnded):
+		w.Errorf("B26: call %d: the handler's SendMsg (%v) or RecvMsg (%v) waits after %v", call.number, h.sending, h.receiving, err)
+	case !w.flowingLocked() || call.ctx.Err() != nil:
+	case h.sending:
+		w.Errorf("B20: call %d: the handler's SendMsg waits, and nothing is queued", call.number)
+	case h.receiving && call.up.taken < len(call.up.sizes):
+		w.Errorf("B20: call %d: the handler's RecvMsg waits, and %d messages were sent and %d received", call.number, len(call.up.sizes), call.up.taken)
+	}
+}
+
+func isClosed(c *conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// flowing tells whether all that is sent arrives.
+func (w *progWorld) flowing() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.flowingLocked()
+}
+
+func (w *progWorld) flowingLocked() bool {
+	if w.disturbed || w.forged || w.raw != nil || w.cconn.why() != nil || w.sconn.why() != nil {
+		return false
+	}
+	for _, c := range []*conn{w.cconn, w.sconn} { // a reader may wait for a slow receiver
+		if int(c.total.Load())+progMaxCost > w.queue.ConnectionBytes {
+			return false
+		}
+	}
+	return !w.wire[0].isStalled() && !w.wire[1].isStalled()
+}
+
+// checkClean holds that nothing is left of a connection that has ended.
+func (w *progWorld) checkClean(who string, c *conn) {
+	clean := func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.closed && len(c.streams) == 0 && c.out.count == 0 && c.out.bytes == 0 && !c.writing && c.total.Load() == 0
+	}
+	if !w.eventually(clean) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		w.Errorf("B21: left at %s: closed %v, %d streams, %d frames, %d bytes in queues, writing %v", who, c.closed, len(c.streams), c.out.count, c.total.Load(), c.writing)
+	}
+}
+
+// eventually waits until ok over kernel sockets, where nothing tells when a
+// goroutine is over; over memory conns that has been waited for.
+func (w *progWorld) eventually(ok func() bool) bool {
+	for end := time.Now().Add(progHang); !ok(); time.Sleep(time.Millisecond) {
+		if !w.kernel || time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
