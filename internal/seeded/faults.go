@@ -1,0 +1,223 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// A fault is a change to one file of the library, at the one place where old
+// stands.
+type fault struct {
+	name, kind string
+	file       string
+	old, new   string
+	tests      []string // packages to test; the library's own if nil
+}
+
+func (f fault) packages() []string {
+	if f.tests == nil {
+		return []string{"."}
+	}
+	return f.tests
+}
+
+// apply puts the fault into the copy in dir.
+func (f fault) apply(dir string) error {
+	path := filepath.Join(dir, f.file)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(b), f.old); n != 1 {
+		return fmt.Errorf("%s: what the fault replaces stands there %d times, not once", f.file, n)
+	}
+	return os.WriteFile(path, []byte(strings.Replace(string(b), f.old, f.new, 1)), 0o644)
+}
+
+const (
+	wakeup = "lost wake-up"
+	leak   = "leak"
+	bound  = "missing bound"
+	race   = "race"
+	offBy1 = "off by one"
+	order  = "order"
+	rule   = "broken rule"
+)
+
+var faults = []fault{
+	{
+		name: "a sender is not woken when its stream ends", kind: wakeup, file: "conn.go",
+		old: "	s.state = stateIdle\n	s.waiting.Broadcast()\n	if s.unwatch",
+		new: "	s.state = stateIdle\n	if s.unwatch",
+	},
+	{
+		name: "a sender is not woken when the server's stream fails", kind: wakeup, file: "conn.go",
+		old: "		s.waiting.Broadcast()\n		s.call.cancel(err)",
+		new: "		s.call.cancel(err)",
+	},
+	{
+		name: "a sender is not woken when its frame is taken", kind: wakeup, file: "writer.go",
+		old: "		s.waiting.Broadcast()\n		f.stream = nil",
+		new: "		f.stream = nil",
+	},
+	{
+		name: "the reader is not woken when answers have left", kind: wakeup, file: "writer.go",
+		old: "	if c.out.bytes <= c.cfg.queue.ConnectionBytes {\n		c.room.Broadcast()\n	}",
+		new: "",
+	},
+	{
+		name: "the reader is not woken by the end of the connection", kind: wakeup, file: "conn.go",
+		old: "	c.out.releaseAll()\n	c.room.Broadcast()",
+		new: "	c.out.releaseAll()",
+	},
+	{
+		name: "the reader is not woken when writing fails", kind: wakeup, file: "writer.go",
+		old: "	c.room.Broadcast()\n	if c.lost != nil {",
+		new: "	if c.lost != nil {",
+	},
+	{
+		name: "the writer is never the writer no more", kind: wakeup, file: "writer.go",
+		old: "	if size == 0 {\n		c.writing = false\n	}",
+		new: "",
+	},
+	{
+		name: "draining before the start is forgotten", kind: wakeup, file: "conn.go",
+		old: "	if c.draining {\n		c.settleLocked()\n	}\n	c.unlock()",
+		new: "	c.unlock()",
+	},
+	{
+		name: "an answered call stays in the table", kind: leak, file: "reader.go",
+		old: "	case actEnd:\n		c.removeLocked(s)\n",
+		new: "	case actEnd:\n		if s.done == nil {\n			c.removeLocked(s)\n		}\n",
+	},
+	{
+		name: "a stream that ended still watches its context", kind: leak, file: "conn.go",
+		old: "	if s.unwatch != nil {\n		s.unwatch()\n		s.unwatch = nil\n	}",
+		new: "",
+	},
+	{
+		name: "a stream that the connection ended still watches its context", kind: leak, file: "conn.go",
+		old: "		if s.unwatch != nil {\n			s.unwatch()\n		}\n",
+		new: "",
+	},
+	{
+		name: "what an ended stream had queued stays counted", kind: leak, file: "stream.go",
+		old: "	b.countLocked(-b.queue.bytes)\n	b.total = nil",
+		new: "	b.total = nil",
+	},
+	{
+		name: "idle workers never end", kind: leak, file: "workers.go",
+		old: "	for _, worker := range w.idle[:w.unused] {\n		close(worker)\n	}\n",
+		new: "",
+	},
+	{
+		name: "a connection that ended stays with the server", kind: leak, file: "server.go",
+		old: "	delete(s.connections, c)\n",
+		new: "",
+	},
+	{
+		name: "a frame gets all the memory that it promises", kind: bound, file: "channel.go",
+		old: "	return min(n, max(packetSize, growth*(ch.w-ch.r)))",
+		new: "	return n",
+	},
+	{
+		name: "answers that nobody reads are queued without end", kind: bound, file: "reader.go",
+		old: "	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
+		new: "	for false {",
+	},
+	{
+		name: "queues of one connection have no cap", kind: bound, file: "reader.go",
+		old: "	for int(c.total.Load())+n > c.cfg.queue.ConnectionBytes {",
+		new: "	for false {",
+	},
+	{
+		name: "a full queue has no patience's end", kind: bound, file: "stream.go",
+		old: "	if !b.timed && b.fullLocked(q) {",
+		new: "	if false {",
+	},
+	{
+		name: "draining reads what never stops coming", kind: bound, file: "reader.go",
+		old: "			if left -= size; left <= 0 {",
+		new: "			if left <= 0 {",
+	},
+	{
+		name: "other conns get 64 KiB in one write", kind: bound, file: "channel.go",
+		old: "	if ch.socket == nil {\n		return packetSize\n	}\n	return maxPending",
+		new: "	return maxPending",
+	},
+	{
+		name: "who sends blocks on a full socket", kind: bound, file: "socket_unix.go",
+		old: "		if err == syscall.EAGAIN {\n			break\n		}\n		if err != nil {\n			s.werr",
+		new: "		if err == syscall.EAGAIN {\n			return false\n		}\n		if err != nil {\n			s.werr",
+	},
+	{
+		name: "a queue is used without its lock", kind: race, file: "stream.go",
+		old: "func (b *inbox) size() int {\n	b.mu.Lock()\n	defer b.mu.Unlock()\n",
+		new: "func (b *inbox) size() int {\n",
+	},
+	{
+		name: "a call's context is ended without its lock", kind: race, file: "call.go",
+		old: "func (x *callContext) cancel(cause error) {\n	x.mu.Lock()\n	defer x.mu.Unlock()\n",
+		new: "func (x *callContext) cancel(cause error) {\n",
+	},
+	{
+		name: "interceptors get a payload that is used again", kind: race, file: "client.go",
+		old: "append([]byte(nil), p...)",
+		new: "p",
+	},
+	{
+		name: "the limit is one byte lower for what is received", kind: offBy1, file: "channel.go",
+		old: "		if int(h.Length) > ch.max {",
+		new: "		if int(h.Length) >= ch.max {",
+	},
+	{
+		name: "the limit is one byte higher for requests", kind: offBy1, file: "client.go",
+		old: "	if size > limit {",
+		new: "	if size > limit+1 {",
+	},
+	{
+		name: "a stream's queue holds one message less", kind: offBy1, file: "stream.go",
+		old: "	return b.queue.count > q.Messages ||",
+		new: "	return b.queue.count >= q.Messages ||",
+	},
+	{
+		name: "the last id is never used", kind: offBy1, file: "conn.go",
+		old: "	if c.lastID == 1<<32-1 {",
+		new: "	if c.lastID == 1<<32-3 {",
+	},
+	{
+		name: "the cap on handlers allows one more", kind: offBy1, file: "conn.go",
+		old: "	case limit > 0 && len(c.streams) >= limit:",
+		new: "	case limit > 0 && len(c.streams) > limit:",
+	},
+	{
+		name: "a large frame overtakes small ones", kind: order, file: "writer.go",
+		old: "		batch.push(c.popLocked())",
+		new: "		batch.pushFront(c.popLocked())",
+	},
+	{
+		name: "an answer is lost when the peer closes after it", kind: order, file: "conn.go",
+		old: "		s.inbox.close(ErrClosed, cause == ErrClosed)",
+		new: "		s.inbox.close(ErrClosed, true)",
+	},
+	{
+		name: "Shutdown does not wait for answers to leave", kind: order, file: "conn.go",
+		old: " && len(c.streams) == 0 && !c.writing && c.cause == nil {",
+		new: " && len(c.streams) == 0 && c.cause == nil {",
+	},
+	{
+		name: "a stream ends twice", kind: rule, file: "call.go",
+		old: "	active := s.isActive() && !c.closed",
+		new: "	active := s.state != stateIdle && !c.closed",
+	},
+	{
+		name: "data on a unary call ends it", kind: rule, file: "stream.go",
+		old: "	return actReject, violationInactive // idle",
+		new: "	if st == stateUnary {\n		return actFail, violationInactive\n	}\n	return actReject, violationInactive // idle",
+	},
+}

@@ -1,0 +1,34 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestFaultsApply holds that the faults are about the code as it is.
+func TestFaultsApply(t *testing.T) {
+	root := filepath.Join("..", "..")
+	for _, f := range faults {
+		dir := t.TempDir()
+		if err := copyFile(filepath.Join(dir, f.file), filepath.Join(root, f.file)); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.apply(dir); err != nil {
+			t.Errorf("%s: %v", f.name, err)
+		}
+	}
+}
+
+// TestNoticed holds that a fault that does not build counts as not noticed.
+func TestNoticed(t *testing.T) {
+	if by, err := noticed("FAIL x [build failed]\n"); err == nil {
+		t.Errorf("noticed by %s", by)
+	}
+	out := "=== RUN\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\n--- FAIL: TestB (1.00s)\nFAIL\n"
+	if by, err := noticed(out); err != nil || by != "TestA, TestB" {
+		t.Errorf("noticed by %s, %v", by, err)
+	}
+}
