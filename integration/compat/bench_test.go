@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// BenchmarkVersions measures this library and the releases in turn, each in a
+// BenchmarkVersions measures this library and the reference in turn, each in a
 // process of its own that holds both ends. Several rounds, compared:
 //
 //	for i in 1 2 3 4 5 6; do go test -run '^$' -bench . -benchtime 0.5s; done | benchstat -col /version -
@@ -19,7 +19,7 @@ func BenchmarkVersions(b *testing.B) {
 		"call-64B", "call-64B-8-callers", "call-64B-64-callers", "call-64KiB", "call-1MiB",
 		"upload-64B", "upload-16KiB", "idle-connection",
 	} {
-		for _, version := range append([]string{ours}, releases...) {
+		for _, version := range []string{ours, reference} {
 			b.Run("workload="+workload+"/version="+version, func(b *testing.B) {
 				out, err := exec.Command(peerPath(version), "bench", workload, strconv.Itoa(b.N)).Output()
 				if err != nil {

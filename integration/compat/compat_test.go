@@ -9,17 +9,34 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/containerd/ttrpc/integration/compat/report"
 )
-
-// releases are the versions that are tested, each with a mod file in released.
-var releases = []string{"v1.2.10"}
 
 // ours is what this library is called among the versions.
 const ours = "ours"
+
+// reference is the release whose callers must not notice the change.
+const reference = "v1.2.10"
+
+// releases are the versions that are tested, each with a mod file in released. The
+// tags are those of the peer, which leave out what a release lacks.
+var releases = []struct{ version, tags string }{
+	{"v1.0.1", "v1.0"},
+	{"v1.1.0", "v1.1"},
+	{"v1.2.2", "v1.2.2"},
+	{reference, ""},
+}
+
+// versions are all, this library first.
+func versions() []string {
+	all := []string{ours}
+	for _, r := range releases {
+		all = append(all, r.version)
+	}
+	return all
+}
 
 // peerDir holds the peers that TestMain has built, by version.
 var peerDir string
@@ -40,8 +57,8 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for _, version := range releases {
-		if err := buildPeer(version, "-modfile="+modFile(version)); err != nil {
+	for _, r := range releases {
+		if err := buildPeer(r.version, "-modfile="+modFile(r.version), "-tags="+r.tags); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -63,67 +80,65 @@ func buildPeer(version string, flags ...string) error {
 	return nil
 }
 
-// TestPairs runs every scenario with every pairing of this library and a release.
+// TestPairs runs every scenario with every pair of versions, and shows how many of
+// their steps are equal.
 func TestPairs(t *testing.T) {
-	names := scenarioNames(t)
+	known := knownScenarios(t)
 	sockets := t.TempDir()
-	for _, release := range releases {
-		for i, name := range names {
-			socket := filepath.Join(sockets, fmt.Sprintf("%s-%d", release, i))
-			t.Run(release+"/"+name, func(t *testing.T) {
+	sums := newSummary()
+	t.Run("scenario", func(t *testing.T) {
+		for i, name := range known.names() {
+			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				testScenario(t, release, name, socket)
+				x := &experiment{t, name, known, filepath.Join(sockets, strconv.Itoa(i)), map[pair]steps{}}
+				x.runAll()
+				x.checkAll(sums)
 			})
 		}
-	}
+	})
+	t.Logf("\n%v", sums)
 }
 
 // TestLists sees to it that what is listed is about scenarios that exist.
 func TestLists(t *testing.T) {
-	names := scenarioNames(t)
-	for _, d := range differences {
-		if !slices.Contains(names, d.scenario) {
-			t.Errorf("%s: there is no scenario %q", d.rule, d.scenario)
+	names := knownScenarios(t).names()
+	check := func(rule, scenario string) {
+		if !slices.Contains(names, scenario) {
+			t.Errorf("%s: there is no scenario %q", rule, scenario)
 		}
 	}
+	for _, d := range slices.Concat(better, asReference) {
+		check(d.rule, d.scenario)
+	}
 	for _, h := range hangs {
-		if !slices.Contains(names, h.scenario) {
-			t.Errorf("%s: there is no scenario %q", h.rule, h.scenario)
-		}
+		check(h.rule, h.scenario)
 	}
 }
 
-func scenarioNames(t *testing.T) []string {
+// scenarios are those that a version has, and those of them that suit servers of
+// versions that lack them.
+type scenarios map[string]struct{ all, anyServer []string }
+
+func knownScenarios(t *testing.T) scenarios {
 	t.Helper()
-	out, err := exec.Command(peerPath(ours), "list").Output()
-	if err != nil {
-		t.Fatal(err)
+	list := func(version string, args ...string) []string {
+		out, err := exec.Command(peerPath(version), append([]string{"list"}, args...)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(string(out)), "\n")
 	}
-	return strings.Split(strings.TrimSpace(string(out)), "\n")
+	s := scenarios{}
+	for _, version := range versions() {
+		s[version] = struct{ all, anyServer []string }{list(version), list(version, "any")}
+	}
+	return s
 }
 
-// testScenario runs all pairs, that of the release with itself first.
-func testScenario(t *testing.T, release, scenario, socket string) {
-	var baseline []report.Step
-	var hanging where
-	for _, h := range hangs {
-		if h.scenario == scenario {
-			baseline, hanging = h.want, h.where
-		}
-	}
-	for i, p := range []pair{{release, release}, {release, ours}, {ours, release}, {ours, ours}} {
-		if hanging&p.where() != 0 {
-			continue
-		}
-		got, err := runPair(p, scenario, fmt.Sprintf("%s-%d", socket, i))
-		if err != nil {
-			t.Errorf("%v: %v", p, err)
-			continue
-		}
-		if baseline == nil {
-			baseline = got.Steps
-			t.Logf("%s:%s", release, format(baseline))
-		}
-		check(t, p, scenario, baseline, got.Steps)
-	}
+// names are those of this library, which has all.
+func (s scenarios) names() []string { return s[ours].all }
+
+func (s scenarios) has(p pair, name string) bool {
+	return slices.Contains(s[p.client].all, name) &&
+		(slices.Contains(s[p.server].all, name) || slices.Contains(s[p.client].anyServer, name))
 }

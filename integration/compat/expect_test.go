@@ -5,44 +5,19 @@ package compat
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/containerd/ttrpc/integration/compat/report"
 )
 
-// where is a set of pairs.
-type where uint
+// A where is a set of pairs: by who may be the client and who the server. Nil means
+// anyone.
+type where struct{ clients, servers []string }
 
-const (
-	theirs   where = 1 << iota // both ends are the release
-	toOurs                     // the release calls this library
-	fromOurs                   // this library calls the release
-	bothOurs
-
-	ourClient   = fromOurs | bothOurs
-	ourServer   = toOurs | bothOurs
-	theirClient = theirs | toOurs
-	theirServer = theirs | fromOurs
-)
-
-// pair is who talks to whom, by version.
-type pair struct{ client, server string }
-
-func (p pair) String() string { return p.client + " client, " + p.server + " server" }
-
-func (p pair) where() where {
-	switch {
-	case p.client == ours && p.server == ours:
-		return bothOurs
-	case p.client == ours:
-		return fromOurs
-	case p.server == ours:
-		return toOurs
-	}
-	return theirs
+func (w where) matches(p pair) bool {
+	return (w.clients == nil || slices.Contains(w.clients, p.client)) &&
+		(w.servers == nil || slices.Contains(w.servers, p.server))
 }
 
 // A difference says that in a scenario some pairs do not report what the release
@@ -51,46 +26,25 @@ type difference struct {
 	rule     string // the statement of the contract that asks for it
 	why      string
 	scenario string
-	where    where
+	where
 
 	// want are the steps that differ. Several of one name are what the step may
 	// be, if that is luck.
-	want []report.Step
+	want steps
 }
 
-// A hang says that a scenario never ends with some pairs, which are not run. The
-// others report want.
+// A hang says that a scenario never ends with some pairs, or is the end of one of
+// their processes. They are not run; the others report want.
 type hang struct {
 	rule, why, scenario string
-	where               where
-	want                []report.Step
+	where
+	want steps
 }
 
-// check compares what a pair reports with what the release reports of itself, but
-// for the differences that are listed. A difference that is listed and does not
-// occur is an error, too, unless it is luck what the release reports.
-func check(t *testing.T, p pair, scenario string, baseline, got []report.Step) {
-	t.Helper()
-	for _, name := range stepNames(baseline, got) {
-		base, step := find(baseline, name), find(got, name)
-		want, rule := only(base), "as the release"
-		if listed, d := differing(scenario, name, p.where()); len(listed) > 0 {
-			want, rule = listed, d.rule+": "+d.why
-			luck, _ := differing(scenario, name, theirs)
-			if len(luck) == 0 && reflect.DeepEqual(want[0], base) {
-				t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
-			}
-		}
-		if !slices.ContainsFunc(want, func(w report.Step) bool { return reflect.DeepEqual(w, step) }) {
-			t.Errorf("%s: %v: got%s\nwant%s", rule, p, format(only(step)), format(want))
-		}
-	}
-}
-
-// differing returns what is listed for a step.
-func differing(scenario, name string, w where) (want []report.Step, by difference) {
-	for _, d := range differences {
-		if d.scenario != scenario || d.where&w == 0 {
+// listed returns what a list says of a step.
+func listed(list []difference, scenario, name string, p pair) (want steps, by difference) {
+	for _, d := range list {
+		if d.scenario != scenario || !d.matches(p) {
 			continue
 		}
 		for _, step := range d.want {
@@ -103,10 +57,10 @@ func differing(scenario, name string, w where) (want []report.Step, by differenc
 }
 
 // stepNames returns the names of all steps, those of the first first.
-func stepNames(reports ...[]report.Step) []string {
+func stepNames(reports ...steps) []string {
 	var names []string
-	for _, steps := range reports {
-		for _, step := range steps {
+	for _, seen := range reports {
+		for _, step := range seen {
 			if !slices.Contains(names, step.Name) {
 				names = append(names, step.Name)
 			}
@@ -116,8 +70,8 @@ func stepNames(reports ...[]report.Step) []string {
 }
 
 // find returns the step of a name, or one without a name.
-func find(steps []report.Step, name string) report.Step {
-	for _, step := range steps {
+func find(seen steps, name string) report.Step {
+	for _, step := range seen {
 		if step.Name == name {
 			return step
 		}
@@ -125,12 +79,12 @@ func find(steps []report.Step, name string) report.Step {
 	return report.Step{}
 }
 
-func only(want report.Step) []report.Step { return []report.Step{want} }
+func only(step report.Step) steps { return steps{step} }
 
 // format shows steps, a line each.
-func format(steps []report.Step) string {
+func format(list steps) string {
 	var b strings.Builder
-	for _, step := range steps {
+	for _, step := range list {
 		fmt.Fprintf(&b, "\n\t%+v", step)
 	}
 	return b.String()

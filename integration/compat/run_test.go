@@ -43,6 +43,9 @@ func runPair(p pair, scenario, socket string) (report.Scenario, error) {
 	if clientErr == nil {
 		clientErr = json.Unmarshal(clientOut.Bytes(), &got)
 	}
+	if got.Killed && ctx.Err() == nil {
+		serverErr = wantKilled(serverErr)
+	}
 	if err := errors.Join(clientErr, serverErr); err != nil {
 		return got, fmt.Errorf("client: %v; server: %v\nclient wrote:\n%s%s\nserver wrote:\n%s",
 			clientErr, serverErr, clientOut.Bytes(), clientLog.Bytes(), serverLog.Bytes())
@@ -82,4 +85,13 @@ func startServer(server *exec.Cmd) (stop func() error, err error) {
 		return nil, errors.Join(err, stop())
 	}
 	return stop, nil
+}
+
+// wantKilled returns nil if a process has ended so.
+func wantKilled(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
+		return nil
+	}
+	return fmt.Errorf("should have been killed, but ended with: %v", err)
 }

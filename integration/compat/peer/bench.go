@@ -1,6 +1,8 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !v1.0 && !v1.1
+
 package main
 
 import (

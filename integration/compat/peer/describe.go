@@ -21,15 +21,17 @@ import (
 )
 
 // identities are the errors that callers compare with.
-var identities = []struct {
+var identities = slices.Concat(unaryErrors, streamErrors, newErrors)
+
+// An identity is an error by its name.
+type identity struct {
 	name string
 	err  error
-}{
+}
+
+var unaryErrors = []identity{
 	{"ttrpc.ErrClosed", ttrpc.ErrClosed},
-	{"ttrpc.ErrProtocol", ttrpc.ErrProtocol},
 	{"ttrpc.ErrServerClosed", ttrpc.ErrServerClosed},
-	{"ttrpc.ErrStreamClosed", ttrpc.ErrStreamClosed},
-	{"ttrpc.ErrStreamFull", ttrpc.ErrStreamFull},
 	{"context.Canceled", context.Canceled},
 	{"context.DeadlineExceeded", context.DeadlineExceeded},
 	{"io.EOF", io.EOF},
@@ -51,14 +53,11 @@ func describe(name string, err error) report.Step {
 			step.Is = append(step.Is, "wraps "+id.name)
 		}
 	}
-	var big *ttrpc.OversizedMessageErr
-	if errors.As(err, &big) {
-		step.Is = append(step.Is, fmt.Sprintf("*ttrpc.OversizedMessageErr{%d, %d}", big.RejectedLength(), big.MaximumLength()))
-	}
+	step.Is = append(step.Is, lengths(err)...)
 	if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
 		step.Code = st.Code().String()
-		for _, detail := range st.Details() {
-			step.Details = append(step.Details, strings.Join(strings.Fields(fmt.Sprintf("%T %v", detail, detail)), " "))
+		for _, detail := range st.Proto().Details {
+			step.Details = append(step.Details, fmt.Sprintf("%s %q", detail.TypeUrl, detail.Value))
 		}
 	}
 	return step

@@ -12,37 +12,27 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/protoadapt"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// failures are the errors that handlers return, by the name under which a client
-// asks for them.
+// failures are what handlers return beside identities, by the name under which a
+// client asks for them.
 var failures = map[string]error{
 	"plain":   errors.New("something went wrong"),
 	"empty":   errors.New(""),
 	"unicode": errors.New("schlüssel 鍵"),
 
-	"status":                   status.Error(codes.NotFound, "no such container"),
-	"status with details":      withDetails(),
-	"status OK":                status.New(codes.OK, "fine").Err(),
-	"status of unknown code":   status.Error(codes.Code(99), "ninety-nine"),
-	"status called closed":     status.Error(codes.Unknown, "ttrpc: closed"),
-	"wrapped status":           fmt.Errorf("while looking: %w", status.Error(codes.NotFound, "no such container")),
-	"wrapped with details":     fmt.Errorf("while looking: %w", withDetails()),
-	"joined status":            errors.Join(errors.New("first"), status.Error(codes.Aborted, "second")),
-	"ttrpc.ErrClosed":          ttrpc.ErrClosed,
-	"ttrpc.ErrServerClosed":    ttrpc.ErrServerClosed,
-	"ttrpc.ErrStreamFull":      ttrpc.ErrStreamFull,
-	"ttrpc.ErrProtocol":        ttrpc.ErrProtocol,
-	"ttrpc oversized":          ttrpc.OversizedMessageError(5 << 20),
-	"context.Canceled":         context.Canceled,
-	"context.DeadlineExceeded": context.DeadlineExceeded,
-	"wrapped canceled":         fmt.Errorf("stopped: %w", context.Canceled),
-	"wrapped deadline":         fmt.Errorf("stopped: %w", context.DeadlineExceeded),
+	"status":                 status.Error(codes.NotFound, "no such container"),
+	"status with details":    withDetails(),
+	"status OK":              status.New(codes.OK, "fine").Err(),
+	"status of unknown code": status.Error(codes.Code(99), "ninety-nine"),
+	"status called closed":   status.Error(codes.Unknown, "ttrpc: closed"),
+	"wrapped status":         fmt.Errorf("while looking: %w", status.Error(codes.NotFound, "no such container")),
+	"wrapped with details":   fmt.Errorf("while looking: %w", withDetails()),
+	"joined status":          errors.Join(errors.New("first"), status.Error(codes.Aborted, "second")),
+	"wrapped canceled":       fmt.Errorf("stopped: %w", context.Canceled),
+	"wrapped deadline":       fmt.Errorf("stopped: %w", context.DeadlineExceeded),
 
 	"os.ErrInvalid":          os.ErrInvalid,
 	"os.ErrExist":            os.ErrExist,
@@ -56,7 +46,6 @@ var failures = map[string]error{
 	"EINVAL":                 syscall.EINVAL,
 	"wrapped not exist":      fmt.Errorf("looking: %w", os.ErrNotExist),
 
-	"io.EOF":              io.EOF,
 	"io.ErrClosedPipe":    io.ErrClosedPipe,
 	"io.ErrNoProgress":    io.ErrNoProgress,
 	"io.ErrShortBuffer":   io.ErrShortBuffer,
@@ -65,11 +54,12 @@ var failures = map[string]error{
 	"wrapped EOF":         fmt.Errorf("reading: %w", io.EOF),
 }
 
-func withDetails() error {
-	st, err := status.New(codes.FailedPrecondition, "it is running").WithDetails(
-		protoadapt.MessageV1Of(wrapperspb.String("pid")), protoadapt.MessageV1Of(wrapperspb.Int64(42)))
-	if err != nil {
-		panic(err)
+// failure returns one of the failures, or an error that callers compare with.
+func failure(name string) error {
+	for _, id := range identities {
+		if id.name == name {
+			return id.err
+		}
 	}
-	return st.Err()
+	return failures[name]
 }

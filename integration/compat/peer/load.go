@@ -16,32 +16,8 @@ import (
 
 // callers shares a connection among many.
 func callers(s *session) {
-	s.note("calls", callMuch(s.client, 64, 100), nil)
+	s.note("calls", callMuch(s.client, 64, 30), nil)
 	s.still()
-}
-
-// threeClients has each connection carry calls, and a stream beside them.
-func threeClients(s *session) {
-	clients := []*ttrpc.Client{s.client, s.dial(), s.dial()}
-	calls := make([]string, len(clients))
-	streams := make([]string, len(clients))
-	var wg sync.WaitGroup
-	for i, c := range clients {
-		wg.Add(2)
-		go func() {
-			defer wg.Done()
-			calls[i] = callMuch(c, 8, 50)
-		}()
-		go func() {
-			defer wg.Done()
-			streams[i] = relayMuch(c, fmt.Sprintf("client %d", i))
-		}()
-	}
-	wg.Wait()
-	for i := range clients {
-		s.note(fmt.Sprintf("calls of client %d", i), calls[i], nil)
-		s.note(fmt.Sprintf("stream of client %d", i), streams[i], nil)
-	}
 }
 
 // callMuch makes n calls by each of some callers, of many sizes, and says how many
@@ -73,27 +49,4 @@ func callMuch(c *ttrpc.Client, callers, n int) string {
 		sum += g
 	}
 	return fmt.Sprintf("%d of %d", sum, callers*n)
-}
-
-// relayMuch exchanges messages on a stream, and says what came back.
-func relayMuch(c *ttrpc.Client, name string) string {
-	stream, err := c.NewStream(context.Background(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, serviceName, "Relay", nil)
-	if err != nil {
-		return err.Error()
-	}
-	var back []string
-	for i := range 100 {
-		if err := stream.SendMsg(text("%s message %d", name, i)); err != nil {
-			return err.Error()
-		}
-		messages, err := receive(stream, 1)
-		if err != nil {
-			return err.Error()
-		}
-		back = append(back, messages...)
-	}
-	if err := stream.CloseSend(); err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%s, then %v", summary(back), stream.RecvMsg(new(textValue)))
 }

@@ -8,6 +8,8 @@
 //	peer server ADDR             serve on the unix socket ADDR until stdin ends
 //	peer client ADDR SCENARIO…   run scenarios, print a line of JSON for each
 //	peer list                    print the names of all scenarios
+//	peer list any                print the names of those for servers without streams too
+//	peer stage ADDR STAGE RUN    be a client that comes to a stage and stays there
 //	peer bench WORKLOAD N        do something N times, print what each took
 package main
 
@@ -33,10 +35,16 @@ func main() {
 		for _, sc := range scenarios {
 			fmt.Println(sc.name)
 		}
+	case len(args) == 2 && args[0] == "list" && args[1] == "any":
+		for _, sc := range anyServer {
+			fmt.Println(sc.name)
+		}
+	case len(args) == 4 && args[0] == "stage":
+		runStage(args[1], args[2], args[3])
 	case len(args) == 3 && args[0] == "bench":
 		runBench(args[1], args[2])
 	default:
-		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list | peer bench WORKLOAD N")
+		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list [any] | peer stage ADDR STAGE RUN | peer bench WORKLOAD N")
 	}
 }
 

@@ -3,15 +3,22 @@
 
 package main
 
+import "slices"
+
 // messageLimit is how long the data of a frame may be.
 const messageLimit = 4 << 20
 
 // scenarios are all there are. What they note must not depend on time or luck,
 // unless the differences that the test lists say so.
-var scenarios = []struct {
+var scenarios = slices.Concat(unaryScenarios, streamScenarios, anyServer, newScenarios)
+
+// A scenario is what a client does, and notes.
+type scenario struct {
 	name string
 	run  func(*session)
-}{
+}
+
+var unaryScenarios = []scenario{
 	{"echo of nothing", echo(0)},
 	{"echo of 1 B", echo(1)},
 	{"echo of 64 KiB", echo(64 << 10)},
@@ -24,7 +31,7 @@ var scenarios = []struct {
 	{"plain errors", fail("plain", "empty", "unicode")},
 	{"status errors", fail("status", "status with details", "status OK", "status of unknown code", "status called closed")},
 	{"wrapped status errors", fail("wrapped status", "wrapped with details", "joined status")},
-	{"ttrpc errors", fail("ttrpc.ErrClosed", "ttrpc.ErrServerClosed", "ttrpc.ErrStreamFull", "ttrpc.ErrProtocol", "ttrpc oversized")},
+	{"ttrpc errors", fail("ttrpc.ErrClosed", "ttrpc.ErrServerClosed")},
 	{"context errors", fail("context.Canceled", "context.DeadlineExceeded", "wrapped canceled", "wrapped deadline")},
 	{"os errors", fail("os.ErrInvalid", "os.ErrExist", "os.ErrNotExist", "os.ErrPermission", "os.ErrClosed",
 		"os.ErrDeadlineExceeded", "path error", "EEXIST", "EACCES", "EINVAL", "wrapped not exist")},
@@ -42,44 +49,33 @@ var scenarios = []struct {
 	{"deadline passed before", deadlineBefore},
 	{"cancel", cancel},
 
-	{"server stream of none", serverStream("Count", 0)},
-	{"server stream of 1", serverStream("Count", 1)},
-	{"server stream of 1000", serverStream("Count", 1000)},
-	{"server stream of empty messages", serverStream("Empties", 3)},
-	{"server stream of nil messages", serverStream("Nils", 3)},
-	{"server stream that fails midway", serverStream("CountThenFail", 3)},
-	{"server stream that fails at once", serverStream("CountThenFail", 0)},
-	{"server stream with a request", serverStreamRequest},
-	{"server stream whose request is received twice", serverStreamRequestTwice},
-	{"server stream with a nil request", serverStreamNilRequest},
-	{"server stream of odd messages", oddStreamMessages},
-	{"server stream over the limit", serverStreamOversized},
-	{"client stream of none", clientStream("Sum", 0)},
-	{"client stream of 1", clientStream("Sum", 1)},
-	{"client stream of 1000", clientStream("Sum", 1000)},
-	{"client stream that fails midway", clientStreamFails},
-	{"client stream to nil", clientStream("SumToNil", 1)},
-	{"client stream sent back", clientStream("SendBack", 0)},
-	{"client stream over the limit", clientStreamOversized},
-	{"bidi ping-pong", pingPong},
-	{"bidi pipelined", pipelined},
-	{"bidi half-close", halfClose},
-	{"bidi that fails midway", bidiFails},
-	{"bidi empty and nil messages", bidiEmpty},
-	{"bidi with a first message", bidiFirst},
-	{"bidi context", bidiContext},
-	{"bidi cancel", bidiCancel},
-	{"stream that failed is received again", streamErrorTwice},
-	{"stream misused", misuse},
-	{"stream unimplemented", streamUnimplemented},
-	{"stream called as unary and back", crossed},
-
 	{"64 callers", callers},
-	{"three clients", threeClients},
 
 	{"shutdown with a call in flight", shutdownInFlight},
-	{"server closes mid-call", serverCloses},
-	{"server closes mid-stream", serverClosesStream},
+	{"server closes before a request", serverEndsIdle("Close")},
+	{"server closes mid-request", serverEndsMidRequest("Close")},
+	{"server closes mid-call", serverEndsMidCall("Close")},
+	{"server closes mid-response", serverEndsMidResponse("Close")},
+	{"server is killed before a request", serverEndsIdle("Kill")},
+	{"server is killed mid-request", serverEndsMidRequest("Kill")},
+	{"server is killed mid-call", serverEndsMidCall("Kill")},
+	{"server is killed mid-response", serverEndsMidResponse("Kill")},
 	{"client closes mid-call", clientCloses},
-	{"client closes mid-stream", clientClosesStream},
+	{"client ends before a request", clientEnds("before a request")},
+	{"client ends mid-request", clientEnds("mid-request")},
+	{"client ends mid-call", clientEnds("mid-call")},
+	{"client ends mid-response", clientEnds("mid-response")},
+
+	{"requests cut", requestsCut},
+	{"odd frames", oddFrames},
+	{"other frames on even ids", otherOnEven},
+	{"ids that do not rise", idsDoNotRise},
+	{"id of a running call", idActive},
+	{"data on a running call", dataOnCall},
+	{"data on an idle id", dataOnIdle},
+	{"request frame over the limit", requestFrameOver},
+	{"data frame over the limit", dataFrameOver},
+	{"no frame", noFrame},
+	{"answers cut", answersCut},
+	{"answer and then the end", answerThenEnd},
 }

@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/containerd/ttrpc"
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/emptypb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 const serviceName = "compat.Peer"
@@ -30,6 +32,7 @@ type server struct {
 // that name it.
 type run struct {
 	started  chan struct{} // closed by the handler
+	closed   chan struct{} // closed by the handler of a stream when the client has closed its side
 	released chan struct{} // closed by the scenario, lets the handler return
 	noted    chan string   // what the handler saw of its end
 }
@@ -44,7 +47,7 @@ func startServer(addr string) (*server, error) {
 		return nil, err
 	}
 	s := &server{ttrpc: srv, served: make(chan struct{}), runs: map[string]*run{}}
-	srv.RegisterService(serviceName, &ttrpc.ServiceDesc{Methods: s.methods(), Streams: s.streams()})
+	s.register()
 	go func() {
 		defer close(s.served)
 		srv.Serve(context.Background(), listener)
@@ -57,17 +60,14 @@ func (s *server) run(name string) *run {
 	defer s.mu.Unlock()
 	r := s.runs[name]
 	if r == nil {
-		r = &run{make(chan struct{}), make(chan struct{}), make(chan string, 1)}
+		r = &run{make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan string, 1)}
 		s.runs[name] = r
 	}
 	return r
 }
 
 // method makes a Method of a function that takes the request.
-func method[In any, P interface {
-	*In
-	proto.Message
-}](handle func(context.Context, P) (any, error)) ttrpc.Method {
+func method[In any, P interface{ *In }](handle func(context.Context, P) (any, error)) ttrpc.Method {
 	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
 		in := P(new(In))
 		if err := unmarshal(in); err != nil {
@@ -77,15 +77,8 @@ func method[In any, P interface {
 	}
 }
 
-type (
-	textValue  = wrapperspb.StringValue
-	bytesValue = wrapperspb.BytesValue
-	intValue   = wrapperspb.Int64Value
-	empty      = emptypb.Empty
-)
-
 func text(format string, args ...any) *textValue {
-	return wrapperspb.String(fmt.Sprintf(format, args...))
+	return &textValue{Value: fmt.Sprintf(format, args...)}
 }
 
 func (s *server) methods() map[string]ttrpc.Method {
@@ -93,9 +86,9 @@ func (s *server) methods() map[string]ttrpc.Method {
 		"Echo": method(func(_ context.Context, in *bytesValue) (any, error) { return in, nil }),
 		"Text": method(func(_ context.Context, in *textValue) (any, error) { return in, nil }),
 		"Bytes": method(func(_ context.Context, in *intValue) (any, error) {
-			return wrapperspb.Bytes(pattern(int(in.Value))), nil
+			return &bytesValue{Value: pattern(int(in.Value))}, nil
 		}),
-		"Fail": method(func(_ context.Context, in *textValue) (any, error) { return nil, failures[in.Value] }),
+		"Fail": method(func(_ context.Context, in *textValue) (any, error) { return nil, failure(in.Value) }),
 		// BothResults has a response and an error.
 		"BothResults":      method(func(_ context.Context, in *empty) (any, error) { return in, failures["plain"] }),
 		"NilResponse":      method(func(context.Context, *empty) (any, error) { return nil, nil }),
@@ -114,11 +107,14 @@ func (s *server) methods() map[string]ttrpc.Method {
 		"HoldPastEnd":   method(s.holdPastEnd),
 		"HoldPastServe": method(s.holdPastServe),
 
-		"Started":  method(s.awaitStart),
-		"Release":  method(s.release),
-		"Noted":    method(s.awaitNote),
-		"Shutdown": method(s.shutdown),
-		"Close":    method(s.close),
+		"Started":    method(s.awaitStart),
+		"Release":    method(s.release),
+		"Noted":      method(s.awaitNote),
+		"HalfClosed": method(s.awaitHalfClose),
+		"Sockets":    method(sockets),
+		"Shutdown":   method(s.shutdown),
+		"Kill":       method(func(context.Context, *empty) (any, error) { return nil, syscall.Kill(os.Getpid(), syscall.SIGKILL) }),
+		"Close":      method(s.close),
 	}
 }
 
@@ -152,6 +148,11 @@ func (s *server) awaitStart(_ context.Context, in *textValue) (any, error) {
 	return in, nil
 }
 
+func (s *server) awaitHalfClose(_ context.Context, in *textValue) (any, error) {
+	<-s.run(in.Value).closed
+	return in, nil
+}
+
 func (s *server) release(_ context.Context, in *textValue) (any, error) {
 	close(s.run(in.Value).released)
 	return in, nil
@@ -159,6 +160,26 @@ func (s *server) release(_ context.Context, in *textValue) (any, error) {
 
 func (s *server) awaitNote(_ context.Context, in *textValue) (any, error) {
 	return text("%s", <-s.run(in.Value).noted), nil
+}
+
+// sockets waits until the process holds no more than so many.
+func sockets(_ context.Context, in *intValue) (any, error) {
+	for {
+		n := 0
+		links, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			return nil, err
+		}
+		for _, link := range links {
+			if target, _ := os.Readlink(link); strings.HasPrefix(target, "socket:") {
+				n++
+			}
+		}
+		if n <= int(in.Value) {
+			return text("%d sockets", n), nil
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // shutdown and close cannot wait for the end, which waits for them or cuts them

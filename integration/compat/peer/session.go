@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"log"
 	"net"
 	"slices"
@@ -13,33 +12,47 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/integration/compat/report"
-	"google.golang.org/protobuf/proto"
 )
 
 // A session is one run of a scenario, with a connection of its own.
 type session struct {
 	addr    string
 	clients []*ttrpc.Client
-	client  *ttrpc.Client // the first
+	gone    map[*ttrpc.Client]chan struct{} // closed when the client says so
+	client  *ttrpc.Client                   // the first
 	report  report.Scenario
 }
 
 func newSession(addr, name string) *session {
-	s := &session{addr: addr, report: report.Scenario{Name: name}}
+	s := &session{addr: addr, gone: map[*ttrpc.Client]chan struct{}{}, report: report.Scenario{Name: name}}
 	s.client = s.dial()
 	return s
 }
 
-// dial opens another connection. The session closes it.
-func (s *session) dial(opts ...ttrpc.ClientOpts) *ttrpc.Client {
-	conn, err := net.Dial("unix", s.addr)
+func (s *session) connect() *net.UnixConn {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.addr, Net: "unix"})
 	if err != nil {
 		log.Fatal(err)
 	}
+	return conn
+}
+
+// dial opens another connection. The session closes it.
+func (s *session) dial(opts ...ttrpc.ClientOpts) *ttrpc.Client {
+	return s.use(s.connect(), opts...)
+}
+
+func (s *session) use(conn net.Conn, opts ...ttrpc.ClientOpts) *ttrpc.Client {
+	gone := make(chan struct{})
+	opts = append(opts, ttrpc.WithOnClose(func() { close(gone) }))
 	client := ttrpc.NewClient(conn, opts...)
 	s.clients = append(s.clients, client)
+	s.gone[client] = gone
 	return client
 }
+
+// awaitEnd waits until a connection is gone.
+func (s *session) awaitEnd(client *ttrpc.Client) { <-s.gone[client] }
 
 func (s *session) close() {
 	for _, client := range s.clients {
@@ -87,7 +100,7 @@ func (s *session) still() {
 }
 
 // control makes a call that a scenario needs but does not look at.
-func control(c *ttrpc.Client, method string, req proto.Message) string {
+func control(c *ttrpc.Client, method string, req message) string {
 	value, err := call(context.Background(), c, method, req)
 	if err != nil {
 		log.Fatalf("%s: %v", method, err)
@@ -108,56 +121,6 @@ func (s *session) background(ctx context.Context, name, method string, req any) 
 		<-done
 		s.note(name, value, err)
 	}
-}
-
-// stream opens a stream.
-func (s *session) stream(ctx context.Context, method string, client, server bool, req any) ttrpc.ClientStream {
-	desc := &ttrpc.StreamDesc{StreamingClient: client, StreamingServer: server}
-	stream, err := s.client.NewStream(ctx, desc, serviceName, method, req)
-	if err != nil {
-		log.Fatalf("%s: %v", method, err)
-	}
-	return stream
-}
-
-// bidi opens a stream both of whose sides stream.
-func (s *session) bidi(method string) ttrpc.ClientStream {
-	return s.stream(context.Background(), method, true, true, nil)
-}
-
-// drain receives up to the end, and notes what came and how it ended.
-func (s *session) drain(stream ttrpc.ClientStream) {
-	messages, err := receive(stream, -1)
-	s.note("received", summary(messages), err)
-	if err == io.EOF {
-		s.receiveAgain(stream)
-	}
-}
-
-// receiveAgain notes what a stream says that has ended.
-func (s *session) receiveAgain(stream ttrpc.ClientStream) {
-	s.note("received again", "", stream.RecvMsg(new(textValue)))
-}
-
-// result takes the answer of a server that does not stream.
-func (s *session) result(stream ttrpc.ClientStream) {
-	resp := new(textValue)
-	err := stream.RecvMsg(resp)
-	s.note("result", resp.Value, err)
-}
-
-// send sends messages and notes the first error, or none.
-func (s *session) send(stream ttrpc.ClientStream, messages ...string) {
-	for _, m := range messages {
-		if err := stream.SendMsg(text("%s", m)); err != nil {
-			s.note("sent "+m, "", err)
-		}
-	}
-}
-
-// closeSend notes how it went.
-func (s *session) closeSend(stream ttrpc.ClientStream) {
-	s.note("CloseSend", "", stream.CloseSend())
 }
 
 // hour is a context with a deadline that no scenario reaches.

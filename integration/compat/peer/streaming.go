@@ -1,6 +1,8 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !v1.0 && !v1.1
+
 package main
 
 import (
@@ -142,6 +144,16 @@ func bidiFails(s *session) {
 	s.still()
 }
 
+// serverEndsStream has the server close its side, and the stream, before the client does.
+func serverEndsStream(s *session) {
+	stream := s.bidi("RelayThenEnd")
+	s.relayed(stream, "first", text("one"))
+	s.relayed(stream, "second", text("two"))
+	s.drain(stream)
+	s.note("sent after the end", "", stream.SendMsg(text("late")))
+	s.still()
+}
+
 func bidiEmpty(s *session) {
 	stream := s.bidi("Relay")
 	s.relayed(stream, "empty", text(""))
@@ -180,6 +192,16 @@ func bidiCancel(s *session) {
 	stream := s.stream(ctx, "Relay", true, true, nil)
 	s.relayed(stream, "before", text("x"))
 	cancel()
+	s.note("received", "", stream.RecvMsg(new(textValue)))
+	s.still()
+}
+
+// bidiDeadline has the caller's deadline pass while the server has nothing to send.
+func bidiDeadline(s *session) {
+	ctx := pastDeadline{context.Background(), make(chan struct{})}
+	stream := s.stream(ctx, "Relay", true, true, nil)
+	s.relayed(stream, "before", text("x"))
+	close(ctx.passed)
 	s.note("received", "", stream.RecvMsg(new(textValue)))
 	s.still()
 }
@@ -228,5 +250,22 @@ func crossed(s *session) {
 	messages, err := receive(stream, 1)
 	s.note("unary method as a stream", summary(messages), err)
 	s.call("stream without messages as a method", "Count", wrapperspb.Int64(0))
+	s.still()
+}
+
+// streamsOfAny opens streams, and ends them as a caller does who gets an error.
+func streamsOfAny(s *session) {
+	s.drain(s.stream(context.Background(), "Count", false, true, &intValue{Value: 2}))
+
+	stream := s.stream(context.Background(), "Sum", true, false, nil)
+	for i := range 3 {
+		s.note(fmt.Sprintf("sent %d", i), "", stream.SendMsg(text("message %d", i)))
+	}
+	s.closeSend(stream)
+	s.result(stream)
+
+	stream = s.bidi("Relay")
+	s.relayed(stream, "relayed", text("x"))
+	s.note("CloseSend of both", "", stream.CloseSend())
 	s.still()
 }

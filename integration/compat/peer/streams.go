@@ -1,6 +1,8 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build !v1.0 && !v1.1
+
 package main
 
 import (
@@ -13,6 +15,10 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
+func (s *server) register() {
+	s.ttrpc.RegisterService(serviceName, &ttrpc.ServiceDesc{Methods: s.methods(), Streams: s.streams()})
+}
+
 func (s *server) streams() map[string]ttrpc.Stream {
 	const client, server = true, true
 	return map[string]ttrpc.Stream{
@@ -20,7 +26,7 @@ func (s *server) streams() map[string]ttrpc.Stream {
 		"CountThenFail":    {Handler: countThenFail, StreamingServer: server},
 		"Empties":          {Handler: empties, StreamingServer: server},
 		"Nils":             {Handler: nils, StreamingServer: server},
-		"Request":          {Handler: request, StreamingServer: server},
+		"Request":          {Handler: sendRequest, StreamingServer: server},
 		"RequestTwice":     {Handler: requestTwice, StreamingServer: server},
 		"Oversized":        {Handler: oversized, StreamingServer: server},
 		"WrongMessage":     {Handler: wrongMessage, StreamingServer: server},
@@ -31,7 +37,8 @@ func (s *server) streams() map[string]ttrpc.Stream {
 		"SumToNil":         {Handler: sumToNil, StreamingClient: client},
 		"SendBack":         {Handler: sendBack, StreamingClient: client},
 		"Relay":            {Handler: relay, StreamingClient: client, StreamingServer: server},
-		"RelayThenFail":    {Handler: relayThenFail, StreamingClient: client, StreamingServer: server},
+		"RelayThenEnd":     {Handler: relayTwo(nil), StreamingClient: client, StreamingServer: server},
+		"RelayThenFail":    {Handler: relayTwo(failures["status with details"]), StreamingClient: client, StreamingServer: server},
 		"Reverse":          {Handler: reverse, StreamingClient: client, StreamingServer: server},
 		"Context":          {Handler: streamContext, StreamingClient: client, StreamingServer: server},
 		"Watch":            {Handler: s.watch, StreamingClient: client, StreamingServer: server},
@@ -72,8 +79,8 @@ func repeat(stream ttrpc.StreamServer, message func(i int) any) error {
 	return nil
 }
 
-// request sends what it received.
-func request(_ context.Context, stream ttrpc.StreamServer) (any, error) {
+// sendRequest sends what it received.
+func sendRequest(_ context.Context, stream ttrpc.StreamServer) (any, error) {
 	messages, err := receive(stream, 1)
 	if err != nil {
 		return nil, err
@@ -154,18 +161,20 @@ func relay(_ context.Context, stream ttrpc.StreamServer) (any, error) {
 	}
 }
 
-// relayThenFail fails after two messages.
-func relayThenFail(_ context.Context, stream ttrpc.StreamServer) (any, error) {
-	for range 2 {
-		messages, err := receive(stream, 1)
-		if err == nil {
-			err = stream.SendMsg(text("%s", messages[0]))
+// relayTwo relays two messages and then ends, with err.
+func relayTwo(err error) ttrpc.StreamHandler {
+	return func(_ context.Context, stream ttrpc.StreamServer) (any, error) {
+		for range 2 {
+			messages, err := receive(stream, 1)
+			if err == nil {
+				err = stream.SendMsg(text("%s", messages[0]))
+			}
+			if err != nil {
+				return nil, err
+			}
 		}
-		if err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
-	return nil, failures["status with details"]
 }
 
 // reverse sends nothing before the client has closed its side.
@@ -183,12 +192,18 @@ func reverse(_ context.Context, stream ttrpc.StreamServer) (any, error) {
 	return nil, nil
 }
 
-// streamContext sends what the context holds.
+// streamContext sends what the context holds, and waits for the client to close its side.
 func streamContext(ctx context.Context, stream ttrpc.StreamServer) (any, error) {
 	if err := stream.SendMsg(text("%s", metadataOf(ctx))); err != nil {
 		return nil, err
 	}
-	return nil, stream.SendMsg(text("%s", deadlineOf(ctx)))
+	if err := stream.SendMsg(text("%s", deadlineOf(ctx))); err != nil {
+		return nil, err
+	}
+	if _, err := receive(stream, -1); err != io.EOF {
+		return nil, err
+	}
+	return nil, nil
 }
 
 // watch notes how its stream and its context end. The first message is the name of
@@ -200,7 +215,9 @@ func (s *server) watch(ctx context.Context, stream ttrpc.StreamServer) (any, err
 	}
 	r := s.run(first[0])
 	close(r.started)
-	_, err = receive(stream, -1)
+	if _, err = receive(stream, -1); err == io.EOF {
+		close(r.closed)
+	}
 	<-ctx.Done()
 	r.noted <- fmt.Sprintf("RecvMsg: %v; context: %v", err, ctx.Err())
 	return nil, err

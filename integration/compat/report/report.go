@@ -8,6 +8,9 @@ package report
 type Scenario struct {
 	Name  string `json:"name"`
 	Steps []Step `json:"steps"`
+
+	// Killed says that the scenario had the server killed.
+	Killed bool `json:"killed,omitempty"`
 }
 
 // Step is one observation. Its name is unique in the scenario.

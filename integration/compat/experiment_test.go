@@ -1,0 +1,184 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package compat
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/containerd/ttrpc/integration/compat/report"
+)
+
+type steps = []report.Step
+
+// pair is who talks to whom, by version.
+type pair struct{ client, server string }
+
+func (p pair) String() string { return p.client + " client, " + p.server + " server" }
+
+func (p pair) hasOurs() bool { return p.client == ours || p.server == ours }
+
+// with replaces this library in the pair.
+func (p pair) with(release string) pair {
+	if p.client == ours {
+		p.client = release
+	}
+	if p.server == ours {
+		p.server = release
+	}
+	return p
+}
+
+// release is who shows what a pair with this library should see.
+func (p pair) release() string {
+	for _, version := range []string{p.client, p.server} {
+		if version != ours {
+			return version
+		}
+	}
+	return reference
+}
+
+// An experiment is one scenario with all pairs.
+type experiment struct {
+	t        *testing.T
+	scenario string
+	known    scenarios
+	sockets  string // what their names begin with
+	seen     map[pair]steps
+}
+
+// runAll runs the scenario with all pairs that have it, and do not hang.
+func (x *experiment) runAll() {
+	for _, client := range versions() {
+		for _, server := range versions() {
+			p := pair{client, server}
+			if !x.known.has(p, x.scenario) || x.hang(p) != nil {
+				continue
+			}
+			got, err := runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s", x.sockets, client, server))
+			if err != nil {
+				x.t.Errorf("%v: %v", p, err)
+				continue
+			}
+			x.seen[p] = got.Steps
+		}
+	}
+}
+
+func (x *experiment) hang(p pair) *hang {
+	for i, h := range hangs {
+		if h.scenario == x.scenario && h.matches(p) {
+			return &hangs[i]
+		}
+	}
+	return nil
+}
+
+// baseline returns what a pair with this library is compared with: what the release
+// sees of itself; if it cannot, what the reference sees in our place; if it cannot
+// either, what the list says.
+func (x *experiment) baseline(p pair) steps {
+	own := pair{p.release(), p.release()}
+	for _, q := range []pair{own, p.with(reference)} {
+		if seen := x.seen[q]; seen != nil {
+			return seen
+		}
+		if h := x.hang(q); h != nil && h.want != nil {
+			return h.want
+		}
+	}
+	return nil
+}
+
+func (x *experiment) checkAll(sums *summary) {
+	for _, p := range pairs() {
+		got := x.seen[p]
+		if got == nil {
+			continue
+		}
+		if p.hasOurs() {
+			sums.add(p, p.release(), x.check(p, got))
+			continue
+		}
+		for _, release := range []string{p.client, p.server} {
+			if base := x.seen[pair{release, release}]; base != nil {
+				sums.add(p, release, x.compare(p, base, got))
+			}
+		}
+	}
+}
+
+// pairs are all, those with this library first.
+func pairs() []pair {
+	var with, without []pair
+	for _, client := range versions() {
+		for _, server := range versions() {
+			p := pair{client, server}
+			if p.hasOurs() {
+				with = append(with, p)
+			} else {
+				without = append(without, p)
+			}
+		}
+	}
+	return append(with, without...)
+}
+
+// check compares what a pair reports with the baseline, but for the differences that
+// are listed. A difference that is listed and does not occur is an error, too, unless
+// it is luck what the release reports.
+func (x *experiment) check(p pair, got steps) (c count) {
+	baseline := x.baseline(p)
+	if baseline == nil {
+		x.t.Errorf("%v: there is nothing to compare with", p)
+		return c
+	}
+	for _, name := range stepNames(baseline, got) {
+		base, step := find(baseline, name), find(got, name)
+		wants, rule, kind := only(base), "as "+p.release(), &c.equal
+		if w, d := listed(better, x.scenario, name, p); len(w) > 0 {
+			wants, rule, kind = w, d.rule+": "+d.why, &c.better
+			luck, _ := listed(better, x.scenario, name, pair{p.release(), p.release()})
+			if len(luck) == 0 && reflect.DeepEqual(wants, only(base)) {
+				x.t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
+			}
+		} else if w, d := listed(asReference, x.scenario, name, p); len(w) > 0 {
+			wants, rule, kind = only(find(x.seen[p.with(reference)], name)), d.rule+": "+d.why, &c.asReference
+			if reflect.DeepEqual(wants, only(base)) {
+				x.t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
+			}
+		}
+		if !contains(wants, step) {
+			x.t.Errorf("%s: %v: got%s\nwant%s", rule, p, format(only(step)), format(wants))
+			kind = &c.wrong
+		} else if reflect.DeepEqual(step, base) {
+			kind = &c.equal
+		}
+		*kind++
+	}
+	c.scenarios = 1
+	return c
+}
+
+// compare counts what of a pair of two releases is as one of them with itself.
+func (x *experiment) compare(p pair, baseline, got steps) (c count) {
+	for _, name := range stepNames(baseline, got) {
+		luck, _ := listed(better, x.scenario, name, p)
+		base, step := find(baseline, name), find(got, name)
+		if reflect.DeepEqual(base, step) || contains(luck, base) && contains(luck, step) {
+			c.equal++
+		} else {
+			c.different++
+		}
+	}
+	c.scenarios = 1
+	return c
+}
+
+func contains(list steps, step report.Step) bool {
+	return slices.ContainsFunc(list, func(s report.Step) bool { return reflect.DeepEqual(s, step) })
+}
