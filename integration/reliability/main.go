@@ -1,0 +1,81 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command reliability treats servers and clients badly, each a process of its own,
+// and tells what became of them: of this library and, in the same run, of the
+// released version that it replaces. It prints a table in markdown.
+//
+//	go run . [-list] [-n TIMES] [CASE…]
+//
+// It is run in its own directory, on Linux. The test runs the same cases, with
+// smaller numbers, and fails if this library does not keep its promises; of the
+// release it only tells.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"slices"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	list := flag.Bool("list", false, "print the names of all cases")
+	times := flag.Int("n", 0, "how often, by each case's own measure, instead of its default")
+	flag.Parse()
+	if *list {
+		for _, c := range cases {
+			fmt.Println(c.name)
+		}
+		return
+	}
+	ok, err := drive(flag.Args(), *times)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// drive runs the named cases, or all, and prints the table. It reports whether
+// this library did well.
+func drive(names []string, times int) (bool, error) {
+	for _, name := range names {
+		if !slices.ContainsFunc(cases, func(c testCase) bool { return c.name == name }) {
+			return false, fmt.Errorf("no case is called %q; -list prints all", name)
+		}
+	}
+	dir, err := os.MkdirTemp("", "reliability")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	theirs, ours, err := build(dir)
+	if err != nil {
+		return false, err
+	}
+	fmt.Printf("| case | what was tried | rules | %s | ours | command |\n|---|---|---|---|---|---|\n", theirs.name)
+	ok := true
+	for _, c := range cases {
+		if len(names) > 0 && !slices.Contains(names, c.name) {
+			continue
+		}
+		n, flags := c.times, ""
+		if times > 0 {
+			n, flags = times, fmt.Sprintf("-n %d ", times)
+		}
+		began := time.Now()
+		released, own := do(c, theirs, n), do(c, ours, n)
+		log.Printf("%s took %.0f s", c.name, time.Since(began).Seconds())
+		verdict := own.String()
+		if len(own.faults) > 0 {
+			verdict, ok = "**FAILED** "+verdict, false
+		}
+		fmt.Printf("| %s | %s | %s | %s | %s | `go run . %s%s` |\n", c.name, c.text(n), c.rules, released, verdict, flags, c.name)
+	}
+	return ok, nil
+}

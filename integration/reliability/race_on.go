@@ -1,0 +1,12 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build race
+
+package main
+
+// raceFlags are for our subject: it is watched for races if the driver is.
+var raceFlags = []string{"-race"}
+
+// memoryFactor is how much more memory the race detector may take.
+const memoryFactor = 10
