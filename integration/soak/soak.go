@@ -1,0 +1,213 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/containerd/ttrpc"
+)
+
+const (
+	lanesPerTarget = 2
+	workersPerLane = 8
+)
+
+// A soak is one run of mixed traffic.
+//
+//	steady   a server and connections that last for the whole run
+//	churn    the same server; this side closes connections at any time
+//	renewed  a server of the same process that is ended and started again
+//	mortal   a process that is killed and started again
+type soak struct {
+	*report
+	census
+	rng     *rand.Rand // of who steers
+	dir     string
+	fault   *fault
+	watch   *watchdog
+	without map[string]bool
+
+	steady, churn, renewed, mortal *target
+	victim                         *process // serves mortal; nil if remote is false
+	victims                        int      // so far
+
+	gate    sync.RWMutex // held for reading by whoever makes calls or trouble
+	stopped atomic.Bool
+	workers sync.WaitGroup
+	ids     atomic.Uint64
+
+	samples []samples
+}
+
+// runSoak runs mixed traffic for some time.
+func runSoak(o *options, r *report) error {
+	s := &soak{
+		report:  r,
+		rng:     rand.New(rand.NewPCG(o.seed, 0)),
+		census:  census{remote: !o.oneProcess},
+		dir:     o.dir,
+		fault:   o.fault,
+		watch:   newWatchdog(o.grace),
+		without: o.without,
+		steady:  newTarget("steady", lanesPerTarget, false),
+		churn:   newTarget("churn", lanesPerTarget, true),
+		renewed: newTarget("renewed", lanesPerTarget, false),
+		mortal:  newTarget("mortal", lanesPerTarget, true),
+	}
+	if err := s.start(o.seed); err != nil {
+		return err
+	}
+	s.traffic(o)
+	s.gate.Unlock()
+	s.workers.Wait()
+	for _, t := range s.targets() {
+		s.failIf(t.closeAll())
+	}
+	s.checkGrowth()
+	return s.end()
+}
+
+// traffic lets the workers run between quiet points. The gate is closed before and
+// after.
+func (s *soak) traffic(o *options) {
+	slot := s.watch.slot()
+	end := time.Now().Add(o.duration)
+	for i := 0; !s.hopeless(); i++ {
+		if o.intervals == 0 && time.Now().After(end) || o.intervals > 0 && i == o.intervals {
+			break
+		}
+		s.gate.Unlock()
+		s.trouble(o.interval)
+		s.gate.Lock()
+		slot.begin("quiet point", "waiting for what is left of the calls")
+		s.failIf(s.quiet())
+		slot.end()
+	}
+	s.stopped.Store(true)
+}
+
+func (s *soak) targets() []*target {
+	if !s.remote {
+		return []*target{s.steady, s.churn, s.renewed}
+	}
+	return []*target{s.steady, s.churn, s.renewed, s.mortal}
+}
+
+// start starts servers and workers, and takes the baseline. It leaves the gate closed.
+func (s *soak) start(seed uint64) error {
+	s.host = newHost(s.dir, s.fault)
+	if s.remote {
+		p, err := startProcess(s.dir, s.fault)
+		if err != nil {
+			return err
+		}
+		s.host = p
+		if err := s.startVictim(); err != nil {
+			return err
+		}
+	}
+	s.watch.start(s.hang)
+	steady, err := s.host.do(command{Do: "start", Server: "steady"})
+	if err != nil {
+		return err
+	}
+	s.steady.begin(steady.Address)
+	s.churn.begin(steady.Address)
+	renewed, err := s.host.do(command{Do: "start", Server: "renewed"})
+	if err != nil {
+		return err
+	}
+	s.renewed.begin(renewed.Address)
+
+	s.gate.Lock()
+	for i, t := range s.targets() {
+		for lane := range t.lanes {
+			for k := range workersPerLane {
+				id := uint64(1 + (i*lanesPerTarget+lane)*workersPerLane + k)
+				s.workers.Add(1)
+				go s.work(t, lane, rand.New(rand.NewPCG(seed, id)))
+			}
+		}
+	}
+	if err := s.still(); err != nil {
+		return err
+	}
+	s.baseline, err = s.settle()
+	return err
+}
+
+// work makes one call after the other.
+func (s *soak) work(t *target, lane int, rng *rand.Rand) {
+	defer s.workers.Done()
+	mixture := newMixture(t.orphans, s.without)
+	slot := s.watch.slot()
+	for {
+		s.gate.RLock()
+		if s.stopped.Load() {
+			s.gate.RUnlock()
+			return
+		}
+		k := mixture.draw(rng)
+		slot.begin(t.name, kinds[k].name)
+		s.attempt(t, lane, k, rng)
+		slot.end()
+		s.gate.RUnlock()
+	}
+}
+
+func (s *soak) attempt(t *target, lane, k int, rng *rand.Rand) {
+	l, err := t.acquire(lane)
+	if err != nil {
+		s.fail(t.name+", dialing", err.Error())
+		time.Sleep(pollInterval) // the next time it will hardly be better
+		return
+	}
+	defer t.release(l)
+	outcome, err := kinds[k].run(&attempt{link: l, rng: rng, id: s.ids.Add(1)})
+	if err != nil {
+		s.fail(t.name+", "+kinds[k].name, err.Error())
+		if errors.Is(err, ttrpc.ErrClosed) {
+			t.drop(l)
+		}
+		return
+	}
+	s.count(kinds[k].name, outcome, 1)
+	if outcome == outcomeClosed || outcome == outcomeRefused {
+		t.drop(l)
+	}
+}
+
+// hang ends the program because something takes too long.
+func (s *soak) hang(what string) {
+	s.report.hang(what)
+	showGoroutines()
+	s.host.dump()
+	if s.victim != nil {
+		s.victim.dump()
+	}
+	s.finish()
+	os.RemoveAll(s.dir)
+	os.Exit(1)
+}
+
+// end ends the processes.
+func (s *soak) end() error {
+	s.watch.stop()
+	if s.victim != nil {
+		if err := s.victim.end(); err != nil {
+			return fmt.Errorf("the process that was killed and started again: %w", err)
+		}
+	}
+	if err := s.host.end(); err != nil {
+		return fmt.Errorf("the server's process: %w", err)
+	}
+	return nil
+}
