@@ -106,7 +106,9 @@ func WithServerStreamQueue(q StreamQueue) ServerOpt {
 
 // WithMaxConcurrentHandlers caps how many handlers may run at once for one
 // connection. A call over the cap is answered with ResourceExhausted. By
-// default there is no cap.
+// default there is no cap. The answers of handlers that already run are kept
+// whatever the peer reads: the cap times the largest answer is the most that
+// one connection can pile up beyond StreamQueue.ConnectionBytes.
 func WithMaxConcurrentHandlers(n int) ServerOpt {
 	return func(c *serverConfig) error {
 		c.maxHandlers = n
