@@ -28,6 +28,9 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	call.stream.call = call
 	call.id = request.header.StreamID
 	call.state = acceptedState(request.header.Flags)
+	if call.state != stateUnary {
+		call.inbox.expect(request.cost())
+	}
 	call.base = c.base
 	return call
 }

@@ -485,3 +485,33 @@ func TestZeroClient(t *testing.T) {
 		t.Error("B23: the zero Client cannot be closed")
 	}
 }
+
+// TestFrameLimits holds that a frame of the limit is sent, and none that is a byte
+// longer.
+func TestFrameLimits(t *testing.T) {
+	msg := wrapperspb.Bytes(make([]byte, 1000))
+	for name, build := range map[string]func(limit int) (*frame, error){
+		"request": func(limit int) (*frame, error) {
+			p, err := measure(msg)
+			if err != nil {
+				return nil, err
+			}
+			return requestFrame(requestHead{service: "test", method: "Echo"}, p, 0, limit)
+		},
+		"response": func(limit int) (*frame, error) { return resultFrame(1, msg, limit) },
+		"data":     func(limit int) (*frame, error) { return dataFrame(msg, limit) },
+	} {
+		f, err := build(messageLengthMax)
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := len(f.data) - messageHeaderLength
+		if _, err := build(size); err != nil {
+			t.Errorf("B6: a %s of the limit: %v", name, err)
+		}
+		var big *OversizedMessageErr
+		if _, err := build(size - 1); !errors.As(err, &big) || big.RejectedLength() != size || big.MaximumLength() != size-1 {
+			t.Errorf("B6: a %s of %d bytes over a limit of %d: %v", name, size, size-1, err)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type progDirection struct {
 
 	// Guarded by mu.
 	stalled bool
+	late    bool // was ever stalled
 	over    bool
 	piece   int    // at most so many bytes at once; 0 means any number
 	pieces  int    // there were so many
@@ -121,6 +122,12 @@ func (d *progDirection) isStalled() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.stalled
+}
+
+func (d *progDirection) isLate() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.late
 }
 
 // socketPair returns two connected unix sockets.

@@ -191,7 +191,7 @@ func (w *progWorld) is(flag *bool) bool {
 func (w *progWorld) stall(side int, on bool) {
 	switch {
 	case w.wire[side] != nil:
-		w.wire[side].update(func(d *progDirection) { d.stalled = on })
+		w.wire[side].update(func(d *progDirection) { d.stalled, d.late = on, d.late || on })
 	case w.raw != nil:
 		w.raw.stall(on)
 	}

@@ -296,7 +296,7 @@ func TestQueueOfAFailedStream(t *testing.T) {
 	s := new(stream)
 	s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
 	s.inbox.close(ErrStreamFull, true)
-	s.inbox.putFront(newFrame(10))
+	s.inbox.start(newFrame(10))
 	if n := s.conn.total.Load(); n != 0 || s.inbox.queue.head != nil {
 		t.Errorf("B41: a failed stream holds %d bytes", n)
 	}

@@ -74,6 +74,9 @@ func (c *conn) isEnding() bool {
 // receive handles one frame, which it owns. If the frame was over the limit,
 // big says so, and its data is being dropped (B7).
 func (c *conn) receive(f *frame, big *OversizedMessageErr) {
+	if c.role == roleServer && f.header.Type == messageTypeRequest && acceptedState(f.header.Flags) != stateUnary {
+		c.makeRoom(f.cost())
+	}
 	c.mu.Lock()
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]

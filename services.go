@@ -204,13 +204,12 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byt
 	open := s.info.StreamingClient && acceptedState(call.request.header.Flags) == stateOpen
 	// The request's payload is the first message, and the only one if the
 	// client does not stream, even if it is empty (B40).
+	var first *frame
 	if !s.info.StreamingClient || len(payload) > 0 && call.request.header.Flags&flagNoData == 0 {
-		f := call.request
-		call.request = nil
-		f.data = f.data[:copy(f.data, payload)]
-		call.inbox.putFront(f)
-		call.conn.makeRoom(0)
+		first, call.request = call.request, nil
+		first.data = first.data[:copy(first.data, payload)]
 	}
+	call.inbox.start(first)
 	if !open {
 		call.closeRemote()
 	}

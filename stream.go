@@ -210,6 +210,7 @@ type inbox struct {
 	begun bool        // the receiver has taken any message
 
 	dropped bool // the stream has failed: nothing is kept
+	opening int  // the memory of the request, until start
 
 	// waited is set when the receiver had to wait, so that its next message is
 	// likely one that the peer waits for.
@@ -276,12 +277,23 @@ func (b *inbox) overdue(q *StreamQueue) bool {
 	return b.timed
 }
 
-// putFront adds a frame before all others; it is the request's payload, which
-// is decoded when the stream may already hold data.
-func (b *inbox) putFront(f *frame) {
+// expect counts the request, n bytes of memory, until start tells whether it
+// has a message.
+func (b *inbox) expect(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.dropped {
+	b.opening = n
+	b.countLocked(n)
+}
+
+// start ends what expect began. If the request has a message, it is f, and comes
+// before the data that the stream may already hold; else f is nil.
+func (b *inbox) start(f *frame) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.countLocked(-b.opening)
+	b.opening = 0
+	if f == nil || b.dropped {
 		f.release()
 		return
 	}
@@ -315,7 +327,7 @@ func (b *inbox) take() (*frame, error) {
 func (b *inbox) awaitTake(size int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.queue.bytes >= size {
+	for b.sizeLocked() >= size {
 		if !b.begun || b.dropped || b.total == nil {
 			return false
 		}
@@ -335,7 +347,8 @@ func (b *inbox) close(err error, discard bool) {
 	b.end = err
 	if discard {
 		b.dropped = true
-		b.countLocked(-b.queue.bytes)
+		b.countLocked(-b.sizeLocked())
+		b.opening = 0
 		b.queue.releaseAll()
 	}
 	if b.timed {
@@ -349,14 +362,16 @@ func (b *inbox) close(err error, discard bool) {
 func (b *inbox) uncount() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.countLocked(-b.queue.bytes)
+	b.countLocked(-b.sizeLocked())
 	b.total = nil
 	b.ready.Broadcast() // for awaitTake
 }
 
-// size returns how many bytes of memory are queued.
+// size returns how many bytes of memory count as queued.
 func (b *inbox) size() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.queue.bytes
+	return b.sizeLocked()
 }
+
+func (b *inbox) sizeLocked() int { return b.queue.bytes + b.opening }

@@ -75,7 +75,7 @@ func drive(names []string, times int) (bool, error) {
 		if len(own.faults) > 0 {
 			verdict, ok = "**FAILED** "+verdict, false
 		}
-		fmt.Printf("| %s | %s | %s | %s | %s | `go run . %s%s` |\n", c.name, c.text(n), c.rules, released, verdict, flags, c.name)
+		fmt.Printf("| %s | %s | %s | %s | %s | `go -C integration/reliability run . %s%s` |\n", c.name, c.text(n), c.rules, released, verdict, flags, c.name)
 	}
 	return ok, nil
 }

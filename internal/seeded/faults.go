@@ -107,7 +107,7 @@ var faults = []fault{
 	},
 	{
 		name: "what an ended stream had queued stays counted", kind: leak, file: "stream.go",
-		old: "	b.countLocked(-b.queue.bytes)\n	b.total = nil",
+		old: "	b.countLocked(-b.sizeLocked())\n	b.total = nil",
 		new: "	b.total = nil",
 	},
 	{
