@@ -256,6 +256,31 @@ func TestQueueOfRequests(t *testing.T) {
 	}, WithServerStreamQueue(smallQueue))
 }
 
+// TestQueueOfWaitingRequests holds that requests of streams count before their
+// handlers begin, and no longer once they have begun without a message.
+func TestQueueOfWaitingRequests(t *testing.T) {
+	cfg := &connConfig{queue: smallQueue}
+	cfg.setDefaults()
+	c := newConn(roleServer, nil, cfg)
+	c.ch = newChannel(nil)
+	var calls []*serverCall
+	c.serve = func(call *serverCall) { calls = append(calls, call) }
+	for i := range uint32(100) {
+		f := newFrame(8000)
+		f.header = messageHeader{Length: 8000, StreamID: 2*i + 1, Type: messageTypeRequest, Flags: flagRemoteOpen}
+		c.receive(f, nil)
+		if n := c.total.Load(); n == 0 || n > int64(smallQueue.ConnectionBytes) {
+			t.Fatalf("B41: %d bytes are queued after %d requests", n, i+1)
+		}
+	}
+	for _, call := range calls {
+		call.inbox.start(nil)
+	}
+	if n := c.total.Load(); n != 0 {
+		t.Errorf("B41: %d bytes are queued once handlers have begun", n)
+	}
+}
+
 // TestQueueTakenMeanwhile holds that the reader does not wait for a take that
 // has been done already.
 func TestQueueTakenMeanwhile(t *testing.T) {

@@ -106,6 +106,11 @@ var faults = []fault{
 		new: "",
 	},
 	{
+		name: "requests of streams count when their handlers begin", kind: bound, file: "call.go",
+		old: "	if call.state != stateUnary {",
+		new: "	if false {",
+	},
+	{
 		name: "what an ended stream had queued stays counted", kind: leak, file: "stream.go",
 		old: "	b.countLocked(-b.sizeLocked())\n	b.total = nil",
 		new: "	b.total = nil",
