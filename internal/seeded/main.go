@@ -92,20 +92,27 @@ func noticed(out string) (string, error) {
 	}
 	var by []string
 	for _, m := range failure.FindAllStringSubmatch(out, -1) {
-		name := strings.Replace(m[1]+m[2]+m[3], "panic: test timed out", "who hangs:", 1)
+		name := strings.Replace(m[1]+m[2]+m[3], "panic: test timed out", hang, 1)
 		if !slices.Contains(by, name) {
 			by = append(by, name)
 		}
 	}
 	switch {
 	case len(by) > 4:
-		return fmt.Sprintf("%s and %d more", strings.Join(by[:3], ", "), len(by)-3), nil
+		return join(by[:3]) + fmt.Sprintf(" and %d more", len(by)-3), nil
 	case len(by) > 0:
-		return strings.Join(by, ", "), nil
+		return join(by), nil
 	case strings.Contains(out, "DATA RACE"):
 		return "the race detector", nil
 	}
 	return "the end of the process: " + firstLine(out), nil
+}
+
+// hang stands before the names of tests that did not end.
+const hang = "who hangs:"
+
+func join(names []string) string {
+	return strings.Replace(strings.Join(names, ", "), hang+",", hang, 1)
 }
 
 func firstLine(s string) string {
