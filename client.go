@@ -79,8 +79,8 @@ func (c *Client) Close() error {
 
 // Cause tells why the connection ended: ErrClosed after Close, io.EOF if the
 // peer closed it, else the error of the transport, the handshake or the
-// protocol. When writing fails first it is that error, until reading has told
-// more, or nothing within a second. It returns nil while the connection lasts,
+// protocol. When writing fails first it is that error, unless reading tells more
+// before the connection is given up, which is after about a second. It returns nil while the connection lasts,
 // and that is until the calls under way have finished if the connection has run
 // out of ids, 2^31 of them, and takes no more calls.
 func (c *Client) Cause() error {

@@ -301,3 +301,22 @@ func TestSendersWaitForRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestClosedClientsStreams holds that the end of a connection is no half-close.
+func TestClosedClientsStreams(t *testing.T) {
+	onClient(t, func(t *testing.T, c *Client, _ *rawPeer) {
+		s, err := c.NewStream(context.Background(), bidi, "test", "Bidi", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		for range 2 {
+			if err := s.CloseSend(); err != ErrClosed {
+				t.Errorf("B1: CloseSend: %v", err)
+			}
+		}
+		if err := s.SendMsg(nil); err != ErrClosed {
+			t.Errorf("B1: SendMsg: %v", err)
+		}
+	})
+}

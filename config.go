@@ -64,9 +64,10 @@ type StreamQueue struct {
 	Patience time.Duration
 
 	// ConnectionBytes caps the memory of all queues of one connection; 32 MiB
-	// by default. Once it is reached, the stream with most of it fails: at once
-	// if its receiver has never taken a message, else if it does not take the
-	// next one within Patience, for which time the connection is not read. A
+	// by default. The request of a stream counts from its arrival. Once the cap
+	// is reached, the stream with most of it fails: at once if its receiver has
+	// never taken any of several messages, else if it does not take the next
+	// one within Patience, for which time the connection is not read. A
 	// server also stops reading from a peer while that leaves as many bytes of
 	// answers unread.
 	ConnectionBytes int

@@ -18,7 +18,7 @@ import (
 // who opens streams. One goroutine reads; whoever has a frame and finds nobody
 // writing writes it, together with what others queue meanwhile (writer.go).
 type conn struct {
-	// Immutable after newConn.
+	// Immutable once started.
 	role  role
 	cfg   *connConfig
 	base  context.Context   // at the server: what handlers' contexts derive from
@@ -28,7 +28,7 @@ type conn struct {
 
 	handshakes bool // at the server: start comes after a handshake
 
-	total atomic.Int64 // bytes in all inboxes
+	total atomic.Int64 // bytes in all inboxes, and of requests that are to be started
 
 	// Set by start. The reader and the writer, each on its side, own it.
 	ch *channel
@@ -269,7 +269,7 @@ func (c *conn) acceptLocked(f *frame) {
 		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	case limit > 0 && len(c.streams) >= limit:
 		c.replyLocked(f.header.StreamID, status.Newf(codes.ResourceExhausted, "ttrpc: more than %d concurrent calls on the connection", limit))
-	default:
+	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
 		c.addLocked(&call.stream)
 		c.unlock()
@@ -278,6 +278,17 @@ func (c *conn) acceptLocked(f *frame) {
 	}
 	c.unlock()
 	f.release()
+}
+
+// opensWithRoomLocked makes room for the request of a stream, for which it lets go
+// of the lock. It reports whether the connection lasts.
+func (c *conn) opensWithRoomLocked(f *frame) bool {
+	if acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
+		c.mu.Unlock()
+		c.makeRoom(f.cost())
+		c.mu.Lock()
+	}
+	return !c.closed
 }
 
 func (c *conn) addLocked(s *stream) {

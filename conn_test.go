@@ -10,11 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
@@ -115,6 +117,8 @@ func TestServerDataWithoutStream(t *testing.T) {
 		p.send(1, messageTypeData, 0, []byte("x"))
 		p.wantStatus("B38: data on an id that is not active", 1, codes.InvalidArgument, inactiveText)
 		p.request(3, 0, "Wait", nil)
+		p.request(3, 0, "Wait", nil)
+		p.wantStatus("B37: an active id", 3, codes.InvalidArgument, reusedText)
 		p.send(3, messageTypeData, 0, []byte("x"))
 		p.wantStatus("B38: data on an active unary id", 3, codes.InvalidArgument, inactiveText)
 		p.send(3, messageTypeData, 0, []byte("x"))
@@ -124,6 +128,35 @@ func TestServerDataWithoutStream(t *testing.T) {
 		p.send(3, messageTypeData, 0, []byte("x"))
 		p.wantStatus("B38: data after the end", 3, codes.InvalidArgument, inactiveText)
 	})
+}
+
+// TestBatchesOnOtherConns holds that frames which leave together are whole and
+// fit a packet where each Write may become one.
+func TestBatchesOnOtherConns(t *testing.T) {
+	const frames = 10
+	for _, n := range []int{300, 3000} {
+		onServer(t, func(t *testing.T, ts *testServer) {
+			a, b := memconn.PacketPipe()
+			c := ts.add(t, b)
+			st := status.New(codes.Unavailable, strings.Repeat("x", n))
+			size := len(responseFrame(0, st.Proto()).data)
+			c.mu.Lock()
+			for i := range uint32(frames) {
+				c.replyLocked(2*i, st)
+			}
+			c.unlock()
+			p := newRawPeer(t, a)
+			for i := range uint32(frames) {
+				p.wantStatus("B43: a frame among others", 2*i, codes.Unavailable, st.Message())
+			}
+			for _, written := range b.Writes() {
+				if written%size != 0 || written > packetSize {
+					t.Errorf("B43: a write of %d bytes where frames have %d and packets %d", written, size, packetSize)
+				}
+			}
+			a.Close()
+		})
+	}
 }
 
 func TestServerDataFlags(t *testing.T) {

@@ -210,7 +210,7 @@ func envelopeWires(t testing.TB) [][]byte {
 	}
 	status := func(code uint64, text string) []byte { return join(varint(1, code), field(2, text)) }
 	var all [][]byte
-	for num := protowire.Number(1); num <= 17; num++ {
+	for num := protowire.Number(1); num <= 37; num++ {
 		all = append(all,
 			field(num, ""), field(num, "x"), field(num, "\xff"), varint(num, 0), varint(num, math.MaxUint64),
 			protowire.AppendFixed32(protowire.AppendTag(nil, num, protowire.Fixed32Type), 7),

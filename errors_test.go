@@ -6,6 +6,9 @@ package ttrpc
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -23,6 +26,17 @@ func TestErrorTexts(t *testing.T) {
 		if err.Error() != want {
 			t.Errorf("B2: the text is %q, want %q", err, want)
 		}
+	}
+}
+
+// TestErrorLogger holds that the default logger writes all that it is given.
+func TestErrorLogger(t *testing.T) {
+	var b strings.Builder
+	defer log.SetOutput(log.Writer())
+	log.SetOutput(&b)
+	errorLogger{}.Error("m", "a", 1, "error", io.EOF)
+	if !strings.HasSuffix(b.String(), "m a=1 error=EOF\n") {
+		t.Errorf("the default logger wrote %q, want m a=1 error=EOF", b.String())
 	}
 }
 

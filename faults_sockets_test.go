@@ -8,6 +8,7 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -17,9 +18,9 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// The errors that kernels report are had from real sockets here, as they come:
-// with what Go wraps them in. There is no bubble around sockets, so what must
-// come is waited for, with a limit that only a hang reaches.
+// Here the errors come from real sockets, and so are what the kernel reports,
+// wrapped as package net wraps them. Sockets do not work in a bubble of synctest.
+// So the tests wait for what must happen, with a limit that only a hang reaches.
 
 // within requires that f returns.
 func within(t *testing.T, rule string, f func()) {
@@ -66,8 +67,8 @@ func unconnected(t *testing.T) *net.TCPConn {
 	return nc.(*net.TCPConn)
 }
 
-// socketFaults are ways for a socket to fail, each with what is then its error.
-// fail is called when a frame has arrived at the far end.
+// socketFaults are the ways in which a socket fails, each with the error that the
+// near end then gets. fail is called when a frame has arrived at the far end.
 var socketFaults = map[string]struct {
 	open func(t *testing.T) (near, far net.Conn)
 	fail func(far net.Conn)
@@ -75,7 +76,7 @@ var socketFaults = map[string]struct {
 }{
 	"unix reset": {
 		func(t *testing.T) (net.Conn, net.Conn) { return socketPair(t) },
-		func(far net.Conn) { far.Close() }, // something was not read
+		func(far net.Conn) { far.Close() }, // with something unread, which resets
 		syscall.ECONNRESET,
 	},
 	"tcp reset": {
@@ -85,6 +86,15 @@ var socketFaults = map[string]struct {
 			far.Close()
 		},
 		syscall.ECONNRESET,
+	},
+	"end of file": {
+		func(t *testing.T) (net.Conn, net.Conn) {
+			near, far := socketPair(t)
+			t.Cleanup(func() { far.Close() })
+			return near, far
+		},
+		func(far net.Conn) { far.(*net.UnixConn).CloseWrite() }, // it could still read
+		io.EOF,
 	},
 	"not connected": {
 		func(t *testing.T) (net.Conn, net.Conn) { return unconnected(t), nil },
@@ -128,7 +138,7 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 			go func() {
 				done <- c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue))
 			}()
-			if far != nil { // nothing is written from then on
+			if far != nil { // nothing more is written after that
 				awaitBytes(t, far, arrived)
 			}
 			fault.fail(far)
@@ -144,7 +154,7 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 				}
 				c.UserOnCloseWait(context.Background())
 			})
-			// What was never connected may be found out by a write first.
+			// On a socket that was never connected a write may fail first.
 			if !errors.Is(c.Cause(), fault.want) && (far != nil || !errors.Is(c.Cause(), syscall.EPIPE)) {
 				t.Errorf("B1: the cause is %v, want %v", c.Cause(), fault.want)
 			}
@@ -153,8 +163,8 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 	}
 }
 
-// TestSocketErrorsAtTheServer holds that a connection whose socket fails is
-// gone, with the contexts of its handlers.
+// TestSocketErrorsAtTheServer holds that a connection whose socket fails ends,
+// and that the contexts of its handlers end with it.
 func TestSocketErrorsAtTheServer(t *testing.T) {
 	for name, fault := range socketFaults {
 		t.Run(name, func(t *testing.T) {
@@ -172,7 +182,7 @@ func TestSocketErrorsAtTheServer(t *testing.T) {
 			near, far := fault.open(t)
 			srv.accept(context.Background(), near)
 			if far != nil {
-				// The answer to the second frame is not read: closing resets.
+				// The answer to the second frame is not read, so closing resets.
 				far.Write(wire(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
 				far.Write(probes(1))
 				awaitBytes(t, far, 0)
@@ -190,8 +200,8 @@ func TestSocketErrorsAtTheServer(t *testing.T) {
 	}
 }
 
-// TestSocketBrokenPipe holds B5 for EPIPE: the peer does not read any more, and
-// does not close.
+// TestSocketBrokenPipe holds B5 for EPIPE: the peer has stopped reading, and does
+// not close.
 func TestSocketBrokenPipe(t *testing.T) {
 	near, far := socketPair(t)
 	defer far.Close()
@@ -208,8 +218,8 @@ func TestSocketBrokenPipe(t *testing.T) {
 	}
 }
 
-// TestSocketFull holds B18 over a real socket that nobody reads: with 4 MiB in
-// front of it, whatever waits ends with its context.
+// TestSocketFull holds B18 over a real socket that nobody reads: what waits behind
+// a message of 4 MiB ends with its own context.
 func TestSocketFull(t *testing.T) {
 	near, far := socketPair(t)
 	defer far.Close()

@@ -93,18 +93,46 @@ func (p faultPlace) String() string {
 	return map[bool]string{false: "client", true: "server"}[p.server] + map[bool]string{false: " reads", true: " writes"}[p.writes]
 }
 
-// A faultWorld is a server with two clients, one over a conn that has a fault.
+// A faultSide is what happens at one end of a connection.
+type faultSide struct {
+	reads, writes []faultconn.Step
+	options       faultconn.Options
+}
+
+func (s faultSide) wrap(nc net.Conn) *faultconn.Conn {
+	return faultconn.New(nc, s.reads, s.writes, s.options)
+}
+
+// A faultPlan is what happens at both ends of a connection.
+type faultPlan struct{ client, server faultSide }
+
+// at returns the plan by which the fault happens once.
+func (k faultKind) at(place faultPlace, at int) faultPlan {
+	side := faultSide{options: k.options}
+	if steps := []faultconn.Step{k.step(at)}; place.writes {
+		side.writes = steps
+	} else {
+		side.reads = steps
+	}
+	if place.server {
+		return faultPlan{server: side}
+	}
+	return faultPlan{client: side}
+}
+
+// A faultWorld is a server with two clients, one over a connection that has
+// faults.
 type faultWorld struct {
 	*testing.T
 	srv       *Server
 	client    *Client
-	conns     []*conn // both ends of the connection with the fault
-	faulty    *faultconn.Conn
+	conns     []*conn // both ends of the connection with the faults
+	near, far *faultconn.Conn
 	neighbour *Client
 	closed    atomic.Int32
 }
 
-func newFaultWorld(t *testing.T, kind faultKind, place faultPlace, at int) *faultWorld {
+func newFaultWorld(t *testing.T, plan faultPlan) *faultWorld {
 	srv, err := NewServer()
 	if err != nil {
 		t.Fatal(err)
@@ -115,27 +143,15 @@ func newFaultWorld(t *testing.T, kind faultKind, place faultPlace, at int) *faul
 		time.Sleep(100 * time.Millisecond)
 		return wrapperspb.String("slow"), nil
 	}})
-	var near, far net.Conn = memconn.Pipe(0)
-	var reads, writes []faultconn.Step
-	if steps := []faultconn.Step{kind.step(at)}; place.writes {
-		writes = steps
-	} else {
-		reads = steps
-	}
-	if place.server {
-		w.faulty = faultconn.New(far, reads, writes, kind.options)
-		far = w.faulty
-	} else {
-		w.faulty = faultconn.New(near, reads, writes, kind.options)
-		near = w.faulty
-	}
-	srv.accept(context.Background(), far)
+	near, far := memconn.Pipe(0)
+	w.near, w.far = plan.client.wrap(near), plan.server.wrap(far)
+	srv.accept(context.Background(), w.far)
 	srv.mu.Lock()
 	for c := range srv.connections { // none, if it has ended already
 		w.conns = append(w.conns, c)
 	}
 	srv.mu.Unlock()
-	w.client = NewClient(near, WithOnClose(func() { w.closed.Add(1) }))
+	w.client = NewClient(w.near, WithOnClose(func() { w.closed.Add(1) }))
 	w.conns = append(w.conns, w.client.conn)
 	near, far = memconn.Pipe(0)
 	srv.accept(context.Background(), far)
@@ -143,15 +159,39 @@ func newFaultWorld(t *testing.T, kind faultKind, place faultPlace, at int) *faul
 	return w
 }
 
+// passed returns how many bytes have passed at a place.
+func (w *faultWorld) passed(place faultPlace) int {
+	end := w.near
+	if place.server {
+		end = w.far
+	}
+	read, written := end.Passed()
+	if place.writes {
+		return written
+	}
+	return read
+}
+
+// allBegun tells whether every step has begun.
+func (w *faultWorld) allBegun() bool {
+	a, b := w.near.Left()
+	c, d := w.far.Left()
+	return a+b+c+d == 0
+}
+
 // TestFaults runs every workload under every fault, at every place and at many
 // positions (B5).
 func TestFaults(t *testing.T) {
+	var runs atomic.Int32
+	t.Cleanup(func() { t.Logf("%d runs", runs.Load()) })
 	for _, work := range faultWorkloads {
 		for _, kind := range faultKinds {
 			t.Run(work.name+"/"+kind.name, func(t *testing.T) {
+				t.Parallel()
 				for _, place := range faultPlaces {
 					affected := false
 					for _, at := range faultPositions(t, work, kind, place) {
+						runs.Add(1)
 						synctest.Test(t, func(t *testing.T) { affected = testFault(t, work, kind, place, at) || affected })
 						if t.Failed() {
 							return
@@ -166,23 +206,24 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// faultPositions chooses the bytes at which a fault happens: around the first
-// headers all, and fewer farther on, unless all are wanted.
+// faultEachByte is up to where every fault is tried at every byte: it is more than
+// three headers.
+const faultEachByte = 40
+
+// faultPositions chooses the bytes at which a fault happens: all at the beginning,
+// and fewer farther on, unless all are wanted.
 func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace) []int {
 	total := 0
 	synctest.Test(t, func(t *testing.T) {
-		w := newFaultWorld(t, faultKinds[0], place, 1<<30)
+		w := newFaultWorld(t, faultPlan{})
 		work.run(w)
-		read, written := w.faulty.Passed()
-		total = read
-		if place.writes {
-			total = written
-		}
+		synctest.Wait() // for what is on its way
+		total = w.passed(place)
 		w.end()
 	})
 	var all []int
 	for at := 0; at <= total; at++ {
-		near := at < 300 && (kind.every || at%29 == 0 || at == 4 || at == messageHeaderLength)
+		near := at <= faultEachByte || at < 300 && (kind.every || at%29 == 0)
 		if near || at == total || at%(1+total/3) == 0 {
 			all = append(all, at)
 		}
@@ -192,12 +233,12 @@ func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faul
 
 // testFault runs a workload under a fault and reports whether any call failed.
 func testFault(t *testing.T, work faultWorkload, kind faultKind, place faultPlace, at int) bool {
-	w := newFaultWorld(t, kind, place, at)
+	w := newFaultWorld(t, kind.at(place, at))
 	where := fmt.Sprintf("%s at byte %d when the %s", kind.name, at, place)
 	start := time.Now()
 	errs := work.run(w)
 	took := time.Since(start)
-	hit := w.faulty.Left() == 0
+	hit := w.allBegun()
 	for _, err := range errs {
 		if !kind.allows(err, work, took) {
 			t.Errorf("B5: %s: %v after %v", where, err, took)
@@ -209,12 +250,17 @@ func testFault(t *testing.T, work faultWorkload, kind faultKind, place faultPlac
 	}
 	time.Sleep(2 * lostPeerGrace)
 	w.checkCause(where, kind, place, hit && !work.ends)
-	start = time.Now()
-	if err := faultEcho(context.Background(), w.neighbour, 100); err != nil && !work.ends || time.Since(start) != 0 {
-		t.Errorf("B41: %s: a call on another connection: %v after %v", where, err, time.Since(start))
-	}
+	w.checkNeighbour(where, work)
 	w.end()
 	return failed
+}
+
+// checkNeighbour holds that another connection has no part in it.
+func (w *faultWorld) checkNeighbour(where string, work faultWorkload) {
+	start := time.Now()
+	if err := faultEcho(context.Background(), w.neighbour, 100); err != nil && !work.ends || time.Since(start) != 0 {
+		w.Errorf("B41: %s: a call on another connection: %v after %v", where, err, time.Since(start))
+	}
 }
 
 // allows tells whether a call of the workload may end with err.
@@ -273,7 +319,8 @@ func (w *faultWorld) end() {
 	if n := w.srv.countConnection(); n != 0 {
 		w.Errorf("%d connections are left", n)
 	}
-	w.faulty.Release()
+	w.near.Release()
+	w.far.Release()
 	for _, c := range w.conns {
 		wantClean(w.T, "after the end", c)
 	}

@@ -86,8 +86,8 @@ func (f *frame) release() {
 	if f == nil || f.class < 0 {
 		return
 	}
-	// data may have been cut at its front; such memory is left to the
-	// garbage collector.
+	// append may have moved data to other memory; that is left to the garbage
+	// collector.
 	if class, size := frameClass(cap(f.data)); class == int(f.class) && size == cap(f.data) {
 		*f = frame{data: f.data[:0], class: f.class}
 		framePools[class].Put(f)

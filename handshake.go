@@ -48,8 +48,7 @@ func withPeer(ctx context.Context, conn net.Conn, auth any) context.Context {
 	return context.WithValue(ctx, peerKey{}, &Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: auth})
 }
 
-// handshake runs h for at most timeout. If it returns an
-// error, conn is closed.
+// handshake runs h for at most timeout. If it returns an error, conn is closed.
 func handshake(ctx context.Context, h Handshaker, conn net.Conn, timeout time.Duration) (net.Conn, any, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -8,11 +8,13 @@ package ttrpc
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -206,16 +208,24 @@ func newTestServer(t *testing.T, opts ...ServerOpt) *testServer {
 
 // connect adds a connection whose directions hold limit bytes.
 func (ts *testServer) connect(t *testing.T, limit int) (*rawPeer, *conn) {
+	t.Helper()
 	a, b := memconn.Pipe(limit)
+	c := ts.add(t, b)
+	return newRawPeer(t, a), c
+}
+
+// add adds a connection over nc and returns the server's side of it.
+func (ts *testServer) add(t *testing.T, nc net.Conn) *conn {
+	t.Helper()
 	old := ts.connectionSet()
-	ts.accept(t.Context(), b)
+	ts.accept(t.Context(), nc)
 	for c := range ts.connectionSet() {
 		if !old[c] {
-			return newRawPeer(t, a), c
+			return c
 		}
 	}
 	t.Fatal("the connection was refused")
-	return nil, nil
+	return nil
 }
 
 func (ts *testServer) connectionSet() map[*conn]bool {
@@ -254,6 +264,14 @@ func (ts *testServer) service() *ServiceDesc {
 			"Stall": { // takes nothing until told
 				StreamingClient: true, StreamingServer: true,
 				Handler: func(ctx context.Context, _ StreamServer) (any, error) { return nil, wait(ctx) },
+			},
+			"Late": { // takes one message, late
+				StreamingClient: true,
+				Handler: func(ctx context.Context, ss StreamServer) (any, error) {
+					time.Sleep(smallQueue.Patience / 2)
+					m := new(wrapperspb.BytesValue)
+					return m, errors.Join(ss.RecvMsg(m), wait(ctx))
+				},
 			},
 		},
 	}

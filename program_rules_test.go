@@ -214,7 +214,7 @@ func (w *progWorld) checkMemoryLocked(c *conn) {
 		}
 	}
 	total := int(c.total.Load())
-	if w.raw == nil && total > received {
+	if total > received {
 		w.Errorf("B41: %d bytes of received messages are queued, more than %d", total, received)
 	}
 	c.mu.Lock()

@@ -258,7 +258,9 @@ func TestQueueOfRequests(t *testing.T) {
 
 // TestQueueOfWaitingRequests holds that requests of streams count before their
 // handlers begin, and no longer once they have begun without a message.
-func TestQueueOfWaitingRequests(t *testing.T) {
+func TestQueueOfWaitingRequests(t *testing.T) { synctest.Test(t, testQueueOfWaitingRequests) }
+
+func testQueueOfWaitingRequests(t *testing.T) {
 	cfg := &connConfig{queue: smallQueue}
 	cfg.setDefaults()
 	c := newConn(roleServer, nil, cfg)

@@ -31,7 +31,8 @@ func (c *conn) readLoop() {
 		case err == errNoFrame:
 			left = 0
 			c.settle()
-		case wait && errors.Is(err, os.ErrDeadlineExceeded) && c.isEnding():
+		case errors.Is(err, os.ErrDeadlineExceeded) && (wait || c.ch.socket != nil) && c.isEnding():
+			// Or woken again: draining, and the peer is lost.
 			c.nc.SetReadDeadline(time.Time{})
 			left = maxArrived
 		default:
@@ -64,7 +65,7 @@ func (c *conn) settle() {
 	c.unlock()
 }
 
-// isEnding tells whether it is our deadline that wakes the reader.
+// isEnding tells whether it may be our deadline that wakes the reader.
 func (c *conn) isEnding() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,9 +75,6 @@ func (c *conn) isEnding() bool {
 // receive handles one frame, which it owns. If the frame was over the limit,
 // big says so, and its data is being dropped (B7).
 func (c *conn) receive(f *frame, big *OversizedMessageErr) {
-	if c.role == roleServer && f.header.Type == messageTypeRequest && acceptedState(f.header.Flags) != stateUnary {
-		c.makeRoom(f.cost())
-	}
 	c.mu.Lock()
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
@@ -168,12 +166,15 @@ func (c *conn) deliver(s *stream, f *frame) {
 	s.put(f)
 }
 
+// isOverCap tells whether n bytes more are too many.
+func (c *conn) isOverCap(n int) bool { return int(c.total.Load())+n > c.cfg.queue.ConnectionBytes }
+
 // makeRoom sees to it that n more bytes fit under the cap on what the
 // connection may queue. The stream that holds most of it fails, at once if its
 // receiver has never taken anything, else if it does not take the next message
 // within its patience.
 func (c *conn) makeRoom(n int) {
-	for int(c.total.Load())+n > c.cfg.queue.ConnectionBytes {
+	for c.isOverCap(n) {
 		c.mu.Lock()
 		var fullest *stream
 		most := 0

@@ -191,6 +191,9 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 }
 
 func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod, payload []byte) (any, error) {
+	if acceptedState(call.request.header.Flags) != stateUnary { // a stream, to its client
+		call.inbox.start(nil)
+	}
 	call.closeRemote()
 	unmarshal := func(msg any) error { return decodeRequest(payload, msg) }
 	if d.unary != nil {
@@ -201,13 +204,16 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod, payload []byte)
 
 func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byte) (any, error) {
 	call.info = &s.info
-	open := s.info.StreamingClient && acceptedState(call.request.header.Flags) == stateOpen
+	first, flags := call.request, call.request.header.Flags
+	call.request = nil
+	open := s.info.StreamingClient && acceptedState(flags) == stateOpen
 	// The request's payload is the first message, and the only one if the
 	// client does not stream, even if it is empty (B40).
-	var first *frame
-	if !s.info.StreamingClient || len(payload) > 0 && call.request.header.Flags&flagNoData == 0 {
-		first, call.request = call.request, nil
+	if !s.info.StreamingClient || len(payload) > 0 && flags&flagNoData == 0 {
 		first.data = first.data[:copy(first.data, payload)]
+	} else {
+		first.release()
+		first = nil
 	}
 	call.inbox.start(first)
 	if !open {

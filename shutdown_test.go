@@ -82,6 +82,42 @@ func TestShutdownFlushes(t *testing.T) {
 	})
 }
 
+// TestShutdownRejectsNoMore holds that a connection which has only rejections to
+// write takes no more of them: a peer that goes on sending what is rejected would
+// keep it for ever.
+func TestShutdownRejectsNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts := newTestServer(t)
+		a, b := memconn.Pipe(10)
+		c := ts.add(t, b)
+		p := &rawPeer{t: t, conn: a}
+		queued := func() int {
+			synctest.Wait()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return c.out.count
+		}
+		for range 20 {
+			p.send(2, messageTypeData, 0, nil)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- ts.Shutdown(t.Context()) }()
+		time.Sleep(2 * settleGrace)
+		before := queued()
+		for range 10 {
+			p.send(2, messageTypeData, 0, nil)
+		}
+		if after := queued(); before == 0 || after > before {
+			t.Errorf("B25: %d frames were queued when all that had arrived was read, and %d are now", before, after)
+		}
+		go p.receive()
+		synctest.Wait()
+		wantDone(t, "B25: Shutdown", ended, nil)
+		p.wantEnd("B25")
+		a.Close()
+	})
+}
+
 func TestShutdownHonoursItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ts := newTestServer(t)

@@ -208,6 +208,7 @@ type inbox struct {
 	timed bool        // late runs
 	taken bool        // the receiver took a message since late was started
 	begun bool        // the receiver has taken any message
+	more  bool        // messages have come after the request
 
 	dropped bool // the stream has failed: nothing is kept
 	opening int  // the memory of the request, until start
@@ -216,7 +217,8 @@ type inbox struct {
 	// likely one that the peer waits for.
 	waited atomic.Bool
 
-	// total counts the bytes of all inboxes of the connection; nil once the
+	// total counts the bytes of all inboxes of the connection, and of the
+	// requests that are still to be started; nil once the
 	// stream is no longer in the table.
 	total *atomic.Int64
 }
@@ -243,6 +245,7 @@ func (s *stream) put(f *frame) {
 		return
 	}
 	b.queue.push(f)
+	b.more = true
 	b.countLocked(f.cost())
 	if !b.timed && b.fullLocked(q) {
 		b.timed, b.taken = true, false
@@ -293,13 +296,13 @@ func (b *inbox) start(f *frame) {
 	defer b.mu.Unlock()
 	b.countLocked(-b.opening)
 	b.opening = 0
-	if f == nil || b.dropped {
-		f.release()
-		return
+	if f != nil && !b.dropped {
+		b.queue.pushFront(f)
+		b.countLocked(f.cost())
+		f = nil
 	}
-	b.queue.pushFront(f)
-	b.countLocked(f.cost())
-	b.ready.Broadcast()
+	f.release()
+	b.ready.Broadcast() // for awaitTake, too
 }
 
 // take waits for the next message and returns it, or the error with which the
@@ -323,12 +326,13 @@ func (b *inbox) take() (*frame, error) {
 
 // awaitTake waits until the queue is smaller than size, which it was found to
 // be, and returns true. It returns false if the receiver has never taken
-// anything, or nothing is kept for it any more.
+// anything, though it got more than its request, or nothing is kept for it any
+// more.
 func (b *inbox) awaitTake(size int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.sizeLocked() >= size {
-		if !b.begun || b.dropped || b.total == nil {
+		if !b.begun && b.more || b.dropped || b.total == nil {
 			return false
 		}
 		b.ready.Wait()

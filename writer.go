@@ -53,7 +53,7 @@ func (c *conn) pushLocked(f *frame) (lead bool) {
 }
 
 // replyLocked queues a response from the reader, which itself never writes. A
-// connection that ends once the queue is empty gets no more into it.
+// connection that only waits for its queue to empty takes no more.
 func (c *conn) replyLocked(id uint32, st *status.Status) {
 	ending := c.draining && c.settled && len(c.streams) == 0
 	if c.closed || c.lost != nil || ending {
@@ -130,7 +130,7 @@ func (c *conn) writeOut(f *frame, written int) {
 
 // nextBatch takes as many frames from the queue as may leave in one write, and
 // returns them as one that the caller owns. It returns nil if the queue is
-// empty; the caller is the writer no more then.
+// empty; then the caller is no longer the writer.
 func (c *conn) nextBatch() *frame {
 	c.mu.Lock()
 	var batch frameQueue
@@ -222,7 +222,7 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	case !write:
 		err = s.err
 	}
-	s.halfClosed = s.halfClosed || closes
+	s.halfClosed = s.halfClosed || closes && err != ErrClosed
 	if !write {
 		c.mu.Unlock()
 		f.release()

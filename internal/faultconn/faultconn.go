@@ -257,8 +257,8 @@ func (c *Conn) Reads() int {
 	return c.reads.calls
 }
 
-// Left returns how many steps have not begun.
-func (c *Conn) Left() int { return c.reads.left() + c.writes.left() }
+// Left returns how many steps of each schedule have not begun.
+func (c *Conn) Left() (reads, writes int) { return c.reads.left(), c.writes.left() }
 
 func (s *side) left() int {
 	s.mu.Lock()

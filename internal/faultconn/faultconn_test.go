@@ -61,7 +61,7 @@ func TestSteps(t *testing.T) {
 
 func TestReads(t *testing.T) {
 	a, b := memconn.Pipe(0)
-	c := New(a, []Step{Split(1, 2), Split(5, 0), FailWithData(8, errTest)}, nil, Options{})
+	c := New(a, []Step{Split(1, 2), Split(5, 0), FailWithData(8, errTest)}, []Step{Block(0)}, Options{})
 	b.Write([]byte("0123456789"))
 	for _, want := range []struct {
 		s   string
@@ -74,6 +74,9 @@ func TestReads(t *testing.T) {
 	}
 	if read, _ := c.Passed(); read != 8 || c.Reads() != 5 {
 		t.Errorf("%d bytes in %d Reads", read, c.Reads())
+	}
+	if reads, writes := c.Left(); reads != 0 || writes != 1 {
+		t.Errorf("%d and %d steps have not begun", reads, writes)
 	}
 }
 

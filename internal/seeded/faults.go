@@ -16,14 +16,6 @@ type fault struct {
 	name, kind string
 	file       string
 	old, new   string
-	tests      []string // packages to test; the library's own if nil
-}
-
-func (f fault) packages() []string {
-	if f.tests == nil {
-		return []string{"."}
-	}
-	return f.tests
 }
 
 // apply puts the fault into the copy in dir.
@@ -81,7 +73,7 @@ var faults = []fault{
 		new: "	if c.lost != nil {",
 	},
 	{
-		name: "the writer is never the writer no more", kind: wakeup, file: "writer.go",
+		name: "the writer never stops being the writer", kind: wakeup, file: "writer.go",
 		old: "	if size == 0 {\n		c.writing = false\n	}",
 		new: "",
 	},
@@ -137,7 +129,7 @@ var faults = []fault{
 	},
 	{
 		name: "queues of one connection have no cap", kind: bound, file: "reader.go",
-		old: "	for int(c.total.Load())+n > c.cfg.queue.ConnectionBytes {",
+		old: "	for c.isOverCap(n) {",
 		new: "	for false {",
 	},
 	{
@@ -154,6 +146,16 @@ var faults = []fault{
 		name: "other conns get 64 KiB in one write", kind: bound, file: "channel.go",
 		old: "	if ch.socket == nil {\n		return packetSize\n	}\n	return maxPending",
 		new: "	return maxPending",
+	},
+	{
+		name: "frames that leave together exceed a packet", kind: bound, file: "writer.go",
+		old: "		if size > 0 && (size+n > limit || n > maxCombined) {",
+		new: "		if size > 0 && (size > limit || n > maxCombined) {",
+	},
+	{
+		name: "draining takes rejections without end", kind: bound, file: "writer.go",
+		old: "	if c.closed || c.lost != nil || ending {",
+		new: "	_ = ending\n	if c.closed || c.lost != nil {",
 	},
 	{
 		name: "who sends blocks on a full socket", kind: bound, file: "socket_unix.go",
@@ -191,6 +193,16 @@ var faults = []fault{
 		new: "	return b.queue.count >= q.Messages ||",
 	},
 	{
+		name: "envelopes take larger field numbers for their own", kind: offBy1, file: "envelope.go",
+		old: "		if num < 16 && ",
+		new: "		if num < 64 && ",
+	},
+	{
+		name: "the default logger leaves out the last pair", kind: offBy1, file: "config.go",
+		old: "	for i := 0; i+1 < len(args); i += 2 {",
+		new: "	for i := 0; i+2 < len(args); i += 2 {",
+	},
+	{
 		name: "the last id is never used", kind: offBy1, file: "conn.go",
 		old: "	if c.lastID == 1<<32-1 {",
 		new: "	if c.lastID == 1<<32-3 {",
@@ -219,6 +231,11 @@ var faults = []fault{
 		name: "a stream ends twice", kind: rule, file: "call.go",
 		old: "	active := s.isActive() && !c.closed",
 		new: "	active := s.state != stateIdle && !c.closed",
+	},
+	{
+		name: "an id used again counts as data on a unary call", kind: rule, file: "reader.go",
+		old: "		if st == stateUnary && f.header.Type == messageTypeData {",
+		new: "		if st == stateUnary {",
 	},
 	{
 		name: "data on a unary call ends it", kind: rule, file: "stream.go",

@@ -22,6 +22,20 @@ func TestFaultsApply(t *testing.T) {
 	}
 }
 
+// TestChosen holds that a name which no fault has is an error.
+func TestChosen(t *testing.T) {
+	if all, err := chosen(nil); err != nil || len(all) != len(faults) {
+		t.Errorf("%d faults are chosen without names, %v", len(all), err)
+	}
+	first, last := faults[0].name, faults[len(faults)-1].name
+	if all, err := chosen([]string{last, first, first}); err != nil || len(all) != 2 || all[0].name != first || all[1].name != last {
+		t.Errorf("chosen by two names: %v, %v", all, err)
+	}
+	if all, err := chosen([]string{first, "no such fault"}); err == nil {
+		t.Errorf("chosen by a name that no fault has: %v", all)
+	}
+}
+
 // TestNoticed holds that a fault that does not build counts as not noticed.
 func TestNoticed(t *testing.T) {
 	if by, err := noticed("FAIL x [build failed]\n"); err == nil {

@@ -7,7 +7,7 @@
 //	seeded [NAME…]
 //
 // NAMEs are parts of the faults' names; without any all faults are tried. A fault
-// that no test notices makes it fail.
+// that no test notices makes it fail. The tests must pass without a fault first.
 package main
 
 import (
@@ -25,29 +25,13 @@ import (
 )
 
 // limit is how long the tests may take. Who waits for ever is noticed by it.
-const limit = 3 * time.Minute
+const limit = 5 * time.Minute
 
 func main() {
-	root, err := filepath.Abs(filepath.Join("..", ".."))
-	if _, statErr := os.Stat("faults.go"); err == nil {
-		err = statErr
-	}
+	missed, err := run(os.Args[1:])
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "seeded: run it in its own directory:", err)
+		fmt.Fprintln(os.Stderr, "seeded:", err)
 		os.Exit(2)
-	}
-	missed := 0
-	fmt.Println("| fault | kind | noticed by |\n|---|---|---|")
-	for _, f := range faults {
-		if !chosen(f, os.Args[1:]) {
-			continue
-		}
-		by, err := try(root, f)
-		if err != nil {
-			by = "**" + err.Error() + "**"
-			missed++
-		}
-		fmt.Printf("| %s | %s | %s |\n", f.name, f.kind, by)
 	}
 	if missed > 0 {
 		fmt.Fprintf(os.Stderr, "seeded: %d faults were not noticed\n", missed)
@@ -55,12 +39,87 @@ func main() {
 	}
 }
 
-func chosen(f fault, names []string) bool {
-	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.Contains(f.name, n) })
+// run tries the faults of the given names and returns how many were not noticed.
+func run(names []string) (missed int, err error) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return 0, err
+	}
+	if _, err := os.Stat("faults.go"); err != nil {
+		return 0, fmt.Errorf("run it in its own directory: %w", err)
+	}
+	all, err := chosen(names)
+	if err != nil {
+		return 0, err
+	}
+	if err := baseline(root); err != nil {
+		return 0, err
+	}
+	fmt.Println("| fault | kind | noticed by |\n|---|---|---|")
+	for _, f := range all {
+		by, err := try(root, f)
+		if err != nil {
+			by = "**" + err.Error() + "**"
+			missed++
+		}
+		fmt.Printf("| %s | %s | %s |\n", f.name, f.kind, by)
+	}
+	return missed, nil
+}
+
+// chosen returns the faults that the names are parts of, or all if there are no
+// names. A name that is part of none is an error.
+func chosen(names []string) ([]fault, error) {
+	if len(names) == 0 {
+		return faults, nil
+	}
+	unused := slices.Clone(names)
+	var all []fault
+	for _, f := range faults {
+		isPart := func(name string) bool { return strings.Contains(f.name, name) }
+		if slices.ContainsFunc(names, isPart) {
+			all = append(all, f)
+		}
+		unused = slices.DeleteFunc(unused, isPart)
+	}
+	if len(unused) > 0 {
+		return nil, fmt.Errorf("no fault is called %q", unused)
+	}
+	return all, nil
+}
+
+// baseline tests the library as it is. If that fails, a fault's failing would
+// tell nothing.
+func baseline(root string) error {
+	out, err := test(root, func(string) error { return nil })
+	if err != nil {
+		return fmt.Errorf("the tests do not pass without a fault: %w\n%s", err, end(out))
+	}
+	return nil
+}
+
+// end returns the last lines of a test's output.
+func end(out string) string {
+	const lines = 30
+	all := strings.Split(strings.TrimSpace(out), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // try returns what noticed the fault.
 func try(root string, f fault) (string, error) {
+	out, err := test(root, f.apply)
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return "", errors.New("not noticed")
+	case !errors.As(err, &failed):
+		return "", err
+	}
+	return noticed(out)
+}
+
+// test tests a copy of the library to which change has been applied.
+func test(root string, change func(dir string) error) (out string, err error) {
 	dir, err := os.MkdirTemp("", "seeded")
 	if err != nil {
 		return "", err
@@ -69,18 +128,15 @@ func try(root string, f fault) (string, error) {
 	if err := copyModule(dir, root); err != nil {
 		return "", err
 	}
-	if err := f.apply(dir); err != nil {
+	if err := change(dir); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Minute)
 	defer cancel()
-	test := exec.CommandContext(ctx, "go", append([]string{"test", "-race", "-timeout", limit.String()}, f.packages()...)...)
-	test.Dir = dir
-	out, err := test.CombinedOutput()
-	if err == nil {
-		return "", errors.New("not noticed")
-	}
-	return noticed(string(out))
+	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-timeout", limit.String(), ".")
+	cmd.Dir = dir
+	b, err := cmd.CombinedOutput()
+	return string(b), err
 }
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\w+)|(panic: test timed out)|^\s+(Test\w+) \(`)
