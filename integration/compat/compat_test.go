@@ -90,9 +90,10 @@ func TestPairs(t *testing.T) {
 		for i, name := range known.names() {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				x := &experiment{t, name, known, filepath.Join(sockets, strconv.Itoa(i)), map[pair]steps{}}
+				x := &experiment{t, name, known, filepath.Join(sockets, strconv.Itoa(i)), map[pair]steps{}, uses{}}
 				x.runAll()
 				x.checkAll(sums)
+				x.checkUsed()
 			})
 		}
 	})

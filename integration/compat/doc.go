@@ -15,7 +15,7 @@
 // releases do otherwise and the newest, in our place, does as we do. Pairs of two
 // releases are run to see how far they agree with each other; nothing is asked of
 // them. The list hangs holds the scenarios that a release does not live to see the
-// end of.
+// end of. Whatever a list names has to occur, or its scenario fails.
 //
 // What clients of v1.2, and of ours, get of servers without streams is in the scenario
 // "streams of a server that may have none": the status of an unknown method.

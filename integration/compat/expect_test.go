@@ -41,15 +41,22 @@ type hang struct {
 	want steps
 }
 
-// listed returns what a list says of a step.
-func listed(list []difference, scenario, name string, p pair) (want steps, by difference) {
-	for _, d := range list {
-		if d.scenario != scenario || !d.matches(p) {
-			continue
+// entries returns those of a list that are about a step.
+func entries(list []difference, scenario, name string, p pair) (about []*difference) {
+	for i, d := range list {
+		if d.scenario == scenario && d.matches(p) && slices.Contains(stepNames(d.want), name) {
+			about = append(about, &list[i])
 		}
-		for _, step := range d.want {
+	}
+	return about
+}
+
+// listed returns what a list says of a step.
+func listed(list []difference, scenario, name string, p pair) (want steps, by *difference) {
+	for _, by = range entries(list, scenario, name, p) {
+		for _, step := range by.want {
 			if step.Name == name {
-				want, by = append(want, step), d
+				want = append(want, step)
 			}
 		}
 	}

@@ -49,6 +49,7 @@ type experiment struct {
 	known    scenarios
 	sockets  string // what their names begin with
 	seen     map[pair]steps
+	used     uses
 }
 
 // runAll runs the scenario with all pairs that have it, and do not hang.
@@ -56,7 +57,11 @@ func (x *experiment) runAll() {
 	for _, client := range versions() {
 		for _, server := range versions() {
 			p := pair{client, server}
-			if !x.known.has(p, x.scenario) || x.hang(p) != nil {
+			if !x.known.has(p, x.scenario) {
+				continue
+			}
+			if h := x.hang(p); h != nil {
+				x.used.addPair((*difference)(h), p)
 				continue
 			}
 			got, err := runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s", x.sockets, client, server))
@@ -88,6 +93,7 @@ func (x *experiment) baseline(p pair) steps {
 			return seen
 		}
 		if h := x.hang(q); h != nil && h.want != nil {
+			x.used.addSteps((*difference)(h), h.want)
 			return h.want
 		}
 	}
@@ -140,13 +146,13 @@ func (x *experiment) check(p pair, got steps) (c count) {
 	for _, name := range stepNames(baseline, got) {
 		base, step := find(baseline, name), find(got, name)
 		wants, rule, kind := only(base), "as "+p.release(), &c.equal
-		if w, d := listed(better, x.scenario, name, p); len(w) > 0 {
+		if w, d := x.listed(better, name, p); len(w) > 0 {
 			wants, rule, kind = w, d.rule+": "+d.why, &c.better
 			luck, _ := listed(better, x.scenario, name, pair{p.release(), p.release()})
 			if len(luck) == 0 && reflect.DeepEqual(wants, only(base)) {
 				x.t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
 			}
-		} else if w, d := listed(asReference, x.scenario, name, p); len(w) > 0 {
+		} else if w, d := x.listed(asReference, name, p); len(w) > 0 {
 			wants, rule, kind = only(find(x.seen[p.with(reference)], name)), d.rule+": "+d.why, &c.asReference
 			if reflect.DeepEqual(wants, only(base)) {
 				x.t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
@@ -162,6 +168,15 @@ func (x *experiment) check(p pair, got steps) (c count) {
 	}
 	c.scenarios = 1
 	return c
+}
+
+// listed returns what a list says of a step that occurred, and notes that it did.
+func (x *experiment) listed(list []difference, name string, p pair) (want steps, by *difference) {
+	for _, d := range entries(list, x.scenario, name, p) {
+		x.used.addPair(d, p)
+		x.used.addSteps(d, named(name))
+	}
+	return listed(list, x.scenario, name, p)
 }
 
 // compare counts what of a pair of two releases is as one of them with itself.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	events "github.com/containerd/containerd/api/services/ttrpc/events/v1"
+	shim "github.com/containerd/containerd/runtime/v1/shim/v1"
 	"github.com/containerd/containerd/runtime/v2/task"
 	"github.com/containerd/ttrpc/integration/users/stubs"
 	"github.com/containerd/ttrpc/internal/leak"
@@ -20,6 +21,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
 
 var services = []stubs.Service{
+	stubs.Of("containerd.runtime.linux.shim.v1.Shim", shim.RegisterShimService, shim.NewShimClient),
 	stubs.Of("containerd.task.v2.Task", task.RegisterTaskService, task.NewTaskClient),
 	stubs.Of("containerd.services.events.ttrpc.v1.Events", events.RegisterEventsService, events.NewEventsClient),
 }
