@@ -19,7 +19,7 @@ type testCase struct {
 	rules string // what the contract says about it
 	tried string // for the table; a %d stands for how often
 
-	times int // how often or how many, by the case's own measure
+	times int // how often or how many, by the case's own measure; 0 if it has none
 	few   int // the same in tests; 0 means times
 
 	run func(*run)
@@ -46,6 +46,7 @@ type run struct {
 	wires     []*wire
 	results   []string // in words
 	faults    []string // what broke a rule
+	lacks     bool     // the version has no options for what the case is about
 }
 
 // stop is panicked with when a run cannot go on.
@@ -103,6 +104,13 @@ func (r *run) check(ok bool, format string, args ...any) {
 	}
 }
 
+// judge adds a fault unless ok, whose facts are among the results already.
+func (r *run) judge(ok bool, format string, args ...any) {
+	if !ok {
+		r.faults = append(r.faults, fmt.Sprintf(format, args...))
+	}
+}
+
 // fail is a fault after which the run cannot go on.
 func (r *run) fail(format string, args ...any) {
 	r.blame(fmt.Sprintf(format, args...))
@@ -111,11 +119,11 @@ func (r *run) fail(format string, args ...any) {
 
 // lacksOptions tells that the version has no options for what a case is about.
 func (r *run) lacksOptions() bool {
-	if r.name == release {
+	r.lacks = r.name == release
+	if r.lacks {
 		r.result("has no such option")
-		return true
 	}
-	return false
+	return r.lacks
 }
 
 // must ends the run unless err is nil.
@@ -189,6 +197,14 @@ func (r *run) checkRaces() {
 
 // socket returns a path for a socket.
 func (r *run) socket(name string) string { return filepath.Join(r.dir, name) }
+
+// cell is what the table tells of the run; a bad one is marked.
+func (r *run) cell(bad string) string {
+	if len(r.faults) == 0 {
+		return r.String()
+	}
+	return bad + r.String()
+}
 
 // String is what is told of the run.
 func (r *run) String() string {

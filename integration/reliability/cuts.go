@@ -10,15 +10,15 @@ import (
 // cutCases are about frames in pieces.
 var cutCases = []testCase{
 	{
-		name: "split-frames", rules: "B35", run: splitFrames, times: 1,
-		tried: "a call and a stream, their bytes cut in two at every place and the second piece sent when the first has been read",
+		name: "split-frames", rules: "B35", run: splitFrames, times: 3, few: 2,
+		tried: "a call and a stream, their bytes cut in two at every place and the second piece sent when the first has been read, %d times",
 	},
 	{
 		name: "byte-by-byte", rules: "B35", run: byteByByte, times: 5,
 		tried: "a call and a stream, each byte sent when the one before has been read, %d times",
 	},
 	{
-		name: "cut-frames", rules: "B5, B26", run: cutFrames, times: 3, few: 1,
+		name: "cut-frames", rules: "B5, B26", run: cutFrames, times: 3, few: 2,
 		tried: "connections that are closed after every byte of a call and a stream, %d times each",
 	},
 	{

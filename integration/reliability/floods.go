@@ -14,7 +14,7 @@ import (
 // floodCases are about clients that send much, or read nothing.
 var floodCases = []testCase{
 	{
-		name: "rejected-flood", rules: "B25, B37, B38", run: rejectedFlood, times: 1_000_000, few: 300_000,
+		name: "rejected-flood", rules: "B25, B37, B38", run: rejectedFlood, times: 1_000_000, few: 400_000,
 		tried: "%d frames that are rejected (even ids, ids not active, unknown types, over the limit), answers read only once the server reads no more",
 	},
 	{
@@ -34,8 +34,8 @@ var floodCases = []testCase{
 		tried: "a client that makes %d calls of 1 KB and reads the answers only once the server reads no more",
 	},
 	{
-		name: "unread-stream", rules: "B41", run: unreadStream, times: 100_000, few: 60_000,
-		tried: "%d messages of 1 KB on a stream whose handler receives none, and calls on the same connection",
+		name: "unread-stream", rules: "B41", run: unreadStream, times: 20_000,
+		tried: "%d messages of 8 KB on a stream whose handler receives none, and calls on the same connection",
 	},
 }
 
@@ -146,7 +146,7 @@ func rejectedFlood(r *run) {
 	others.end()
 	r.call(w, uint32(2*r.times+1))
 	r.result("%d frames taken before answers were read; then %s of heap; the process grew by %s; all %d answers arrived", n, mega(memory), mega(peak()), want)
-	r.check(memory <= maxUnread, "B41: the heap is large")
+	r.judge(memory <= maxUnread, "B41: too much heap")
 }
 
 // unread makes calls and reads no answer. What handlers that run at once hold is
@@ -170,9 +170,9 @@ func unread(method string, payload []byte, handlers int) func(*run) {
 		served := s.text("Served", none{})
 		s.awaitLeft()
 		r.result("Shutdown: %s, Close ends all", down)
-		r.check(down == "context deadline exceeded", "B25: it has not waited for the answers")
+		r.check(down == "context deadline exceeded", "B25: Shutdown has not waited for the answers")
 		r.check(served == "ttrpc: server closed", "B24: Serve: %s", served)
-		r.check(method == "Bytes" && handlers == 0 || memory <= maxUnread, "B41: the heap is large")
+		r.judge(method == "Bytes" && handlers == 0 || memory <= maxUnread, "B41: too much heap")
 	}
 }
 
@@ -189,8 +189,16 @@ func readAtLast(r *run) {
 	}
 	r.must(<-flood.ended, "writing")
 	r.result("%d calls taken before answers were read; %d of %d answers lost", n, lost, r.times)
-	r.check(lost == 0, "B19: which is too many")
+	r.judge(lost == 0, "B19: all calls should be answered")
 }
+
+// What a stream gets that nobody receives from. So much of it comes within the
+// queue's patience, even with the race detector, that only the cap on a connection
+// bounds it.
+const (
+	unreadSize = 8000 // bytes
+	lookEvery  = 10   // after as many hundreds of messages the heap is looked at
+)
 
 // unreadStream sends a call after every hundred messages, and waits for its
 // answer.
@@ -198,39 +206,35 @@ func unreadStream(r *run) {
 	const every = 100
 	s := r.server(control.Options{})
 	w := s.dial()
-	peak := s.watchMemory()
+	peak, memory := s.watchMemory(), int64(0)
 	r.write(w, request(1, remoteOpen|noData, "Ignore", nil))
 	s.awaitEntered(1)
-	var hundred []byte
-	for range every {
-		hundred = append(hundred, data(1, 0, zeros(1000))...)
-	}
+	hundred := bytes.Repeat(data(1, 0, zeros(unreadSize)), every)
 	var longest time.Duration
-	ends, full, refused, queued := 0, 0, 0, 0
+	came, taken := control.Tally{}, 0 // for the stream; before any of that
 	for i := range uint32(r.times / every) {
 		began := time.Now()
 		r.write(w, hundred, request(3+2*i, 0, "Echo", zeros(10)))
 		for a := r.read(w); a.id != 3+2*i; a = r.read(w) {
-			r.check(a.id == 1 && a.code() > 0, "B41: frame of type %d, code %d for id %d", a.typ, a.code(), a.id)
-			if a.code() == codeResourceExhausted {
-				ends, full = ends+1, full+1
-			} else {
-				refused++
-			}
+			came[a.ending()]++
 		}
 		longest = max(longest, time.Since(began))
-		if ends == 0 {
-			queued += every * 1000
+		if came.Total() == 0 {
+			taken += every * unreadSize
+		}
+		if i%lookEvery == 0 {
+			memory = max(memory, s.memory())
 		}
 	}
+	memory = max(memory, s.memory())
 	s.release()
 	s.awaitLeft()
 	r.write(w, request(uint32(r.times+1), 0, "Echo", zeros(10)))
 	for a := r.read(w); a.id == 1; a = r.read(w) {
-		ends++
+		came[a.ending()]++
 	}
-	r.result("all calls answered, the longest after %.1f s; the stream was ended %d times, with ResourceExhausted %d times; %d other answers; it took %s, the process grew by %s",
-		longest.Seconds(), ends, full, refused, mega(int64(queued)), mega(peak()))
-	r.check(ends == 1 && full == 1, "B40, B41: that is not right")
-	r.check(queued <= maxUnread, "B41: it should have taken less")
+	r.result("all calls answered, the longest after %.1f s; after %s the stream was answered: %s; at most %s of heap, the process grew by %s",
+		longest.Seconds(), mega(int64(taken)), came, mega(memory), mega(peak()))
+	r.judge(came.Only(1, "ResourceExhausted"), "B40, B41: the stream should end once, with ResourceExhausted")
+	r.judge(taken <= maxUnread && memory <= maxUnread, "B41: too much heap")
 }

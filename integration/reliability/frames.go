@@ -45,8 +45,8 @@ var frameCases = []testCase{
 		tried: "up to 4 KB of random bytes on %d connections, half of them in frames that are whole",
 	},
 	{
-		name: "every-header", rules: "B37, B38", run: everyHeader, times: 1,
-		tried: "a frame of every type with all flags and many ids, 4096 in all, and a call after each",
+		name: "every-header", rules: "B37, B38", run: everyHeader, times: 3, few: 2,
+		tried: "a frame of every type with all flags and many ids, 4096 in all, and a call after each, %d times",
 	},
 }
 
@@ -143,9 +143,9 @@ func (r *run) ends(s *subject, first func(i int) []byte) {
 		w := s.dial()
 		r.write(w, first(i))
 		if a, err := w.read(r.patience); err == nil {
-			r.fail("B7: %.20q was answered with code %d", first(i), a.code())
+			r.fail("B7: it was answered with code %d", a.code())
 		} else if isTimeout(err) {
-			r.fail("B7: after %.20q the connection stays open, and waits", first(i))
+			r.fail("B7: the connection stays open, and waits")
 		}
 		w.Close()
 	}

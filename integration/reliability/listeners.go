@@ -18,11 +18,11 @@ var listenerCases = []testCase{
 		tried: "a server that has no descriptors left for %d connections, calls on one that it has; then those connections closed",
 	},
 	{
-		name: "socket-file-removed", rules: "B24, B25", run: socketFileRemoved, times: 1,
+		name: "socket-file-removed", rules: "B24, B25", run: socketFileRemoved,
 		tried: "a server's socket removed from the file system, then Shutdown",
 	},
 	{
-		name: "listener-closed", rules: "B24", run: listenerClosed, times: 1,
+		name: "listener-closed", rules: "B24", run: listenerClosed,
 		tried: "a listener closed under Serve, then calls on a connection, and Shutdown",
 	},
 }

@@ -7,6 +7,9 @@
 //
 //	go run . [-list] [-n TIMES] [CASE…]
 //
+// -list prints the names of the cases, and after a name the number that -n takes
+// the place of. Those without one always run in the same way.
+//
 // It is run in its own directory, on Linux. The test runs the same cases, with
 // smaller numbers, and fails if this library does not keep its promises; of the
 // release it only tells.
@@ -23,12 +26,16 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	list := flag.Bool("list", false, "print the names of all cases")
-	times := flag.Int("n", 0, "how often, by each case's own measure, instead of its default")
+	list := flag.Bool("list", false, "print the names of all cases, and how often each is run")
+	times := flag.Int("n", 0, "how often, by each case's own measure, instead of its number in the list")
 	flag.Parse()
 	if *list {
 		for _, c := range cases {
-			fmt.Println(c.name)
+			if c.times > 0 {
+				fmt.Println(c.name, c.times)
+			} else {
+				fmt.Println(c.name)
+			}
 		}
 		return
 	}
@@ -59,23 +66,43 @@ func drive(names []string, times int) (bool, error) {
 		return false, err
 	}
 	fmt.Printf("| case | what was tried | rules | %s | ours | command |\n|---|---|---|---|---|---|\n", theirs.name)
-	ok := true
+	var count score
 	for _, c := range cases {
 		if len(names) > 0 && !slices.Contains(names, c.name) {
 			continue
 		}
 		n, flags := c.times, ""
-		if times > 0 {
+		if times > 0 && n > 0 {
 			n, flags = times, fmt.Sprintf("-n %d ", times)
 		}
 		began := time.Now()
 		released, own := do(c, theirs, n), do(c, ours, n)
 		log.Printf("%s took %.0f s", c.name, time.Since(began).Seconds())
-		verdict := own.String()
-		if len(own.faults) > 0 {
-			verdict, ok = "**FAILED** "+verdict, false
+		for _, fault := range own.faults {
+			log.Printf("%s: %s", c.name, fault)
 		}
-		fmt.Printf("| %s | %s | %s | %s | %s | `go -C integration/reliability run . %s%s` |\n", c.name, c.text(n), c.rules, released, verdict, flags, c.name)
+		count.add(released, own)
+		fmt.Printf("| %s | %s | %s | %s | %s | `go -C integration/reliability run . %s%s` |\n",
+			c.name, c.text(n), c.rules, released.cell("**no**: "), own.cell("**FAILED** "), flags, c.name)
 	}
-	return ok, nil
+	fmt.Printf("\nCases: %d; ours did well in %d, %s in %d of the %d that it has the options for.\n",
+		count.all, count.ours, theirs.name, count.theirs, count.all-count.lacking)
+	return count.ours == count.all, nil
+}
+
+// A score is in how many cases, and in how many of them who did well.
+type score struct{ all, ours, theirs, lacking int }
+
+// add adds a case.
+func (s *score) add(released, own *run) {
+	s.all++
+	if len(own.faults) == 0 {
+		s.ours++
+	}
+	switch {
+	case released.lacks:
+		s.lacking++
+	case len(released.faults) == 0:
+		s.theirs++
+	}
 }

@@ -7,6 +7,3 @@ package main
 
 // raceFlags are for our subject: it is watched for races if the driver is.
 var raceFlags = []string{"-race"}
-
-// memoryFactor is how much more memory the race detector may take.
-const memoryFactor = 10

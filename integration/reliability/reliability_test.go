@@ -60,8 +60,8 @@ func TestCases(t *testing.T) {
 func TestFaultsAreFound(t *testing.T) {
 	for name, want := range map[string]string{
 		"data-on-unary": "process died: panic: runtime error",
-		"promised-4MiB": "B43: which is much",
-		"length-4GiB":   "B7: after",
+		"promised-4MiB": "B43: too much heap",
+		"length-4GiB":   "B7: the connection stays open",
 	} {
 		c := find(t, name)
 		if got := do(c, theirs, c.number()).faults; !strings.Contains(strings.Join(got, "\n"), want) {
@@ -87,6 +87,9 @@ func TestNames(t *testing.T) {
 	for _, c := range cases {
 		if seen[c.name] || strings.ContainsAny(c.name, " |") {
 			t.Errorf("%q cannot be a case's name, or is another's", c.name)
+		}
+		if strings.Contains(c.tried, "%d") != (c.times > 0) {
+			t.Errorf("%s: what was tried has to say how often, if there is a number", c.name)
 		}
 		seen[c.name] = true
 	}

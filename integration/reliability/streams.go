@@ -49,7 +49,7 @@ func heldStreams(r *run) {
 	codes := r.endsOf(w, r.times)
 	s.awaitLeft()
 	r.result("%s for each; %d ended in order when their handlers returned", kilo(memory), codes[0])
-	r.check(codes[0] == r.times, "B40: those are not all: %v", codes)
+	r.check(codes[0] == r.times, "B40: how they ended, by code: %v", codes)
 	r.result("%s is left", mega(s.leftBy(w)))
 }
 
@@ -71,7 +71,7 @@ func manyStreams(r *run) {
 	codes := r.endsOf(w, r.times)
 	s.awaitLeft()
 	r.result("%d ended in order; the process grew by %s; %s is left", codes[0], mega(peak()), mega(s.leftBy(w)))
-	r.check(codes[0] == r.times, "B40: those are not all: %v", codes)
+	r.check(codes[0] == r.times, "B40: how they ended, by code: %v", codes)
 }
 
 func cappedStreams(r *run) {
@@ -86,11 +86,12 @@ func cappedStreams(r *run) {
 	refused := r.endsOf(w, r.times-handlers)
 	r.must(<-flood.ended, "writing")
 	s.awaitEntered(handlers)
+	memory := s.memory()
 	s.serves()
 	s.release()
 	held := r.endsOf(w, handlers)
 	s.awaitLeft()
-	r.result("%d refused with ResourceExhausted, %d ended in order; the process grew by %s", refused[codeResourceExhausted], held[0], mega(peak()))
-	r.check(refused[codeResourceExhausted] == r.times-handlers && held[0] == handlers, "B32: %v, %v", refused, held)
-	r.check(peak() <= memoryFactor*128<<20, "B32: the memory is much")
+	r.result("%d refused with ResourceExhausted, %d ended in order; %s of heap, the process grew by %s", refused[codeResourceExhausted], held[0], mega(memory), mega(peak()))
+	r.check(refused[codeResourceExhausted] == r.times-handlers && held[0] == handlers, "B32: how they ended, by code: %v; %v", refused, held)
+	r.judge(memory <= handlers*16<<10, "B32: too much heap for %d handlers", handlers)
 }

@@ -101,6 +101,25 @@ func (a answer) code() int {
 	return int(resp.GetStatus().GetCode())
 }
 
+// codes are those that are known to come.
+var codes = map[int]string{
+	codeInvalidArgument:   "InvalidArgument",
+	codeResourceExhausted: "ResourceExhausted",
+	codeUnimplemented:     "Unimplemented",
+	codeInternal:          "Internal",
+}
+
+// ending says in words how the answer ends a stream, or that its code is none.
+func (a answer) ending() string {
+	if a.typ == typeData && a.flags == remoteClosed|noData {
+		return "end in order"
+	}
+	if text, ok := codes[a.code()]; ok {
+		return text
+	}
+	return fmt.Sprintf("code %d", a.code())
+}
+
 // payload returns how many bytes are in the message that the answer carries.
 func (a answer) payload() int {
 	resp := new(ttrpc.Response)

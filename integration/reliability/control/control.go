@@ -133,18 +133,22 @@ func (t Tally) Merge(from Tally) {
 	}
 }
 
-// Only tells whether there were n outcomes, all with one of the texts.
+// Only tells whether there were n outcomes, all with one of the texts. That there
+// were none is never what was to be shown.
 func (t Tally) Only(n int, texts ...string) bool {
 	for text := range t {
 		if !slices.Contains(texts, text) {
 			return false
 		}
 	}
-	return t.Total() == n
+	return n > 0 && t.Total() == n
 }
 
 // String lists the outcomes, the most frequent first.
 func (t Tally) String() string {
+	if len(t) == 0 {
+		return "none"
+	}
 	texts := make([]string, 0, len(t))
 	for text := range t {
 		texts = append(texts, text)
