@@ -9,6 +9,9 @@
 
 client=integration/client
 
+# hangs are the tests that never end with these images, whatever the ttrpc.
+hangs='^TestBindLowPort'
+
 # client_tests compares them for both versions. What they print stays in $cache.
 client_tests() {
 	local version registry
@@ -26,15 +29,15 @@ client_tests() {
 		with "$version" test -c -overlay "$run/overlay.json" -o "$run/bin/$version/client.test" "./$client"
 		client_run "$version"
 	done
-	local what="containerd's tests of its client, with its daemon, shims and containers" worse
-	worse=$(comm -13 <(bad released "$client") <(bad ours "$client") | grep -v '^(package)$' | paste -sd'|')
+	local what="containerd's tests of its client, with its daemon, shims and containers" again
+	again=$(worse "$client" | grep -v '^(package)$' | paste -sd'|' || true)
 	for version in "${versions[@]}"; do
 		record "$what" 1 "$version" "$version" "$(count "$run/tests-$version" "$client")"
 	done
-	if [[ -n $worse ]]; then
-		# Some of them fail now and then with either.
-		for version in "${versions[@]}"; do client_run "$version" -test.count=5 -test.run="^($worse)\$"; done
-		compare "$client" "those of them that failed with ours alone, again: ${worse//|/, }" 5
+	if [[ -n $again ]]; then
+		# Some fail now and then with either.
+		for version in "${versions[@]}"; do client_run "$version" -test.count=5 -test.run="^($again)\$"; done
+		compare "$client" "those of them that failed with ours alone, again: ${again//|/, }" 5
 	fi
 	kill "$registry"
 }
@@ -59,13 +62,13 @@ redirect() {
 # where /run, /opt and /var/lib are empty and all processes end with the tests.
 isolated() {
 	# shellcheck disable=SC2016 # the inner shell expands this
-	PATH=$run/bin/$1:$PATH limit 1300 unshare --mount --pid --fork --kill-child --mount-proc sh -euc '
+	PATH=$run/bin/$1:$PATH hangs=$hangs limit 600 unshare --mount --pid --fork --kill-child --mount-proc sh -euc '
 		for dir in /run /opt /var/lib; do mount -t tmpfs tmpfs $dir; done
 		mkdir /run/tmp
 		export TMPDIR=/run/tmp
 		cd "$1"
 		shift
-		"$@" -test.root -test.v=test2json -test.timeout 20m -no-criu || exit # and reaps orphans
+		"$@" -test.root -test.v=test2json -test.skip "$hangs" -test.timeout 9m -no-criu || exit # and reaps orphans
 	' - "$src/$client" "$run/bin/$1/client.test" "${@:2}" 9>&-
 	find /sys/fs/cgroup -depth -type d -path '*/testing*' -exec rmdir {} \; 2>/dev/null || true
 }

@@ -4,7 +4,8 @@
 
 # Results are lines of $run/results, of fields between tabs: what, how often,
 # column (released or ours), label, outcome. An outcome that begins with FAILED
-# is one. A note is a line below the table.
+# is one; WORSE says that it did not fail with the release. A note is a line below
+# the table.
 
 record() {
 	local IFS=$'\t'
@@ -25,6 +26,7 @@ table() {
 		all[key] = all[key] (all[key] ? "; " : "") $4 ": " $5
 		count[key]++
 		if ($5 ~ /^FAILED/) failed[key] = 1
+		if ($5 ~ /^WORSE/) bad = 1
 	}
 	function cell(key) {
 		if (!(key in text)) return "–"

@@ -42,7 +42,7 @@ count() {
 	awk -v package="$2" '
 	$1 == package && NF == 3 { n[$3]++ }
 	$1 == package && NF == 2 { ended = $2 }
-	END { printf "%s%d passed, %d failed, %d skipped", ended == "" ? "FAILED to run; " : "", n["pass"], n["fail"], n["skip"] }' "$1"
+	END { printf "%s%d passed, %d failed, %d skipped", ended == "" ? "did not end; " : "", n["pass"], n["fail"], n["skip"] }' "$1"
 }
 
 units() {
@@ -64,14 +64,19 @@ units() {
 	for package in "${run_these[@]}"; do compare "$package" "tests of $package" "$TIMES"; done
 }
 
-# compare PACKAGE NAME TIMES records a package's tests: ours failed if a test
-# did that did not fail with the release, or that did not even run.
+# compare PACKAGE NAME TIMES records a package's tests.
 compare() {
-	local package=$1 worse
+	local package=$1 list
+	list=$(worse "$package")
 	record "$2" "$3" released released "$(count "$run/tests-released" "$package")"
-	worse=$(comm -13 <(bad released "$package") <(bad ours "$package"))
-	worse+=$(comm -23 <(names released "$package") <(names ours "$package"))
-	record "$2" "$3" ours ours "${worse:+FAILED: ${worse//$'\n'/, }; }$(count "$run/tests-ours" "$package")"
+	record "$2" "$3" ours ours "${list:+WORSE: ${list//$'\n'/, }; }$(count "$run/tests-ours" "$package")"
+}
+
+# worse PACKAGE prints the tests that failed with ours and not with the release, or
+# did not even run.
+worse() {
+	comm -13 <(bad released "$1") <(bad ours "$1")
+	comm -23 <(names released "$1") <(names ours "$1")
 }
 
 # names VERSION PACKAGE prints a package's tests, bad those that failed.
