@@ -5,7 +5,7 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test
 
-.PHONY: ci $(steps) containerd reliability seeded
+.PHONY: ci $(steps) containerd programs proof reliability seeded soak-hour
 
 ci: ; .ci/run
 
@@ -15,6 +15,13 @@ $(steps): ; .ci/run $@
 
 containerd: ; integration/containerd/run.sh
 
+programs: ; TTRPC_PROGRAMS=50 go test -race -timeout 60m -run TestPrograms .
+
 reliability: ; go -C integration/reliability run .
 
 seeded: ; go -C internal/seeded run .
+
+soak-hour: ; go -C integration/soak run . -for 1h
+
+# All that RELIABILITY.md tells of, but for minutes of fuzzing: some two hours.
+proof: ci reliability programs seeded containerd soak-hour

@@ -81,7 +81,7 @@ func (s *soak) traffic(o *options) {
 	slot := s.watch.slot()
 	end := time.Now().Add(o.duration)
 	for i := 0; !s.hopeless(); i++ {
-		if o.intervals == 0 && time.Now().After(end) || o.intervals > 0 && i == o.intervals {
+		if s.isOver(o, i, end) {
 			break
 		}
 		s.gate.Unlock()
@@ -92,6 +92,15 @@ func (s *soak) traffic(o *options) {
 		slot.end()
 	}
 	s.stopped.Store(true)
+}
+
+// isOver tells whether so many intervals are enough. A soak of a minute or more goes on
+// until its growth can be told, on slow machines too.
+func (s *soak) isOver(o *options, intervals int, end time.Time) bool {
+	if o.intervals > 0 {
+		return intervals == o.intervals
+	}
+	return time.Now().After(end) && (o.duration < time.Minute || len(s.samples) >= minSamples)
 }
 
 func (s *soak) targets() []*target {

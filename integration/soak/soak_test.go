@@ -73,22 +73,22 @@ func mustPass(t *testing.T, args ...string) {
 	}
 }
 
-// TestSoak runs for as long as SOAK says in the environment, 10s by default.
+// TestSoak runs for as long as SOAK says in the environment, 5s by default.
 func TestSoak(t *testing.T) {
 	duration := os.Getenv("SOAK")
 	if duration == "" {
-		duration = "10s"
+		duration = "5s"
 	}
 	mustPass(t, "-for", duration)
 }
 
 func TestSoakInOneProcess(t *testing.T) {
-	mustPass(t, "-for", "4s", "-one-process")
+	mustPass(t, "-for", "2s", "-one-process")
 }
 
 // TestLoads runs each load with numbers that the race detector allows.
 func TestLoads(t *testing.T) {
-	for name, n := range map[string]string{"connections": "500", "streams": "3000", "calls": "10000", "concurrent": "3000"} {
+	for name, n := range map[string]string{"connections": "300", "streams": "2000", "calls": "5000", "concurrent": "2000"} {
 		t.Run(name, func(t *testing.T) { mustPass(t, name, "-n", n) })
 	}
 }
