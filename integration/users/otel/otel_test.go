@@ -70,10 +70,11 @@ func newBench(t *testing.T, methods map[string]ttrpc.Method) *bench {
 	}
 	b.client = ttrpc.NewClient(conn, ttrpc.WithUnaryClientInterceptor(otelttrpc.UnaryClientInterceptor(options...)))
 	b.stop = sync.OnceFunc(func() {
-		b.client.Close()
+		// While the connection lasts, handlers are waited for.
 		if err := server.Shutdown(context.Background()); err != nil {
 			t.Errorf("B25: Shutdown returned %v", err)
 		}
+		b.client.Close()
 		if err := <-served; err != ttrpc.ErrServerClosed {
 			t.Errorf("B24: Serve returned %v", err)
 		}
