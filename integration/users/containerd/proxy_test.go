@@ -21,29 +21,17 @@ type containersProxy struct {
 }
 
 func (p containersProxy) ListStream(ctx context.Context, r *containers.ListContainersRequest, s containers.TTRPCContainers_ListStreamServer) error {
-	c, err := p.TTRPCContainersClient.ListStream(ctx, r)
-	if err != nil {
-		return err
-	}
-	return stubs.Forward(c.Recv, s.Send)
+	return forwardAnswers(ctx, r, p.TTRPCContainersClient.ListStream, s.Send)
 }
 
 type contentProxy struct{ content.TTRPCContentClient }
 
 func (p contentProxy) List(ctx context.Context, r *content.ListContentRequest, s content.TTRPCContent_ListServer) error {
-	c, err := p.TTRPCContentClient.List(ctx, r)
-	if err != nil {
-		return err
-	}
-	return stubs.Forward(c.Recv, s.Send)
+	return forwardAnswers(ctx, r, p.TTRPCContentClient.List, s.Send)
 }
 
 func (p contentProxy) Read(ctx context.Context, r *content.ReadContentRequest, s content.TTRPCContent_ReadServer) error {
-	c, err := p.TTRPCContentClient.Read(ctx, r)
-	if err != nil {
-		return err
-	}
-	return stubs.Forward(c.Recv, s.Send)
+	return forwardAnswers(ctx, r, p.TTRPCContentClient.Read, s.Send)
 }
 
 func (p contentProxy) Write(ctx context.Context, s content.TTRPCContent_WriteServer) error {
@@ -57,31 +45,28 @@ func (p contentProxy) Write(ctx context.Context, s content.TTRPCContent_WriteSer
 type eventsProxy struct{ events.TTRPCEventsClient }
 
 func (p eventsProxy) Subscribe(ctx context.Context, r *events.SubscribeRequest, s events.TTRPCEvents_SubscribeServer) error {
-	c, err := p.TTRPCEventsClient.Subscribe(ctx, r)
-	if err != nil {
-		return err
-	}
-	return stubs.Forward(c.Recv, s.Send)
+	return forwardAnswers(ctx, r, p.TTRPCEventsClient.Subscribe, s.Send)
 }
 
 type mountsProxy struct{ mounts.TTRPCMountsClient }
 
 func (p mountsProxy) List(ctx context.Context, r *mounts.ListRequest, s mounts.TTRPCMounts_ListServer) error {
-	c, err := p.TTRPCMountsClient.List(ctx, r)
-	if err != nil {
-		return err
-	}
-	return stubs.Forward(c.Recv, s.Send)
+	return forwardAnswers(ctx, r, p.TTRPCMountsClient.List, s.Send)
 }
 
 type snapshotsProxy struct{ snapshots.TTRPCSnapshotsClient }
 
 func (p snapshotsProxy) List(ctx context.Context, r *snapshots.ListSnapshotsRequest, s snapshots.TTRPCSnapshots_ListServer) error {
-	c, err := p.TTRPCSnapshotsClient.List(ctx, r)
+	return forwardAnswers(ctx, r, p.TTRPCSnapshotsClient.List, s.Send)
+}
+
+// forwardAnswers opens a stream of answers and forwards them.
+func forwardAnswers[Request, Answer any, Stream interface{ Recv() (Answer, error) }](ctx context.Context, r Request, open func(context.Context, Request) (Stream, error), send func(Answer) error) error {
+	c, err := open(ctx, r)
 	if err != nil {
 		return err
 	}
-	return stubs.Forward(c.Recv, s.Send)
+	return stubs.Forward(c.Recv, send)
 }
 
 // forwardBoth forwards both directions of a stream, and ends with that of answers.

@@ -7,7 +7,6 @@ package mux
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"testing"
@@ -24,19 +23,11 @@ const hang = time.Minute
 // peer is the path of the other end, built against the release.
 var peer string
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "mux")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		peer, err = peers.Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return runAll(m)
+func TestMain(m *testing.M) {
+	os.Exit(peers.Main(func(path string) int {
+		peer = path
+		return runAll(m)
+	}))
 }
 
 // limited returns a context that ends only if the test hangs.

@@ -7,7 +7,6 @@ package nri
 
 import (
 	"context"
-	"fmt"
 	"log"
 	"os"
 	"path/filepath"
@@ -20,20 +19,12 @@ import (
 // peer is the path of the other end, built against the release.
 var peer string
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
-
-func runTests(m *testing.M) int {
+func TestMain(m *testing.M) {
 	script.Quiet(log.Printf)
-	dir, err := os.MkdirTemp("", "nri")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		peer, err = peers.Build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return runAll(m)
+	os.Exit(peers.Main(func(path string) int {
+		peer = path
+		return runAll(m)
+	}))
 }
 
 // newSocket returns a path for a socket: that of a test's own directory may be too

@@ -26,9 +26,9 @@ const Release = "v1.2.10"
 // it hangs, and shows its goroutines.
 const limit = 90 * time.Second
 
-// Build builds the program in the directory peer below the current one, against the
+// build builds the program in the directory peer below the current one, against the
 // release, and returns its path, which is in dir.
-func Build(dir string) (string, error) {
+func build(dir string) (string, error) {
 	path := filepath.Join(dir, "peer")
 	modFile, err := filepath.Abs(filepath.Join("..", "released", Release+".mod"))
 	if err != nil {
@@ -40,6 +40,23 @@ func Build(dir string) (string, error) {
 		return "", fmt.Errorf("building the peer of %s: %v\n%s", Release, err, out)
 	}
 	return path, nil
+}
+
+// Main builds the peer, has run run a package's tests with its path, and returns
+// their exit code.
+func Main(run func(path string) int) int {
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	path, err := build(dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run(path)
 }
 
 // A Process is a peer that runs.
