@@ -18,7 +18,13 @@ type serverCall struct {
 	stream
 	callContext
 	request *frame // the worker's
-	info    *StreamServerInfo
+
+	// Set by route.
+	routed       bool
+	failed       error // what is wrong with the request, or nil
+	method       *unaryMethod
+	streamMethod *streamMethod
+	payload      []byte
 }
 
 // newServerCall makes the call of a request frame, which it then owns.
@@ -33,6 +39,12 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	}
 	call.base = c.base
 	return call
+}
+
+// isSmall tells whether the reader may look at a call to see if it can run it.
+func (call *serverCall) isSmall() bool {
+	return call.conn.ch.socket != nil && call.request.header.Length <= maxQuickRequest &&
+		acceptedState(call.request.header.Flags) == stateUnary
 }
 
 // finish sends the terminal frame, which it then owns, unless the stream got
@@ -52,7 +64,7 @@ func (call *serverCall) finish(f *frame) {
 		f.release()
 		return
 	}
-	if c.pushLocked(f) {
+	if c.pushLocked(f) && !c.holdLocked(call) {
 		c.unlockAndLead(0)
 		return
 	}
@@ -122,6 +134,8 @@ type callContext struct {
 	base     context.Context
 	metadata MD
 	deadline time.Time // zero if there is none
+	reads    *conn     // whose reader runs the handler, or nil
+	turn     uint64    // the reader's turn for which it does
 
 	mu      sync.Mutex
 	ended   error           // the cause, once the call has ended
@@ -172,8 +186,11 @@ func (x *callContext) Deadline() (time.Time, bool) {
 	return x.deadline, true
 }
 
-// Done implements context.Context.
+// Done implements context.Context. Who asks for the channel is about to wait.
 func (x *callContext) Done() <-chan struct{} {
+	if x.reads != nil {
+		x.reads.fillSeat(x.turn)
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.innerLocked().Done()

@@ -202,6 +202,15 @@ func (ch *channel) parse() (*frame, error) {
 	return f, nil
 }
 
+// hasFrame tells whether recvFrame would return one without reading.
+func (ch *channel) hasFrame() bool {
+	if ch.part != nil || ch.skip > 0 || ch.w-ch.r < messageHeaderLength {
+		return false
+	}
+	h, _ := parseHeader(ch.buf.data[ch.r:ch.w])
+	return ch.w-ch.r-messageHeaderLength >= int(h.Length)
+}
+
 // firstSize is how much memory a frame with n bytes of data starts with: all
 // of it on a conn that is no kernel socket, because one Read there must have
 // room for all that remains (B43).

@@ -266,17 +266,25 @@ func (c *conn) call(ctx context.Context, request *frame) (*frame, error) {
 		s.init(c)
 	}
 	s.state = stateUnary
-	if err := c.open(s, request); err != nil {
+	reads, err := c.open(s, request)
+	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		c.fail(s, ctx.Err())
-		<-s.done // an answer may have been faster
+	again := !reads || c.readFor(ctx, s)
+	if ended := ctx.Done(); ended == nil {
+		<-s.done
+	} else {
+		select {
+		case <-s.done:
+		case <-ended:
+			c.fail(s, ctx.Err())
+			<-s.done // an answer may have been faster
+		}
 	}
 	response, err := s.result, s.err
 	s.result, s.err = nil, nil
-	c.calls.Put(s)
+	if again {
+		c.calls.Put(s)
+	}
 	return response, err
 }

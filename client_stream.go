@@ -95,7 +95,7 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 	s := &cs.stream
 	s.init(c.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
-	if err := c.conn.open(s, f); err != nil {
+	if _, err := c.conn.open(s, f); err != nil {
 		return nil, err
 	}
 	if ctx.Done() != nil {

@@ -435,7 +435,7 @@ func TestLostPeerIsHeardOut(t *testing.T) {
 	c.ch, c.started = newChannel(b), true
 	s := &stream{state: stateUnary, done: make(chan struct{}, 1)}
 	s.init(c)
-	if err := c.open(s, newOutFrame(0)); err != nil {
+	if _, err := c.open(s, newOutFrame(0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Write(wire(1, messageTypeResponse, 0, nil)); err != nil {

@@ -21,10 +21,10 @@ type conn struct {
 	// Immutable once started.
 	role  role
 	cfg   *connConfig
-	base  context.Context   // at the server: what handlers' contexts derive from
-	serve func(*serverCall) // at the server: runs the call on another goroutine
-	gone  func()            // called once, without locks, when the connection has ended
-	calls sync.Pool         // of *stream: a client's finished unary calls
+	base  context.Context                // at the server: what handlers' contexts derive from
+	serve func(*serverCall) (reads bool) // at the server: runs the call; reads is serveHere's
+	gone  func()                         // called once, without locks, when the connection has ended
+	calls sync.Pool                      // of *stream: a client's finished unary calls
 
 	handshakes bool // at the server: start comes after a handshake
 
@@ -32,6 +32,12 @@ type conn struct {
 
 	// Set by start. The reader and the writer, each on its side, own it.
 	ch *channel
+
+	// Owned by the reader.
+	arrived int       // once woken to settle: how much may still have arrived before
+	held    int       // how many answers wait for the reader to write them
+	first   *frame    // the request of the caller who reads, until he has written it
+	wrote   func(int) // c.wroteFirst, made once
 
 	mu sync.Mutex // may be taken while a Server's is held, and held for an inbox's
 
@@ -45,6 +51,8 @@ type conn struct {
 	lost     error // why nothing can be written any more, nil before
 	lastID   uint32
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
+
+	seats // guarded by mu
 
 	// Guarded by mu, for writer.go.
 	out     frameQueue
@@ -144,6 +152,9 @@ func (c *conn) unlock() {
 		s.err = ErrClosed
 		s.waiting.Broadcast()
 	}
+	if c.watching {
+		c.watch.Stop()
+	}
 	c.popped = c.pushed
 	c.out.releaseAll()
 	c.room.Broadcast()
@@ -233,13 +244,13 @@ const settleGrace = 100 * time.Millisecond
 
 // open puts a stream of ours into the table, with the next id, and its request,
 // which it then owns, into the queue: ids rise in the order in which frames are
-// written.
-func (c *conn) open(s *stream, request *frame) error {
+// written. It reports whether the caller must call readFor.
+func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	c.mu.Lock()
 	if c.closed || c.draining || c.lost != nil || c.cause != nil {
 		c.mu.Unlock()
 		request.release()
-		return ErrClosed
+		return false, ErrClosed
 	}
 	if c.lastID == 0 {
 		c.lastID = 1
@@ -253,16 +264,21 @@ func (c *conn) open(s *stream, request *frame) error {
 	c.addLocked(s)
 	putStreamID(request.data, s.id)
 	request.stream, s.opening = s, request
-	if c.pushLocked(request) {
+	reads = c.started && c.sitLocked(s)
+	switch lead := c.pushLocked(request); {
+	case lead && reads && c.writesFirstLocked():
+		c.unlock()
+	case lead:
 		c.unlockAndLead(1)
-	} else {
+	default:
 		c.unlock()
 	}
-	return nil
+	return reads, nil
 }
 
-// acceptLocked opens a stream of the peer's, or says why not. It unlocks.
-func (c *conn) acceptLocked(f *frame) {
+// acceptLocked opens a stream of the peer's, or says why not. It unlocks, and
+// reports whether the goroutine still is the reader.
+func (c *conn) acceptLocked(f *frame) bool {
 	limit := c.cfg.maxHandlers
 	switch {
 	case c.draining && c.settled:
@@ -273,11 +289,11 @@ func (c *conn) acceptLocked(f *frame) {
 		call := newServerCall(c, f)
 		c.addLocked(&call.stream)
 		c.unlock()
-		c.serve(call)
-		return
+		return c.serve(call)
 	}
 	c.unlock()
 	f.release()
+	return true
 }
 
 // opensWithRoomLocked makes room for the request of a stream, for which it lets go

@@ -14,40 +14,62 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// readLoop is the connection's reader. It never writes, and waits for nothing
-// but the socket; see receive and makeRoom for the two exceptions, which are
-// what keeps a peer from filling the memory.
+// readLoop is the connection's reader, for as long as the goroutine has the seat.
 func (c *conn) readLoop() {
-	left := 0 // once woken to settle: how much may still have arrived before
-	for {
-		wait := left <= 0
-		f, err := c.ch.recvFrame(wait)
-		big, isBig := err.(*OversizedMessageErr)
-		size := 0 // of the frame
-		switch {
-		case err == nil || isBig:
-			size = messageHeaderLength + int(f.header.Length)
-			c.receive(f, big)
-		case err == errNoFrame:
-			left = 0
-			c.settle()
-		case errors.Is(err, os.ErrDeadlineExceeded) && (wait || c.ch.socket != nil) && c.isEnding():
-			// Or woken again: draining, and the peer is lost.
-			c.nc.SetReadDeadline(time.Time{})
-			left = maxArrived
-		default:
-			if errors.Is(err, ErrProtocol) {
-				c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", c.nc.RemoteAddr())
-			}
-			c.close(err)
-			return
+	for c.readNext() != readLeft {
+	}
+}
+
+// readResult is what has become of the seat of who has called readNext.
+type readResult uint8
+
+const (
+	readGoesOn   readResult = iota // the goroutine still is the reader
+	readRelieved                   // the same, but it is to leave the seat
+	readLeft                       // it has left the seat, or the connection has ended
+)
+
+// readNext reads a frame and does what that asks for. It waits for nothing but the
+// socket; see receive and makeRoom for the two exceptions, which are what keeps a
+// peer from filling the memory.
+func (c *conn) readNext() readResult {
+	c.writeHeld()
+	wait := c.arrived <= 0
+	f, err := c.ch.recvFrame(wait)
+	big, isBig := err.(*OversizedMessageErr)
+	switch {
+	case err == nil || isBig:
+		last := false
+		if !wait {
+			c.arrived -= messageHeaderLength + int(f.header.Length)
+			last = c.arrived <= 0
 		}
-		if size > 0 && !wait {
-			if left -= size; left <= 0 {
-				c.settle()
+		reads := c.receive(f, big)
+		if last {
+			c.settle()
+		}
+		if !reads {
+			return readLeft
+		}
+		return readGoesOn
+	case err == errNoFrame:
+		c.arrived = 0
+		c.settle()
+		return readGoesOn
+	case errors.Is(err, os.ErrDeadlineExceeded) && (wait || c.ch.socket != nil):
+		if relieved, ending := c.takeWake(); relieved || ending {
+			c.nc.SetReadDeadline(time.Time{})
+			if ending { // or it ends again: draining, and the peer is lost
+				c.arrived = maxArrived
 			}
+			return readRelieved
 		}
 	}
+	if errors.Is(err, ErrProtocol) {
+		c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", c.nc.RemoteAddr())
+	}
+	c.close(err)
+	return readLeft
 }
 
 // maxArrived is more than a unix socket holds. A peer that never stops sending
@@ -65,16 +87,10 @@ func (c *conn) settle() {
 	c.unlock()
 }
 
-// isEnding tells whether it may be our deadline that wakes the reader.
-func (c *conn) isEnding() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.draining || c.lost != nil
-}
-
 // receive handles one frame, which it owns. If the frame was over the limit,
-// big says so, and its data is being dropped (B7).
-func (c *conn) receive(f *frame, big *OversizedMessageErr) {
+// big says so, and its data is being dropped (B7). It reports whether the goroutine
+// still is the reader.
+func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	c.mu.Lock()
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
@@ -91,8 +107,7 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) {
 	}
 	switch act {
 	case actOpen:
-		c.acceptLocked(f)
-		return
+		return c.acceptLocked(f)
 	case actReject:
 		c.replyLocked(f.header.StreamID, rejection(why, big))
 		if st == stateUnary && f.header.Type == messageTypeData {
@@ -104,8 +119,10 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) {
 		c.removeLocked(s)
 		if s.done != nil {
 			s.result = f
+			reads = !c.leaveLocked()
 			s.done <- struct{}{} // s is the caller's from here on
-			act, f = actIgnore, nil
+			c.unlock()
+			return reads
 		}
 	case actClose, actLast:
 		if c.role == roleClient {
@@ -128,6 +145,7 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) {
 	default:
 		f.release()
 	}
+	return true
 }
 
 // awaitRoomLocked has a server's reader wait while the peer does not read its

@@ -108,11 +108,12 @@ func TestLostWhileDraining(t *testing.T) {
 	c := newConn(roleServer, b, cfg)
 	c.ch, c.started, c.draining = newChannel(b), true, true
 	served := 0
-	c.serve = func(*serverCall) {
+	c.serve = func(*serverCall) bool {
 		if served++; served == 1 {
 			c.peerLost(syscall.EPIPE)
 			c.giveUp()
 		}
+		return true
 	}
 	for _, id := range []uint32{1, 3} {
 		if _, err := a.Write(wire(id, messageTypeRequest, 0, nil)); err != nil {

@@ -118,7 +118,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
 	c := newConn(roleServer, nc, &s.config.connConfig)
 	c.handshakes = s.config.handshaker != nil
-	c.serve = s.workers.start
+	c.serve = s.serve
 	c.gone = func() { s.removeConnection(c) }
 	switch ok, reason := s.addConnection(c); {
 	case !ok:
@@ -129,6 +129,17 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 	default:
 		go s.handshake(ctx, c, nc)
 	}
+}
+
+// serve runs a call, on the reader's goroutine if that is worth it.
+func (s *Server) serve(call *serverCall) (reads bool) {
+	if call.isSmall() && s.dispatcher.route(call) == nil && call.method != nil {
+		if served, reads := call.conn.serveHere(call, s.dispatcher.run); served {
+			return reads
+		}
+	}
+	s.workers.start(call)
+	return true
 }
 
 func (s *Server) handshake(ctx context.Context, c *conn, nc net.Conn) {

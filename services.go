@@ -69,6 +69,23 @@ func fullPath(service, method string) string { return "/" + path.Join(service, m
 type unaryMethod struct {
 	handle Method
 	info   UnaryServerInfo
+	took   atomic.Int64 // how long it takes in nanoseconds, on the average; 0 before it ran
+}
+
+// isSlower tells whether the method must be expected to take longer than limit.
+func (m *unaryMethod) isSlower(limit time.Duration) bool {
+	took := m.took.Load()
+	return took == 0 || time.Duration(took) > limit
+}
+
+// learn takes note of how long the method took. An unusually long time counts at
+// once, and is forgotten with the next dozens.
+func (m *unaryMethod) learn(took time.Duration) {
+	average := m.took.Load()
+	if average == 0 {
+		average = int64(took)
+	}
+	m.took.Store(max(1, average+(int64(took)-average)/8))
 }
 
 // A streamMethod is a registered Stream with what an interceptor is told.
@@ -92,7 +109,7 @@ type services struct {
 func (r *services) add(name string, desc *ServiceDesc) {
 	svc := &service{map[string]*unaryMethod{}, map[string]*streamMethod{}}
 	for method, handle := range desc.Methods {
-		svc.methods[method] = &unaryMethod{handle, UnaryServerInfo{fullPath(name, method)}}
+		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}}
 	}
 	for method, s := range desc.Streams {
 		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}}
@@ -167,43 +184,65 @@ func (d *dispatcher) notReturned(panicked any) error {
 	return status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", panicked)
 }
 
-func (d *dispatcher) dispatch(call *serverCall) (any, error) {
+// route decodes a call's envelope and finds its handler, unless that was done.
+func (d *dispatcher) route(call *serverCall) error {
+	if !call.routed {
+		call.routed = true
+		call.failed = d.find(call)
+	}
+	return call.failed
+}
+
+func (d *dispatcher) find(call *serverCall) error {
 	v, err := parseRequest(call.request.data)
 	if err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "unmarshal request error: %v", err)
+		return status.Errorf(codes.InvalidArgument, "unmarshal request error: %v", err)
 	}
-	method, stream, err := d.services.find(v.service, v.method)
+	call.method, call.streamMethod, err = d.services.find(v.service, v.method)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	call.metadata = v.metadata
+	call.payload, call.metadata = v.payload, v.metadata
 	timeout := time.Duration(v.timeoutNano)
-	if timeout == 0 && method != nil {
+	if timeout == 0 && call.method != nil {
 		timeout = max(d.defaultTimeout, 0)
 	}
 	if timeout != 0 {
 		call.deadline = time.Now().Add(timeout)
 	}
-	if method != nil {
-		return d.callUnary(call, method, v.payload)
-	}
-	return d.callStream(call, stream, v.payload)
+	return nil
 }
 
-func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod, payload []byte) (any, error) {
+func (d *dispatcher) dispatch(call *serverCall) (any, error) {
+	switch err := d.route(call); {
+	case err != nil:
+		return nil, err
+	case call.method != nil:
+		return d.callUnary(call, call.method)
+	}
+	return d.callStream(call, call.streamMethod)
+}
+
+func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 	if acceptedState(call.request.header.Flags) != stateUnary { // a stream, to its client
 		call.inbox.start(nil)
 	}
 	call.closeRemote()
-	unmarshal := func(msg any) error { return decodeRequest(payload, msg) }
-	if d.unary != nil {
-		return d.unary(&call.callContext, unmarshal, &m.info, m.handle)
+	if call.turn != 0 || m.isSlower(quickAmong) {
+		began := now()
+		defer func() { m.learn(now() - began) }()
 	}
-	return m.handle(&call.callContext, unmarshal)
+	r := decoders.Get().(*requestDecoder)
+	r.payload = call.payload
+	defer r.release()
+	if d.unary != nil {
+		return d.unary(&call.callContext, r.decode, &m.info, m.handle)
+	}
+	return m.handle(&call.callContext, r.decode)
 }
 
-func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byte) (any, error) {
-	call.info = &s.info
+func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) {
+	payload := call.payload
 	first, flags := call.request, call.request.header.Flags
 	call.request = nil
 	open := s.info.StreamingClient && acceptedState(flags) == stateOpen
@@ -231,10 +270,10 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod, payload []byt
 // answer makes the terminal frame of what the handler returned.
 func (call *serverCall) answer(result any, err error) *frame {
 	limit := call.conn.cfg.maxMessage
-	if err == nil && call.info != nil && call.info.StreamingServer {
+	if err == nil && call.streamMethod != nil && call.streamMethod.info.StreamingServer {
 		return closeFrame(call.id)
 	}
-	if err == nil && call.info == nil && isNil(result) {
+	if err == nil && call.streamMethod == nil && isNil(result) {
 		err = status.Error(codes.Unknown, "ttrpc: marshal called with nil")
 	}
 	if err == nil {
@@ -281,7 +320,7 @@ type serverStream serverCall
 
 // SendMsg implements [StreamServer].
 func (ss *serverStream) SendMsg(m any) error {
-	if !ss.info.StreamingServer {
+	if !ss.streamMethod.info.StreamingServer {
 		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
 	f, err := dataFrame(m, ss.conn.cfg.maxMessage)
@@ -299,6 +338,24 @@ func (ss *serverStream) RecvMsg(m any) error {
 	}
 	defer f.release()
 	return decodeRequest(f.data, m)
+}
+
+// A requestDecoder has the function that a Method decodes its request with. It is
+// pooled, because a function with data of its own is an allocation.
+type requestDecoder struct {
+	payload []byte
+	decode  func(any) error
+}
+
+var decoders = sync.Pool{New: func() any {
+	r := new(requestDecoder)
+	r.decode = func(msg any) error { return decodeRequest(r.payload, msg) }
+	return r
+}}
+
+func (r *requestDecoder) release() {
+	r.payload = nil
+	decoders.Put(r)
 }
 
 // decodeRequest decodes what a client sent. The errors are the statuses that a

@@ -14,4 +14,6 @@ func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) fill(*channel, bool) error { return errNoFrame }
 
+func (*socket) writeFirst([]byte, func(int)) {}
+
 func (*socket) tryWrite([]byte) (int, error) { return 0, nil }

@@ -21,6 +21,8 @@ type socket struct {
 	reader *channel
 	wait   bool
 	rerr   error
+	first  []byte    // is to be written before the next wait, which is not preceded by a read
+	told   func(int) // is told how many bytes of first were written
 	read   func(fd uintptr) bool // s.readOnce, made once
 
 	// Owned by the goroutine that writes.
@@ -59,12 +61,24 @@ func newSocket(conn net.Conn) *socket {
 func (s *socket) fill(ch *channel, wait bool) error {
 	s.reader, s.wait, s.rerr = ch, wait, nil
 	if err := s.raw.Read(s.read); err != nil {
+		s.first = nil
 		return err
 	}
 	return s.rerr
 }
 
+// writeFirst has the next fill write b, without blocking, and wait before it reads.
+// What was readable earlier does not end that wait. If fill fails before it could
+// try, told is not called.
+func (s *socket) writeFirst(b []byte, told func(n int)) { s.first, s.told = b, told }
+
 func (s *socket) readOnce(fd uintptr) bool {
+	if b := s.first; b != nil {
+		s.first = nil
+		n, _ := ignoringEINTR(syscall.Write, fd, b) // writing the rest tells the error
+		s.told(max(n, 0))
+		return false
+	}
 	n, err := ignoringEINTR(syscall.Read, fd, s.reader.space())
 	switch {
 	case n > 0:

@@ -52,7 +52,7 @@ func (c *conn) pushLocked(f *frame) (lead bool) {
 	return true
 }
 
-// replyLocked queues a response from the reader, which itself never writes. A
+// replyLocked queues a response from the reader, which has a goroutine write it. A
 // connection that only waits for its queue to empty takes no more.
 func (c *conn) replyLocked(id uint32, st *status.Status) {
 	ending := c.draining && c.settled && len(c.streams) == 0
