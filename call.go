@@ -64,7 +64,7 @@ func (call *serverCall) finish(f *frame) {
 		f.release()
 		return
 	}
-	if c.pushLocked(f) && !c.holdLocked(call) {
+	if c.pushAnswerLocked(call, f) {
 		c.unlockAndLead(0)
 		return
 	}

@@ -45,6 +45,7 @@ type conn struct {
 	nc       net.Conn
 	started  bool
 	draining bool  // no new streams; the connection ends when it is idle
+	settles  bool  // the reader is woken to take what has arrived
 	settled  bool  // what had arrived when draining began was read
 	cause    error // why the connection ends or has ended, nil before
 	closed   bool  // the end has been carried out
@@ -235,6 +236,7 @@ func (c *conn) wakeReaderLocked(grace time.Duration) {
 		time.AfterFunc(grace, c.settle)
 		return
 	}
+	c.settles = true
 	c.nc.SetReadDeadline(time.Unix(1, 0))
 }
 

@@ -16,6 +16,7 @@ import (
 
 // readLoop is the connection's reader, for as long as the goroutine has the seat.
 func (c *conn) readLoop() {
+	c.writeHeld()
 	for c.readNext() != readLeft {
 	}
 }
@@ -33,7 +34,9 @@ const (
 // socket; see receive and makeRoom for the two exceptions, which are what keeps a
 // peer from filling the memory.
 func (c *conn) readNext() readResult {
-	c.writeHeld()
+	if !c.ch.hasFrame() {
+		c.writeHeld()
+	}
 	wait := c.arrived <= 0
 	f, err := c.ch.recvFrame(wait)
 	big, isBig := err.(*OversizedMessageErr)
@@ -57,9 +60,8 @@ func (c *conn) readNext() readResult {
 		c.settle()
 		return readGoesOn
 	case errors.Is(err, os.ErrDeadlineExceeded) && (wait || c.ch.socket != nil):
-		if relieved, ending := c.takeWake(); relieved || ending {
-			c.nc.SetReadDeadline(time.Time{})
-			if ending { // or it ends again: draining, and the peer is lost
+		if relieved, settles := c.takeWake(); relieved || settles {
+			if settles { // or does so again: draining, and the peer is lost
 				c.arrived = maxArrived
 			}
 			return readRelieved
@@ -152,6 +154,12 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 // answers: it gets nothing more done before.
 func (c *conn) awaitRoomLocked() {
 	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+		if c.held > 0 {
+			c.mu.Unlock()
+			c.writeHeld()
+			c.mu.Lock()
+			continue
+		}
 		c.room.Wait()
 	}
 }
@@ -193,6 +201,7 @@ func (c *conn) isOverCap(n int) bool { return int(c.total.Load())+n > c.cfg.queu
 // within its patience.
 func (c *conn) makeRoom(n int) {
 	for c.isOverCap(n) {
+		c.writeHeld()
 		c.mu.Lock()
 		var fullest *stream
 		most := 0

@@ -106,7 +106,8 @@ func TestLostWhileDraining(t *testing.T) {
 	cfg := new(connConfig)
 	cfg.setDefaults()
 	c := newConn(roleServer, b, cfg)
-	c.ch, c.started, c.draining = newChannel(b), true, true
+	c.ch, c.started = newChannel(b), true
+	c.drain()
 	served := 0
 	c.serve = func(*serverCall) bool {
 		if served++; served == 1 {
@@ -119,9 +120,6 @@ func TestLostWhileDraining(t *testing.T) {
 		if _, err := a.Write(wire(id, messageTypeRequest, 0, nil)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := b.SetReadDeadline(time.Unix(1, 0)); err != nil {
-		t.Fatal(err)
 	}
 	c.readLoop()
 	if served != 2 {

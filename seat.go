@@ -56,6 +56,7 @@ type seats struct {
 	woken    bool          // the caller who reads is to leave the seat to a goroutine
 	lastCall time.Duration // when a call was the only one, while the watch did not run
 	turn     uint64        // counts how often the seat was vacated
+	running  *unaryMethod  // at a server: for which it was last vacated
 	seen     uint64        // turn, when the watch last looked
 	watch    *time.Timer   // made when first needed
 	watching bool          // it runs
@@ -112,8 +113,7 @@ func (c *conn) watchSeat() {
 	case c.seat == seatCaller:
 		c.relieveLocked()
 	case c.seat == seatVacant:
-		c.seat = seatReader
-		go c.readLoop()
+		c.fillSeatLocked()
 	}
 }
 
@@ -142,8 +142,7 @@ func (c *conn) sitLocked(s *stream) (reads bool) {
 		c.seat = seatCaller
 		return true
 	case c.seat == seatVacant:
-		c.seat = seatReader
-		go c.readLoop()
+		c.fillSeatLocked()
 	case c.seat == seatCaller && !unary:
 		c.relieveLocked() // may have to wait for receivers
 	}
@@ -158,12 +157,16 @@ func (c *conn) relieveLocked() {
 	}
 }
 
-// takeWake tells whether it was our deadline that woke the reader.
-func (c *conn) takeWake() (relieved, ending bool) {
+// takeWake tells whether it was our deadline that woke the reader, and takes it off.
+func (c *conn) takeWake() (relieved, settles bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	relieved, c.woken = c.woken, false
-	return relieved, c.draining || c.lost != nil
+	relieved, settles = c.woken, c.settles
+	if relieved || settles {
+		c.woken, c.settles = false, false
+		c.nc.SetReadDeadline(time.Time{})
+	}
+	return relieved, settles
 }
 
 // readFor reads for the call s, until that has ended or ctx has. It reports
@@ -180,13 +183,13 @@ func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 	}
 	for {
 		result := c.readNext()
-		if c.first != nil { // not even the writing was tried
+		if result == readLeft { // what readers own may be another's by now
+			return true
+		}
+		if c.first != nil { // woken before it could be written
 			c.wroteFirst(0)
 		}
-		switch {
-		case result == readLeft:
-			return true
-		case result == readGoesOn && len(s.done) == 0:
+		if result == readGoesOn && len(s.done) == 0 {
 			continue
 		}
 		c.mu.Lock()
@@ -219,7 +222,7 @@ func (c *conn) wroteFirst(n int) {
 	c.first = nil
 	if n == len(f.data) {
 		f.release()
-		f = nil
+		f, n = nil, 0
 	}
 	c.mu.Lock()
 	done := f == nil && c.out.head == nil && !c.draining
@@ -243,8 +246,8 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 		return false, true
 	}
 	c.vacateLocked()
-	turn, method := c.turn, call.method
-	call.reads, call.turn = c, turn
+	turn := c.turn
+	call.reads, call.turn, c.running = c, turn, call.method
 	c.mu.Unlock()
 
 	returned := false
@@ -262,7 +265,6 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 		c.seat = seatReader
 		return true, true
 	}
-	method.learn(seatPatience)
 	return true, false
 }
 
@@ -272,29 +274,42 @@ func (c *conn) fillSeat(turn uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isTurnLocked(turn) && !c.closed {
-		c.seat = seatReader
-		go c.readLoop()
+		c.fillSeatLocked()
 	}
+}
+
+// fillSeatLocked has a goroutine read. If that is because of a handler, its method
+// counts as slow before it has returned, lest the next call of it be run here, too.
+func (c *conn) fillSeatLocked() {
+	if c.running != nil {
+		c.running.learn(seatPatience)
+	}
+	c.seat = seatReader
+	go c.readLoop()
 }
 
 // isTurnLocked tells whether nobody has taken the seat since it was vacated for
 // a turn.
 func (c *conn) isTurnLocked(turn uint64) bool { return c.seat == seatVacant && c.turn == turn }
 
-// holdLocked is called when a server's call has made its caller the writer. It
-// reports whether the answer can wait, because the reader ran the handler and
-// writes before it reads again.
-func (c *conn) holdLocked(call *serverCall) bool {
-	if call.reads == nil || !c.isTurnLocked(call.turn) || c.out.bytes > min(maxPending, c.cfg.queue.ConnectionBytes) {
+// pushAnswerLocked queues the answer to a call and reports whether the caller must
+// write. If the reader ran the handler, the answer waits until the reader would.
+func (c *conn) pushAnswerLocked(call *serverCall, f *frame) (lead bool) {
+	lead = c.pushLocked(f)
+	if call.reads == nil || !c.isTurnLocked(call.turn) || !lead && c.held == 0 {
+		return lead
+	}
+	if c.held++; c.held < maxHeld && c.out.bytes <= min(maxPending, c.cfg.queue.ConnectionBytes) {
 		return false
 	}
-	c.held++
+	c.held = 0
 	return true
 }
 
-// writeHeld writes what the reader has held back, before it would wait.
+// writeHeld is called by the reader, without locks, before it waits for anything:
+// while it holds answers back, nobody else writes.
 func (c *conn) writeHeld() {
-	if c.held > 0 && (c.held >= maxHeld || !c.ch.hasFrame()) {
+	if c.held > 0 {
 		c.held = 0
 		c.lead()
 	}

@@ -21,8 +21,8 @@ type socket struct {
 	reader *channel
 	wait   bool
 	rerr   error
-	first  []byte    // is to be written before the next wait, which is not preceded by a read
-	told   func(int) // is told how many bytes of first were written
+	first  []byte                // is to be written before the next wait, which is not preceded by a read
+	told   func(int)             // is told how many bytes of first were written
 	read   func(fd uintptr) bool // s.readOnce, made once
 
 	// Owned by the goroutine that writes.
