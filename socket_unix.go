@@ -90,8 +90,10 @@ func (s *socket) readOnce(fd uintptr) bool {
 		}
 		s.rerr = errNoFrame
 	case err != nil:
+		s.reader.idle()
 		s.rerr = os.NewSyscallError("read", err)
 	default:
+		s.reader.idle()
 		s.rerr = io.EOF
 	}
 	return true
