@@ -45,10 +45,11 @@ func (m *vtString) MarshalToSizedBufferVT(b []byte) (int, error) {
 }
 
 func (m *vtString) UnmarshalVT(b []byte) error {
-	if !eachField(b, func(_ byte, value []byte, _ uint64) bool {
+	ok := eachField(b, func(_ byte, value []byte, _ uint64) bool {
 		m.Value = string(value)
 		return true
-	}) {
+	})
+	if !ok {
 		return errMalformed
 	}
 	return nil
