@@ -34,7 +34,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	call.stream.call = call
 	call.id = request.header.StreamID
 	call.state = acceptedState(request.header.Flags)
-	if call.state != stateUnary {
+	if call.unary = call.state == stateUnary; !call.unary {
 		call.inbox.expect(request.cost())
 	}
 	call.base = c.base
@@ -43,8 +43,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 
 // isSmall tells whether the reader may look at a call to see if it can run it.
 func (call *serverCall) isSmall() bool {
-	return call.conn.ch.socket != nil && call.request.header.Length <= maxQuickRequest &&
-		acceptedState(call.request.header.Flags) == stateUnary
+	return call.unary && call.conn.ch.socket != nil && call.request.header.Length <= maxQuickRequest
 }
 
 // finish sends the terminal frame, which it then owns, unless the stream got
@@ -53,7 +52,9 @@ func (call *serverCall) isSmall() bool {
 func (call *serverCall) finish(f *frame) {
 	call.cancel(context.Canceled)
 	c, s := call.conn, &call.stream
-	call.inbox.close(context.Canceled, true)
+	if !s.unary {
+		call.inbox.close(context.Canceled, true)
+	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
 	if s.state != stateIdle {

@@ -262,7 +262,7 @@ func statusError(ctx context.Context, st *spb.Status) error {
 func (c *conn) call(ctx context.Context, request *frame) (*frame, error) {
 	s, ok := c.calls.Get().(*stream)
 	if !ok {
-		s = &stream{done: make(chan struct{}, 1)}
+		s = &stream{unary: true, done: make(chan struct{}, 1)}
 		s.init(c)
 	}
 	s.state = stateUnary

@@ -326,7 +326,7 @@ func (c *conn) removeLocked(s *stream) {
 		s.unwatch()
 		s.unwatch = nil
 	}
-	if s.done == nil {
+	if !s.unary {
 		s.inbox.uncount()
 	}
 }

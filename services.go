@@ -224,10 +224,10 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 }
 
 func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
-	if acceptedState(call.request.header.Flags) != stateUnary { // a stream, to its client
+	if !call.unary { // a stream, to its client
 		call.inbox.start(nil)
+		call.closeRemote()
 	}
-	call.closeRemote()
 	if call.turn != 0 || m.isSlower(quickAmong) {
 		began := now()
 		defer func() { m.learn(now() - began) }()
@@ -242,6 +242,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 }
 
 func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) {
+	call.unary = false // whatever its client thinks
 	payload := call.payload
 	first, flags := call.request, call.request.header.Flags
 	call.request = nil

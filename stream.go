@@ -165,6 +165,7 @@ type stream struct {
 	// Immutable once the stream is in the table.
 	conn    *conn
 	streams bool          // the server may send data
+	unary   bool          // the inbox is not used; a server's handler may find that it is
 	done    chan struct{} // a client's unary call: holds one token once result is set
 	call    *serverCall   // at the server, else nil
 
@@ -183,7 +184,7 @@ type stream struct {
 	result *frame
 	err    error
 
-	inbox inbox // unused in a client's unary call
+	inbox inbox
 }
 
 func (s *stream) init(c *conn) {
