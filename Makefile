@@ -5,11 +5,14 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test
 
-.PHONY: ci $(steps) containerd programs proof reliability seeded soak-hour
+.PHONY: ci $(steps) bench containerd programs proof reliability seeded soak-hour
 
 ci: ; .ci/run
 
 $(steps): ; .ci/run $@
+
+# Measures for 25 minutes, on a machine that should do nothing else.
+bench: ; go -C bench run .
 
 # What takes too long for continuous integration: see RELIABILITY.md.
 

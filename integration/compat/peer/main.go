@@ -10,7 +10,6 @@
 //	peer list                    print the names of all scenarios
 //	peer list any                print the names of those for servers without streams too
 //	peer stage ADDR STAGE RUN    be a client that comes to a stage and stays there
-//	peer bench WORKLOAD N        do something N times, print what each took
 package main
 
 import (
@@ -41,10 +40,8 @@ func main() {
 		}
 	case len(args) == 4 && args[0] == "stage":
 		runStage(args[1], args[2], args[3])
-	case len(args) == 3 && args[0] == "bench":
-		runBench(args[1], args[2])
 	default:
-		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list [any] | peer stage ADDR STAGE RUN | peer bench WORKLOAD N")
+		log.Fatal("usage: peer server ADDR | peer client ADDR SCENARIO… | peer list [any] | peer stage ADDR STAGE RUN")
 	}
 }
 

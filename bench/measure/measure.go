@@ -1,0 +1,142 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package measure measures systems that answer calls, each in a program of its own.
+package measure
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// options say what is measured.
+type options struct {
+	size, answer int
+	callers      int
+	kind         string
+	processes    int
+	connections  int
+	rate         int
+	latencies    bool
+	duration     time.Duration
+	settle       time.Duration
+}
+
+// metrics are what was measured, by name. They are nil if a system has nothing of the
+// kind.
+type metrics map[string]float64
+
+var measures = map[string]func(*bench, *options) metrics{
+	"calls":   measureCalls,
+	"streams": measureStreams,
+	"rate":    measureRate,
+	"beside":  measureBeside,
+	"memory":  measureMemory,
+}
+
+// Main is the main function of a side: it measures what the command line says and
+// prints what it measured as JSON.
+//
+//	PROGRAM calls|streams|rate|beside|memory [flags]
+//	PROGRAM serve SOCKET
+//
+// The server is in the same process, or with -processes 2 in one of its own.
+func Main(sys System) {
+	log.SetFlags(0)
+	if len(os.Args) == 3 && os.Args[1] == "serve" {
+		serveProcess(sys, os.Args[2])
+		return
+	}
+	o := new(options)
+	flags := flag.NewFlagSet(os.Args[0], flag.ExitOnError)
+	flags.IntVar(&o.size, "size", 0, "bytes of each message")
+	flags.IntVar(&o.answer, "answer", -1, "bytes of each answer, if it differs")
+	flags.IntVar(&o.callers, "callers", 1, "how many call at once")
+	flags.StringVar(&o.kind, "kind", "", "of streams: upload, download, pipelined, pingpong; of memory: idle, called, stream")
+	flags.IntVar(&o.processes, "processes", 1, "1, or 2 for a server in another process")
+	flags.IntVar(&o.connections, "n", 1000, "how many connections or streams")
+	flags.IntVar(&o.rate, "rate", 10000, "calls a second of rate and beside, where it may be 0 for as many as there can be")
+	flags.BoolVar(&o.latencies, "latencies", false, "tell percentiles")
+	flags.DurationVar(&o.duration, "for", time.Second, "how long")
+	most := flags.Int("max", math.MaxInt, "most callers, connections or streams")
+	flags.DurationVar(&o.settle, "settle", 3*time.Second/2, "how long memory is left alone before it is measured")
+	if len(os.Args) < 2 || measures[os.Args[1]] == nil {
+		log.Fatal("want calls, streams, rate, beside or memory")
+	}
+	flags.Parse(os.Args[2:])
+	o.callers, o.connections = min(o.callers, *most), min(o.connections, *most)
+	if o.answer < 0 {
+		o.answer = o.size
+	}
+	b := newBench(sys, o.processes)
+	result := measures[os.Args[1]](b, o)
+	b.end()
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Must ends the process if something has gone wrong.
+func Must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// A bench is a server and where to reach it.
+type bench struct {
+	sys         System
+	dir, socket string
+	server      *serverProcess // nil if it is in this process
+}
+
+func newBench(sys System, processes int) *bench {
+	dir, err := os.MkdirTemp("", "bench")
+	Must(err)
+	b := &bench{sys: sys, dir: dir, socket: filepath.Join(dir, "s")}
+	if processes == 2 {
+		b.server = startServer(b.socket)
+		return b
+	}
+	l, err := net.Listen("unix", b.socket)
+	Must(err)
+	go sys.Serve(l)
+	return b
+}
+
+func (b *bench) end() {
+	if b.server != nil {
+		b.server.end()
+	}
+	Must(os.RemoveAll(b.dir))
+}
+
+func (b *bench) dial() Client {
+	c, err := b.sys.Dial(b.socket)
+	Must(err)
+	return c
+}
+
+// serveProcess is the server's process: it serves, and tells of itself whenever a
+// line comes.
+func serveProcess(sys System, socket string) {
+	l, err := net.Listen("unix", socket)
+	Must(err)
+	go sys.Serve(l)
+	out := json.NewEncoder(os.Stdout)
+	Must(out.Encode("ready"))
+	var question string
+	for {
+		if _, err := fmt.Scanln(&question); err != nil {
+			return // the client is done
+		}
+		Must(out.Encode(takeCensus(question == "memory")))
+	}
+}

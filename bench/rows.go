@@ -1,0 +1,224 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A row is one thing that is measured of all sides.
+type row struct {
+	name  string // in results, as benchmarks are called
+	label string // in tables
+	lasts time.Duration
+	// rounds is how many are enough where one takes long and they hardly differ.
+	rounds  int
+	measure func(context *measuring, s *side, r *row) (metrics, error)
+	args    []string // of the driver
+}
+
+// A group is rows that are shown in the same tables, one for each unit.
+type group struct {
+	title, note string
+	units       []string
+	overview    int // how many of the units stand in the overview, too; 0 for one
+	noFloor     bool
+	rows        []*row
+}
+
+// Durations of what is measured.
+const (
+	short  = 300 * time.Millisecond
+	medium = 600 * time.Millisecond
+	long   = time.Second
+)
+
+var (
+	timeUnits = []string{unitTime, unitCPU}
+	sizes     = []int{0, 64, 1 << 10, 64 << 10, 1 << 20, 39 << 20 / 10}
+)
+
+var groups = []*group{
+	{
+		title: "One caller, client and server in one process",
+		note:  "A call that echoes its bytes. The floor is a ping-pong of the same bytes between two goroutines over a unix socket; from 64 KiB on each of them copies once and allocates once.",
+		units: timeUnits, rows: unary(1),
+	}, {
+		title: "One caller, client and server in two processes",
+		units: []string{unitP50, unitTime, unitCPU}, overview: 3, rows: unary(2, "-latencies"),
+	}, {
+		title: "Many callers on one connection",
+		note:  "Time is that of all calls together, by their number. The floor is as many calls in one write, up to 32 KiB, and their answers in another.",
+		units: timeUnits, rows: many(),
+	}, {
+		title: "How long calls of 64 B wait for their answers",
+		note:  "By the number of callers on one connection. The floor's callers wait for the answers of all of them.",
+		units: []string{unitP50, unitP99, unitP999}, overview: 3, rows: latencies(),
+	}, {
+		title: "How long small calls wait beside large answers",
+		note:  "Calls of 64 B by 8 callers, and 67 answers of 3.9 MiB a second, on one connection. Where calls come at a rate, as many come while a large answer is in the way as at any other time; callers who call one after the other hardly call then.",
+		units: []string{unitP50, unitP99, unitP999}, overview: 3,
+		rows: []*row{
+			driven("Beside/callers=8/rate=2000", "2,000 calls a second", 2*long, "beside", "-size=64", "-callers=8", "-rate=2000"),
+			driven("Beside/callers=8/rate=any", "one call after the other", long, "beside", "-size=64", "-callers=8", "-rate=0"),
+		},
+	}, {
+		title: "Streams, for each message",
+		note:  "Pipelined: the client sends, up to 32 messages ahead of what it gets back. Ping-pong: it waits for each. A message there and back counts once. The floor writes the same bytes 64 KiB at a time, pipelined 16 messages at a time, ping-pong each.",
+		units: timeUnits, rows: streams(),
+	}, {
+		title: "Allocations of a call by one caller, or of a stream's message, both sides",
+		note:  "The message that is received is one of them, its bytes another, on either side. The floor needs none.",
+		units: []string{unitAllocs, unitBytes}, overview: 2, noFloor: true, rows: allocations(),
+	}, {
+		title: "System calls of a call, both sides",
+		note:  "All that a program does, the Go runtime as well; perf counts them, where it may. The floor is as above.",
+		units: []string{unitSystemCalls}, rows: systemCalls(),
+	}, {
+		title: "10,000 calls of 64 B a second, client and server in two processes",
+		note:  "What both processes take of a CPU for a call; waking up from idleness is part of it.",
+		units: []string{unitCPU, unitTime},
+		rows:  []*row{driven("Rate/rate=10000", "10,000 calls/s", long, "rate", "-size=64", "-processes=2", "-rate=10000")},
+	}, {
+		title: "Memory of a connection, or of an open stream",
+		note:  "Live heap and stacks of either process, and its anonymous resident memory, a while after the last call and after a garbage collection, by the number of connections. The floor's server is a goroutine blocked on a bare socket, its client a socket that nobody reads. Streams of drpc and of the floor have a connection each.",
+		units: []string{unitServerMemory, unitClientMemory, unitServerRSS, unitClientRSS}, overview: 2, rows: memory(),
+	}, {
+		title: "The smallest programs",
+		note:  "Stripped binaries of a server and a client with one unary method; resident memory after one call; how long it takes from starting both programs at once to the first answer. The floor has no protocol but imports net, protobuf and grpc/status.",
+		units: []string{unitServerBinary, unitClientBinary, unitServerResident, unitClientResident, unitTime, unitCPU}, overview: 6,
+		rows: []*row{{name: "Minimal", label: "all", measure: measureMinimal}},
+	},
+}
+
+// driven is a row that a side's driver measures.
+func driven(name, label string, lasts time.Duration, args ...string) *row {
+	return &row{name: name, label: label, lasts: lasts, measure: measureDriven, args: args}
+}
+
+func flagged(name string, value any) string { return fmt.Sprintf("-%s=%v", name, value) }
+
+func unary(processes int, flags ...string) (rows []*row) {
+	for _, size := range sizes {
+		args := append([]string{"calls", flagged("size", size), flagged("processes", processes)}, flags...)
+		rows = append(rows, driven(fmt.Sprintf("Unary/size=%d/processes=%d", size, processes), bytesLabel(size), short, args...))
+	}
+	return rows
+}
+
+func many() (rows []*row) {
+	for _, size := range []int{64, 1 << 10} {
+		for _, callers := range []int{8, 64, 512, 1000, 4096, 10000} {
+			rows = append(rows, driven(fmt.Sprintf("Callers/size=%d/callers=%d", size, callers),
+				fmt.Sprintf("%s, %s", bytesLabel(size), callersLabel(callers)), lastsFor(callers),
+				"calls", flagged("size", size), flagged("callers", callers)))
+		}
+	}
+	return rows
+}
+
+// lastsFor gives many callers, whose calls take long, more time.
+func lastsFor(callers int) time.Duration {
+	if callers >= 1000 {
+		return medium
+	}
+	return short
+}
+
+func latencies() (rows []*row) {
+	for _, callers := range []int{1, 8, 64, 512, 1000, 4096, 10000} {
+		rows = append(rows, driven(fmt.Sprintf("Latency/callers=%d", callers), callersLabel(callers),
+			lastsFor(callers), "calls", "-size=64", flagged("callers", callers), "-latencies"))
+	}
+	return rows
+}
+
+func streams() (rows []*row) {
+	for _, size := range []int{64, 16 << 10} {
+		for _, kind := range []string{"upload", "download", "pipelined", "pingpong"} {
+			rows = append(rows, driven(fmt.Sprintf("Stream/size=%d/kind=%s", size, kind),
+				fmt.Sprintf("%s, %s", kind, bytesLabel(size)), short,
+				"streams", flagged("kind", kind), flagged("size", size)))
+		}
+	}
+	return rows
+}
+
+// allocations are of rows that are measured for their time.
+func allocations() []*row { return slices.Concat(unary(1), streams()) }
+
+func systemCalls() (rows []*row) {
+	for _, callers := range []int{1, 64} {
+		for _, processes := range []int{1, 2} {
+			r := driven(fmt.Sprintf("SystemCalls/callers=%d/processes=%d", callers, processes), fmt.Sprintf("%s, processes: %d", callersLabel(callers), processes), short,
+				"calls", "-size=64", flagged("processes", processes), flagged("callers", callers))
+			r.measure, r.rounds = measureSystemCalls, 3
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func memory() (rows []*row) {
+	for _, n := range []int{1000, 10000} {
+		for _, what := range []struct {
+			name, label string
+			args        []string
+		}{
+			{"idle", "connected", []string{"-kind=idle"}},
+			{"called-64", "after a call of 64 B", []string{"-kind=called", "-size=64"}},
+			{"called-65536", "after a call of 64 KiB", []string{"-kind=called", "-size=65536"}},
+			{"stream", "open stream", []string{"-kind=stream", "-size=64"}},
+		} {
+			args := slices.Concat([]string{"memory", "-processes=2", flagged("n", n)}, what.args)
+			r := driven(fmt.Sprintf("Memory/kind=%s/n=%d", what.name, n), fmt.Sprintf("%s, %s", what.label, countLabel(n)), 0, args...)
+			r.rounds = 1
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+// bytesLabel tells a size in the units that fit.
+func bytesLabel(n int) string {
+	switch {
+	case n >= 1<<20:
+		return strconv.FormatFloat(float64(n)/(1<<20), 'g', 2, 64) + " MiB"
+	case n >= 1<<10:
+		return strconv.Itoa(n>>10) + " KiB"
+	}
+	return strconv.Itoa(n) + " B"
+}
+
+// countLabel tells a number with commas.
+func countLabel(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
+
+func callersLabel(n int) string {
+	if n == 1 {
+		return "1 caller"
+	}
+	return countLabel(n) + " callers"
+}
+
+// rows returns all rows once.
+func rows() (all []*row) {
+	seen := make(map[string]bool)
+	for _, g := range groups {
+		for _, r := range g.rows {
+			if !seen[r.name] {
+				seen[r.name] = true
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
