@@ -99,8 +99,8 @@ var faults = []fault{
 	},
 	{
 		name: "requests of streams count when their handlers begin", kind: bound, file: "call.go",
-		old: "	if call.state != stateUnary {",
-		new: "	if false {",
+		old: "		call.inbox.expect(request.cost())",
+		new: "		_ = request.cost",
 	},
 	{
 		name: "what an ended stream had queued stays counted", kind: leak, file: "stream.go",
@@ -241,5 +241,45 @@ var faults = []fault{
 		name: "data on a unary call ends it", kind: rule, file: "stream.go",
 		old: "	return actReject, violationInactive // idle",
 		new: "	if st == stateUnary {\n		return actFail, violationInactive\n	}\n	return actReject, violationInactive // idle",
+	},
+	{
+		name: "a vacant seat is never filled", kind: wakeup, file: "seat.go",
+		old: "	case c.seat == seatVacant:\n		c.fillSeatLocked()\n	}\n}\n\n// leaveLocked",
+		new: "	}\n}\n\n// leaveLocked",
+	},
+	{
+		name: "a caller who reads is not woken", kind: wakeup, file: "seat.go",
+		old: "		c.woken = true\n		c.nc.SetReadDeadline(time.Unix(1, 0))",
+		new: "		c.woken = true",
+	},
+	{
+		name: "a handler that waits keeps the seat", kind: wakeup, file: "call.go",
+		old: "		x.reads.fillSeat(x.turn)",
+		new: "		_ = x.reads",
+	},
+	{
+		name: "answers that are held stay", kind: wakeup, file: "reader.go",
+		old: "	if !c.ch.hasFrame() {\n		c.writeHeld()\n	}",
+		new: "",
+	},
+	{
+		name: "the reader waits for room that it must make", kind: wakeup, file: "reader.go",
+		old: "		if c.held > 0 {\n			c.mu.Unlock()\n			c.writeHeld()\n			c.mu.Lock()\n			continue\n		}\n",
+		new: "",
+	},
+	{
+		name: "two read at once", kind: race, file: "seat.go",
+		old: "	if c.isTurnLocked(turn) {\n		c.seat = seatReader\n		return true, true\n	}\n	return true, false",
+		new: "	c.seat = seatReader\n	return true, true",
+	},
+	{
+		name: "what others queued is cut by what a caller wrote", kind: offBy1, file: "seat.go",
+		old: "		f, n = nil, 0",
+		new: "		f = nil",
+	},
+	{
+		name: "a slow method counts as quick", kind: bound, file: "services.go",
+		old: "	return took == 0 || time.Duration(took) > limit",
+		new: "	return took == 0",
 	},
 }

@@ -1,0 +1,218 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux && go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// A seatServer is a server with one connection, to the peer that it embeds. Of its
+// methods those whose names begin with Q count as quick, whatever happened before.
+type seatServer struct {
+	*seatPeer
+	*Server
+	conn *conn
+
+	quick map[string]*unaryMethod
+	here  atomic.Int32           // handlers that have begun in the reader's place
+	began func(call *serverCall) // called by the reader after each call was begun, if set
+}
+
+// newSeatServer returns a server on whose connection calls are taken for close
+// together, and whose watch does not look if holds is set.
+func newSeatServer(t *testing.T, holds bool, methods map[string]func(s *seatServer, ctx context.Context), opts ...ServerOpt) *seatServer {
+	t.Helper()
+	server, err := NewServer(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := socketPair(t)
+	s := &seatServer{seatPeer: newSeatPeer(t, far), Server: server, quick: map[string]*unaryMethod{}}
+	registered := map[string]Method{}
+	for name, f := range methods {
+		registered[name] = func(ctx context.Context, _ func(any) error) (any, error) {
+			if seatOf(s.conn) == seatVacant {
+				s.here.Add(1)
+			}
+			f(s, ctx)
+			return new(wrapperspb.Int64Value), nil
+		}
+	}
+	server.Register("seat", registered)
+	for name, m := range (*server.dispatcher.services.byName.Load())["seat"].methods {
+		if name[0] == 'Q' {
+			s.quick[name] = m
+			m.took.Store(1)
+		}
+	}
+	s.conn = newConn(roleServer, near, &server.config.connConfig)
+	s.conn.base = context.Background()
+	s.conn.serve = func(call *serverCall) (reads bool) {
+		reads = server.serve(call)
+		if s.began != nil {
+			s.began(call)
+		}
+		return reads
+	}
+	s.conn.gone = func() { server.removeConnection(s.conn) }
+	server.addConnection(s.conn)
+	s.conn.start(near)
+	if beBusy(s.conn); holds {
+		holdWatch(s.conn)
+	}
+	t.Cleanup(func() { server.Close() })
+	return s
+}
+
+// wantHere requires that n handlers have begun in the reader's place.
+func (s *seatServer) wantHere(n int32) {
+	s.Helper()
+	if got := s.here.Load(); got != n {
+		s.Errorf("%d handlers ran in the reader's place, want %d", got, n)
+	}
+}
+
+type seatMethods = map[string]func(s *seatServer, ctx context.Context)
+
+func nothing(*seatServer, context.Context) {}
+
+func TestQuickMethodRunsHere(t *testing.T) {
+	s := newSeatServer(t, true, seatMethods{"Quick": nothing, "New": nothing})
+	s.call("Quick")
+	s.want("a quick method", codes.OK, 1)
+	s.wantHere(1)
+	s.call("New") // who knows how long it takes?
+	s.want("a new method", codes.OK, 3)
+	s.wantHere(1)
+	s.quick["Quick"].took.Store(int64(seatPatience))
+	s.call("Quick")
+	s.want("a slow method", codes.OK, 5)
+	s.wantHere(1)
+	awaitSeat(t, "after all", s.conn, seatReader)
+}
+
+// TestQuickMethodBlocks holds that a handler which turns out to wait, for a later
+// call of its connection even, delays that once, however many such calls came before.
+func TestQuickMethodBlocks(t *testing.T) {
+	open := make(chan struct{})
+	s := newSeatServer(t, false, seatMethods{
+		"QuickWait": func(*seatServer, context.Context) { <-open },
+		"Open":      func(*seatServer, context.Context) { close(open) },
+	})
+	s.call("QuickWait", "QuickWait", "QuickWait", "QuickWait", "Open")
+	s.want("calls that wait for the last", codes.OK, 1, 3, 5, 7, 9)
+	s.wantHere(1)
+	if !s.quick["QuickWait"].isSlower(quickAlone) {
+		t.Error("the method still counts as quick")
+	}
+}
+
+// TestHandlerWatchesContext holds that a handler that asks for its context's channel
+// gives up the reader's place at once, for it is about to wait; and B26.
+func TestHandlerWatchesContext(t *testing.T) {
+	open, ended := make(chan struct{}), make(chan struct{})
+	s := newSeatServer(t, true, seatMethods{
+		"QuickWatch": func(_ *seatServer, ctx context.Context) {
+			select {
+			case <-ctx.Done():
+				t.Error("B26: the context has ended")
+			case <-open:
+			}
+		},
+		"Open": func(*seatServer, context.Context) { close(open) },
+		"QuickEnd": func(_ *seatServer, ctx context.Context) {
+			<-ctx.Done()
+			close(ended)
+		},
+	})
+	s.call("QuickWatch", "Open")
+	s.want("a handler that watches its context", codes.OK, 1, 3)
+	s.wantHere(1)
+	s.call("QuickEnd")
+	s.nc.Close()
+	within(t, "B26: the peer has gone", func() { <-ended })
+}
+
+// TestHandlerExitsHere holds B31 for a handler in the reader's place.
+func TestHandlerExitsHere(t *testing.T) {
+	s := newSeatServer(t, true, seatMethods{
+		"QuickExit":  func(*seatServer, context.Context) { runtime.Goexit() },
+		"QuickPanic": func(*seatServer, context.Context) { panic("asked to") },
+		"Echo":       nothing,
+	}, WithRecoverPanics(), WithServerLogger(new(countingLogger)))
+	s.call("QuickExit")
+	s.want("B31: Goexit", codes.Internal, 1)
+	s.call("QuickPanic")
+	s.want("B31: a panic", codes.Internal, 3)
+	s.wantHere(2)
+	s.call("Echo")
+	s.want("B31: the connection lives", codes.OK, 5)
+}
+
+// TestHeldAnswers holds that answers which the reader holds back leave together, and
+// before it waits.
+func TestHeldAnswers(t *testing.T) {
+	var held atomic.Int32
+	s := newSeatServer(t, true, seatMethods{"Quick": func(s *seatServer, _ context.Context) {
+		held.Store(max(held.Load(), int32(s.conn.held)))
+		s.quick["Quick"].took.Store(-1 << 40) // or a busy machine makes it slow
+	}})
+	var calls []string
+	var ids []uint32
+	for i := range uint32(2 * maxHeld) {
+		calls, ids = append(calls, "Quick"), append(ids, 2*i+1)
+	}
+	s.call(calls...)
+	s.want("calls that came together", codes.OK, ids...)
+	s.wantHere(2 * maxHeld)
+	if held := held.Load(); held != maxHeld-1 {
+		t.Errorf("%d answers were held back, want all but the last of %d", held, maxHeld)
+	}
+	s.call("Quick")
+	s.want("a call alone", codes.OK, 4*maxHeld+1)
+}
+
+// TestReaderMakesRoom holds that the reader writes what it holds back before it waits
+// for room among the outgoing frames, which nobody else would make.
+func TestReaderMakesRoom(t *testing.T) {
+	one := newOutFrame(0).cost()
+	s := newSeatServer(t, true, seatMethods{"Quick": nothing, "Other": nothing}, WithServerStreamQueue(StreamQueue{ConnectionBytes: one}))
+	s.began = func(call *serverCall) {
+		if call.id == 3 {
+			await(t, "a second answer", func() bool { return queued(s.conn) > one })
+		}
+	}
+	s.call("Quick", "Other", "Quick") // the first answer is held while the second comes
+	s.want("more answers than there is room for", codes.OK, 1, 3, 5)
+}
+
+func TestSlowMethodsAreLearnt(t *testing.T) {
+	var m unaryMethod
+	if !m.isSlower(time.Hour) {
+		t.Error("a method that never ran counts as quick")
+	}
+	m.learn(time.Microsecond)
+	if m.isSlower(quickAmong) {
+		t.Error("a quick method counts as slow")
+	}
+	m.learn(seatPatience)
+	if !m.isSlower(quickAlone) {
+		t.Error("a method that took long once counts as quick")
+	}
+	for n := 0; m.isSlower(quickAmong); n++ {
+		if n == 100 {
+			t.Fatal("a method that was slow once, and quick 100 times, counts as slow")
+		}
+		m.learn(time.Microsecond)
+	}
+}
