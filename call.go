@@ -25,6 +25,8 @@ type serverCall struct {
 	method       *unaryMethod
 	streamMethod *streamMethod
 	payload      []byte
+
+	began time.Duration // when the handler began, if its method is to learn how long it takes
 }
 
 // newServerCall makes the call of a request frame, which it then owns.

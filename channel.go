@@ -218,16 +218,25 @@ func (ch *channel) firstSize(n int) int {
 	if ch.socket == nil {
 		return n
 	}
-	return min(n, max(packetSize, growth*(ch.w-ch.r)))
+	return sizeFor(n, ch.w-ch.r)
+}
+
+// sizeFor returns how much memory a frame with n bytes of data gets when some have
+// arrived: n, or that divided by growth as often as it takes to keep to the bound. So
+// when room is made for all of it, no more than a part in growth has to be copied.
+func sizeFor(n, arrived int) int {
+	size := n
+	for size > packetSize && size > growth*arrived {
+		size = (size + growth - 1) / growth
+	}
+	return max(size, min(n, packetSize))
 }
 
 // growPart makes room for more of the frame that is arriving.
 func (ch *channel) growPart() {
-	f, n := ch.part, int(ch.part.header.Length)
-	if len(f.data) < cap(f.data) {
-		return
+	if f := ch.part; len(f.data) == cap(f.data) {
+		f.grow(sizeFor(int(f.header.Length), len(f.data)))
 	}
-	f.grow(min(n, growth*cap(f.data)))
 }
 
 // space returns where the next bytes go: straight into the frame that is
@@ -268,6 +277,17 @@ func (ch *channel) makeBuffer() {
 	ch.r = 0
 	if old != ch.buf {
 		old.release()
+	}
+}
+
+// idle gives the read buffer back. What parse left in it, less than a header,
+// is kept aside.
+func (ch *channel) idle() {
+	if ch.buf != nil {
+		ch.w = copy(ch.kept[:], ch.buf.data[ch.r:ch.w])
+		ch.r = 0
+		ch.buf.release()
+		ch.buf = nil
 	}
 }
 

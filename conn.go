@@ -156,6 +156,9 @@ func (c *conn) unlock() {
 	if c.watching {
 		c.watch.Stop()
 	}
+	if c.role == roleClient && c.seat == seatVacant { // no reader will find out
+		c.ch.idle()
+	}
 	c.popped = c.pushed
 	c.out.releaseAll()
 	c.room.Broadcast()

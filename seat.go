@@ -187,6 +187,9 @@ func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 			return true
 		}
 		if c.first != nil { // woken before it could be written
+			if len(s.done) > 0 {
+				c.first.data = nil // withdrawn
+			}
 			c.wroteFirst(0)
 		}
 		if result == readGoesOn && len(s.done) == 0 {

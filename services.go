@@ -169,6 +169,9 @@ func (d *dispatcher) run(call *serverCall) {
 		call.finish(answer)
 	}()
 	answer = call.answer(d.dispatch(call))
+	if call.began != 0 {
+		call.method.learn(now() - call.began)
+	}
 }
 
 // notReturned is the error of a handler that has panicked, or has ended its
@@ -229,8 +232,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.closeRemote()
 	}
 	if call.turn != 0 || m.isSlower(quickAmong) {
-		began := now()
-		defer func() { m.learn(now() - began) }()
+		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)
 	r.payload = call.payload

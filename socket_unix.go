@@ -99,17 +99,6 @@ func (s *socket) readOnce(fd uintptr) bool {
 	return true
 }
 
-// idle gives the read buffer back. What parse left in it, less than a header,
-// is kept aside.
-func (ch *channel) idle() {
-	if ch.buf != nil {
-		ch.w = copy(ch.kept[:], ch.buf.data[ch.r:ch.w])
-		ch.r = 0
-		ch.buf.release()
-		ch.buf = nil
-	}
-}
-
 // tryWrite writes what the socket takes without blocking, and says how much.
 func (s *socket) tryWrite(b []byte) (int, error) {
 	s.out, s.wrote, s.werr = b, 0, nil
