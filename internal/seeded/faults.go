@@ -119,7 +119,7 @@ var faults = []fault{
 	},
 	{
 		name: "a frame gets all the memory that it promises", kind: bound, file: "channel.go",
-		old: "	return min(n, max(packetSize, growth*(ch.w-ch.r)))",
+		old: "	return sizeFor(n, ch.w-ch.r)",
 		new: "	return n",
 	},
 	{
