@@ -6,8 +6,10 @@
 package ttrpc
 
 import (
+	"bytes"
 	"context"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,6 +101,25 @@ func TestQuickMethodRunsHere(t *testing.T) {
 	s.want("a slow method", codes.OK, 5)
 	s.wantHere(1)
 	awaitSeat(t, "after all", s.conn, seatReader)
+}
+
+// TestGoroutinePerCall holds that handlers may leave their goroutine locked to a
+// thread if the option says so: none runs on one that ran another, or that reads.
+func TestGoroutinePerCall(t *testing.T) {
+	var running sync.Map // by goroutine
+	s := newSeatServer(t, true, seatMethods{"Quick": func(*seatServer, context.Context) {
+		runtime.LockOSThread()
+		stack := make([]byte, 32)
+		id := bytes.Fields(stack[:runtime.Stack(stack, false)])[1]
+		if _, ran := running.LoadOrStore(string(id), true); ran {
+			t.Error("a goroutine runs two handlers")
+		}
+	}}, WithGoroutinePerCall())
+	for id := range uint32(20) {
+		s.call("Quick")
+		s.want("a call", codes.OK, 2*id+1)
+	}
+	s.wantHere(0)
 }
 
 // TestQuickMethodBlocks holds that a handler which turns out to wait, for a later

@@ -133,6 +133,10 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 
 // serve runs a call, on the reader's goroutine if that is worth it.
 func (s *Server) serve(call *serverCall) (reads bool) {
+	if s.config.newGoroutines {
+		go s.dispatcher.run(call)
+		return true
+	}
 	if call.isSmall() && s.dispatcher.route(call) == nil && call.method != nil {
 		if served, reads := call.conn.serveHere(call, s.dispatcher.run); served {
 			return reads

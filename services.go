@@ -21,7 +21,8 @@ import (
 // Method handles a unary call: it decodes the request with unmarshal and
 // returns the response message, or an error. Which status an error becomes is
 // told in the package documentation. The context ends when the method returns,
-// the peer goes, or the caller's deadline passes.
+// the peer goes, or the caller's deadline passes. It must not leave its goroutine
+// locked to an OS thread, except under [WithGoroutinePerCall].
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
 // StreamHandler handles a stream. What it returns ends the stream: an error
