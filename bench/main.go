@@ -83,16 +83,15 @@ func run(ctx context.Context, o *options, sides []*side, log io.Writer) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
+	var failed error
 	if !o.render {
-		if err := measureAll(ctx, o, sides, log); err != nil {
-			return err
-		}
+		failed = measureAll(ctx, o, sides, log)
 	}
 	r, err := readResults(filepath.Join(o.out, resultsFile))
 	if err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
-	return errors.Join(writeTables(r, o.out), writePlots(r, o.out))
+	return errors.Join(failed, writeTables(r, o.out), writePlots(r, o.out))
 }
 
 // measureAll measures all rows that are wanted. The results of each are kept before
@@ -123,7 +122,6 @@ func measureAll(ctx context.Context, o *options, sides []*side, log io.Writer) e
 		if err != nil {
 			fmt.Fprintln(log, err)
 			failed = errors.Join(failed, err)
-			continue
 		}
 		if len(lines) == 0 {
 			fmt.Fprintf(log, "%s: cannot be measured here\n", row.name)

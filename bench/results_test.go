@@ -4,8 +4,12 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/perf/benchfmt"
@@ -113,5 +117,30 @@ func TestPerfCount(t *testing.T) {
 		if n, err := perfCount(report); err == nil {
 			t.Errorf("%q: got %v and no error", report, n)
 		}
+	}
+}
+
+// TestFailingSide holds that a side which fails, in whatever round, costs the others
+// nothing.
+func TestFailingSide(t *testing.T) {
+	rounds := make(map[string]int)
+	r := &row{name: "Row", measure: func(_ *measuring, s *side, _ *row) (metrics, error) {
+		if rounds[s.name]++; s.name == "bad" && rounds[s.name] == 2 {
+			return nil, errors.New("it fails")
+		}
+		return metrics{unitTime: 1, "n": 1}, nil
+	}}
+	m := &measuring{Context: t.Context(), rounds: 3, log: io.Discard}
+	lines, err := m.measure(r, []*side{{name: "good"}, {name: "bad"}, {name: "fine"}})
+	if err == nil || !strings.Contains(err.Error(), "Row of bad: it fails") {
+		t.Errorf("the error is %v", err)
+	}
+	got := make(map[string]int)
+	for _, line := range lines {
+		_, of := splitName(line)
+		got[of]++
+	}
+	if want := map[string]int{"good": 3, "fine": 3}; !maps.Equal(got, want) || rounds["bad"] != 2 {
+		t.Errorf("lines %v, want %v; the side that failed was measured %d times, want 2", got, want, rounds["bad"])
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,9 +51,9 @@ func (m *measuring) build(sides []*side) error {
 }
 
 // measure measures a row: all sides in turn, round by round, and in each round
-// another begins.
-func (m *measuring) measure(r *row, sides []*side) ([]*benchfmt.Result, error) {
-	var lines []*benchfmt.Result
+// another begins. A side that fails has no result; the error tells of it.
+func (m *measuring) measure(r *row, sides []*side) (lines []*benchfmt.Result, failed error) {
+	sides = slices.Clone(sides)
 	rounds := m.rounds
 	if r.rounds > 0 {
 		rounds = min(rounds, r.rounds)
@@ -60,9 +62,18 @@ func (m *measuring) measure(r *row, sides []*side) ([]*benchfmt.Result, error) {
 	for round := range rounds {
 		for i := range sides {
 			s := sides[(round+i)%len(sides)]
+			if s == nil {
+				continue
+			}
 			result, err := r.measure(m, s, r)
 			if err != nil {
-				return nil, fmt.Errorf("%s of %s: %w", r.name, s.name, err)
+				failed = errors.Join(failed, fmt.Errorf("%s of %s: %w", r.name, s.name, err))
+				sides[(round+i)%len(sides)] = nil
+				lines = slices.DeleteFunc(lines, func(line *benchfmt.Result) bool {
+					_, of := splitName(line)
+					return of == s.name
+				})
+				continue
 			}
 			if result == nil {
 				continue // it has nothing of the kind
@@ -73,7 +84,7 @@ func (m *measuring) measure(r *row, sides []*side) ([]*benchfmt.Result, error) {
 		}
 	}
 	fmt.Fprintf(m.log, "%s: %d rounds, %.1f s\n", r.name, rounds, time.Since(start).Seconds())
-	return lines, nil
+	return lines, failed
 }
 
 // unitOf tells in which unit a driver's metrics are.
