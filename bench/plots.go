@@ -48,7 +48,7 @@ var plots = []*figure{
 // The size of a plot and, right of it, its legend.
 const (
 	plotWidth   = 17 * vg.Centimeter
-	legendWidth = 4 * vg.Centimeter
+	legendWidth = 5 * vg.Centimeter
 	plotHeight  = 11 * vg.Centimeter
 )
 
@@ -72,7 +72,7 @@ func (f *figure) write(r *results, path string) error {
 		return err
 	}
 	legend := p.Legend
-	legend.Top, legend.Padding = true, 3
+	legend.Top, legend.Left, legend.Padding = true, true, 3
 	p.Legend = plot.NewLegend()
 
 	svg := vgsvg.New(plotWidth+legendWidth, plotHeight)
