@@ -24,7 +24,8 @@ type ClientOpts func(c *Client)
 
 // WithOnClose has onClose called once, on a goroutine of its own, when the
 // connection has ended, by Close, by the peer or by an error. It may use the
-// client.
+// client. Just after calls that followed one another closely, the peer's end may
+// be noticed 20 ms late.
 func WithOnClose(onClose func()) ClientOpts {
 	return func(c *Client) { c.config.onClose = onClose }
 }
