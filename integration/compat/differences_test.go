@@ -127,6 +127,14 @@ var better = []difference{
 		},
 	},
 	{
+		rule: "B39", why: "the release refuses the message, and now and then delivers it as well",
+		scenario: "stream closed by a message", where: where{servers: v12},
+		want: steps{
+			saw("message", `type 2 on 1, flags 0: status 3 "data close message cannot include data", payload ""`),
+			saw("message", `type 2 on 1, flags 0: status 3 "data close message cannot include data", payload ""; `+success(1, `\n\a[\"one\"]`)),
+		},
+	},
+	{
 		rule: "B39", why: "the message is delivered, and there is one terminal frame",
 		scenario: "stream closed by a message", where: ourServer,
 		want: steps{saw("message", success(1, `\n\a[\"one\"]`))},
