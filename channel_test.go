@@ -377,3 +377,19 @@ func TestFrameQueue(t *testing.T) {
 		t.Errorf("left: %+v", q)
 	}
 }
+
+// TestEndGivesBufferBack holds that a connection that has ended keeps no read buffer.
+func TestEndGivesBufferBack(t *testing.T) {
+	a, b := unixPair(t)
+	if _, err := a.Write(make([]byte, messageHeaderLength/2)); err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	ch := newChannel(b)
+	if _, err := ch.recvFrame(true); err != io.ErrUnexpectedEOF {
+		t.Errorf("B5: the end within a header is %v", err)
+	}
+	if ch.buf != nil {
+		t.Error("the read buffer is kept")
+	}
+}

@@ -262,6 +262,28 @@ func TestGivesUpBeforeWrite(t *testing.T) {
 	}
 }
 
+// TestWithdrawnBeforeWrite holds B18 for a caller who is woken, as his context has
+// ended, before he could write: nothing is sent, and the next call is the first.
+func TestWithdrawnBeforeWrite(t *testing.T) {
+	c, p := newSeatClient(t)
+	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1)}
+	s.init(c.conn)
+	if reads, err := c.conn.open(s, newOutFrame(0)); !reads || err != nil || c.conn.first == nil {
+		t.Fatalf("a caller alone does not write and read himself: %t, %v", reads, err)
+	}
+	c.conn.fail(s, context.Canceled)
+	c.conn.mu.Lock()
+	c.conn.relieveLocked()
+	c.conn.mu.Unlock()
+	c.conn.readFor(context.Background(), s)
+	done := goNumber(context.Background(), c)
+	if h, _ := p.recv("B18: the next call"); h.StreamID != 5 {
+		t.Errorf("B18: call %d is sent, though its context had ended", h.StreamID)
+	}
+	p.respond(5, 5)
+	wantNumber(t, "B18: the next call", done, 5)
+}
+
 // TestAnswerBeforeEnd holds B19 for a caller who reads, and one who waits for him.
 func TestAnswerBeforeEnd(t *testing.T) {
 	c, p := newSeatClient(t)
@@ -328,6 +350,9 @@ func TestCloseWhileVacant(t *testing.T) {
 	c.Close()
 	within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
 	wantNumber(t, "B1: a call after Close", goNumber(context.Background(), c), ErrClosed)
+	if c.conn.ch.buf != nil {
+		t.Error("a read buffer is kept that nobody will use")
+	}
 
 	c, p := newSeatClient(t)
 	done := goNumber(context.Background(), c)

@@ -28,7 +28,7 @@ type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 // StreamHandler handles a stream. What it returns ends the stream: an error
 // with that status, nil with success. The message that it returns is the
 // answer if the server does not stream, and is ignored if it does. The context
-// ends as a Method's does.
+// ends as a Method's does, and no thread must stay locked either.
 type StreamHandler func(ctx context.Context, stream StreamServer) (any, error)
 
 // Stream describes a streaming method of a service.
@@ -232,7 +232,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.inbox.start(nil)
 		call.closeRemote()
 	}
-	if call.turn != 0 || m.isSlower(quickAmong) {
+	if call.reads != nil || m.isSlower(quickAmong) {
 		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)
