@@ -6,6 +6,7 @@ package ttrpc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -19,6 +20,8 @@ type serverCall struct {
 	callContext
 	request *frame // the worker's
 
+	parked bool // it waited for the peer to read
+
 	// Set by route.
 	routed       bool
 	failed       error // what is wrong with the request, or nil
@@ -27,6 +30,7 @@ type serverCall struct {
 	payload      []byte
 
 	began time.Duration // when the handler began, if its method is to learn how long it takes
+
 }
 
 // newServerCall makes the call of a request frame, which it then owns.
@@ -57,6 +61,9 @@ func (call *serverCall) finish(f *frame) {
 	if !s.unary {
 		call.inbox.close(context.Canceled, true)
 	}
+	if files := call.files.Load(); files != nil {
+		f = files.leave(c, f)
+	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
 	if s.state != stateIdle {
@@ -67,7 +74,12 @@ func (call *serverCall) finish(f *frame) {
 		f.release()
 		return
 	}
-	if c.pushAnswerLocked(call, f) {
+	announced := false
+	if c.ext != nil {
+		f.stream = s
+		announced = f.files != nil && c.announceLocked(s, f)
+	}
+	if c.pushAnswerLocked(call, f) || announced {
 		c.unlockAndLead(0)
 		return
 	}
@@ -105,6 +117,17 @@ func resultFrame(id uint32, msg any, limit int) (*frame, error) {
 	return f, nil
 }
 
+// becomeStream takes note that the handler is a stream's, whatever the caller thinks.
+func (call *serverCall) becomeStream() {
+	c := call.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if call.unary {
+		call.unary = false
+		c.openFlowLocked(&call.stream)
+	}
+}
+
 // dataFrame returns a sealed data frame that carries a message; nil makes an
 // empty one.
 func dataFrame(msg any, limit int) (*frame, error) {
@@ -139,6 +162,8 @@ type callContext struct {
 	deadline time.Time // zero if there is none
 	reads    *conn     // whose reader runs the handler, or nil
 	turn     uint64    // the reader's turn for which it does
+
+	files atomic.Pointer[CallFiles] // nil if nobody asked for any and none came
 
 	mu      sync.Mutex
 	ended   error           // the cause, once the call has ended
@@ -211,8 +236,13 @@ func (x *callContext) Err() error {
 
 // Value implements context.Context.
 func (x *callContext) Value(key any) any {
-	if _, ok := key.(metadataKey); ok && x.metadata != nil {
-		return x.metadata
+	switch key.(type) {
+	case metadataKey:
+		if x.metadata != nil {
+			return x.metadata
+		}
+	case callKey:
+		return x
 	}
 	x.mu.Lock()
 	ctx := x.inner

@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
+	"os"
+	"sync/atomic"
 )
 
 const (
@@ -18,10 +19,14 @@ const (
 	// messageLengthMax is how many bytes of data a frame may carry by default.
 	messageLengthMax = 4 << 20
 
-	// messageLengthCap is what no option can exceed. A longer length on the
+	// messageLengthCap is what no frame can exceed. A longer length on the
 	// wire is no message that anybody sent but noise, such as another
 	// protocol's text, so it ends the connection (B7).
 	messageLengthCap = 1<<24 - 1
+
+	// maxMessageCap is what no option can exceed in extended mode, where large
+	// messages are cut.
+	maxMessageCap = 1 << 30
 )
 
 // messageType is the fifth field of a frame's header.
@@ -31,6 +36,18 @@ const (
 	messageTypeRequest  messageType = 0x1 // client to server: opens a stream
 	messageTypeResponse messageType = 0x2 // server to client: ends a stream
 	messageTypeData     messageType = 0x3 // either way, on an open stream
+
+	// The extended mode's; see control.go.
+	messageTypePart    messageType = 0x40 // a piece of a larger frame
+	messageTypeFiles   messageType = 0x41 // descriptors of the next message
+	messageTypeCancel  messageType = 0x42 // the stream's opener has given up
+	messageTypeCredit  messageType = 0x43 // the receiver may send more
+	messageTypePing    messageType = 0x44
+	messageTypeGoodbye messageType = 0x45 // no more streams are served
+
+	// messageTypeOptional is the first type that may be ignored in extended
+	// mode by who does not know it. Unknown ones below end the connection.
+	messageTypeOptional messageType = 0x80
 )
 
 func (t messageType) String() string {
@@ -41,6 +58,18 @@ func (t messageType) String() string {
 		return "response"
 	case messageTypeData:
 		return "data"
+	case messageTypePart:
+		return "part"
+	case messageTypeFiles:
+		return "files"
+	case messageTypeCancel:
+		return "cancel"
+	case messageTypeCredit:
+		return "credit"
+	case messageTypePing:
+		return "ping"
+	case messageTypeGoodbye:
+		return "goodbye"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }
@@ -111,8 +140,17 @@ type channel struct {
 	r, w int
 	kept [messageHeaderLength]byte // has the place of buf.data while buf is nil
 	part *frame                    // a frame whose data has not arrived in full
+	want int                       // how many bytes of data part has then
 	skip int                       // how many bytes of an oversized frame are still to be dropped
-	into bool                      // space handed out part's own memory
+	ext  *assembler                // in extended mode, else nil
+
+	heard *atomic.Uint64                     // counts reads if somebody wants to know, else nil
+	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
+	from  int                                // where in part's data the frame's begins
+
+	takes   bool       // files may come with what is read
+	arrived []*os.File // they did, and the frame that says whose they are has not
+	into    bool       // space handed out part's own memory
 }
 
 // newChannel returns a channel with the default message limit on conn.
@@ -167,150 +205,106 @@ func (ch *channel) recvFrame(wait bool) (*frame, error) {
 
 // parse returns the next frame if it has arrived in full, else nil.
 func (ch *channel) parse() (*frame, error) {
-	if ch.skip > 0 {
-		n := min(ch.skip, ch.w-ch.r)
-		ch.r += n
-		ch.skip -= n
-	}
-	if ch.part == nil {
-		if ch.skip > 0 || ch.w-ch.r < messageHeaderLength {
+	for {
+		if ch.skip > 0 {
+			n := min(ch.skip, ch.w-ch.r)
+			ch.r += n
+			ch.skip -= n
+		}
+		if ch.part == nil {
+			if ch.skip > 0 || ch.w-ch.r < messageHeaderLength {
+				return nil, nil
+			}
+			h, _ := parseHeader(ch.buf.data[ch.r:ch.w])
+			if h.Length > messageLengthCap {
+				return nil, &connError{fmt.Sprintf("a frame header announces %d bytes, more than any message can have", h.Length)}
+			}
+			ch.r += messageHeaderLength
+			if ch.ext != nil {
+				if f, err := ch.ext.begin(ch, h); f != nil || err != nil {
+					return f, err
+				}
+			} else if f, err := ch.begin(h); err != nil {
+				return f, err
+			}
+			if ch.part == nil {
+				continue // it is being dropped
+			}
+		}
+		f := ch.part
+		for ch.r < ch.w && len(f.data) < ch.want {
+			ch.growPart()
+			n := copy(f.data[len(f.data):min(cap(f.data), ch.want)], ch.buf.data[ch.r:ch.w])
+			f.data = f.data[:len(f.data)+n]
+			ch.r += n
+		}
+		if len(f.data) < ch.want {
 			return nil, nil
 		}
-		h, _ := parseHeader(ch.buf.data[ch.r:ch.w])
-		if h.Length > messageLengthCap {
-			return nil, &connError{fmt.Sprintf("a frame header announces %d bytes, more than any message can have", h.Length)}
+		ch.part = nil
+		if ch.seen != nil {
+			h := f.header
+			h.Length = uint32(ch.want - ch.from)
+			ch.seen(h, f.data[ch.from:])
 		}
-		ch.r += messageHeaderLength
-		if int(h.Length) > ch.max {
-			ch.skip = int(h.Length)
-			return &frame{header: h}, oversized(int(h.Length), ch.max)
+		if ch.ext == nil {
+			return f, nil
 		}
-		ch.part = newFrame(ch.firstSize(int(h.Length)))
-		ch.part.header = h
-	}
-	f := ch.part
-	for ch.r < ch.w && len(f.data) < int(f.header.Length) {
-		ch.growPart()
-		n := copy(f.data[len(f.data):min(cap(f.data), int(f.header.Length))], ch.buf.data[ch.r:ch.w])
-		f.data = f.data[:len(f.data)+n]
-		ch.r += n
-	}
-	if len(f.data) < int(f.header.Length) {
-		return nil, nil
-	}
-	ch.part = nil
-	return f, nil
-}
-
-// hasFrame tells whether recvFrame would return one without reading.
-func (ch *channel) hasFrame() bool {
-	if ch.part != nil || ch.skip > 0 || ch.w-ch.r < messageHeaderLength {
-		return false
-	}
-	h, _ := parseHeader(ch.buf.data[ch.r:ch.w])
-	return ch.w-ch.r-messageHeaderLength >= int(h.Length)
-}
-
-// firstSize is how much memory a frame with n bytes of data starts with: all
-// of it on a conn that is no kernel socket, because one Read there must have
-// room for all that remains (B43).
-func (ch *channel) firstSize(n int) int {
-	if ch.socket == nil {
-		return n
-	}
-	return sizeFor(n, ch.w-ch.r)
-}
-
-// sizeFor returns how much memory a frame with n bytes of data gets when some have
-// arrived: n, or that divided by growth as often as it takes to keep to the bound. So
-// when room is made for all of it, no more than a part in growth has to be copied.
-func sizeFor(n, arrived int) int {
-	size := n
-	for size > packetSize && size > growth*arrived {
-		size = (size + growth - 1) / growth
-	}
-	return max(size, min(n, packetSize))
-}
-
-// growPart makes room for more of the frame that is arriving.
-func (ch *channel) growPart() {
-	if f := ch.part; len(f.data) == cap(f.data) {
-		f.grow(sizeFor(int(f.header.Length), len(f.data)))
-	}
-}
-
-// space returns where the next bytes go: straight into the frame that is
-// arriving if much of it is missing, else into the buffer. It has no capacity
-// beyond its length, which NRI's multiplexer would take for room.
-func (ch *channel) space() []byte {
-	if f := ch.part; f != nil && ch.r == ch.w {
-		if rest := int(f.header.Length) - len(f.data); rest >= packetSize {
-			ch.growPart()
-			ch.into = true
-			end := min(cap(f.data), int(f.header.Length))
-			return f.data[len(f.data):end:end]
+		if done, err := ch.ext.end(ch, f); done || err != nil {
+			return f, err
 		}
 	}
-	ch.into = false
-	ch.makeBuffer()
-	return slices.Clip(ch.buf.data[ch.w:])
 }
 
-// makeBuffer sees to a buffer that has nothing in it but what parse left,
-// which is less than a header. On a conn that is no kernel socket it must have
-// room for all that remains of a frame that is being dropped, too (B43).
-func (ch *channel) makeBuffer() {
-	size := readBufferSize
-	if ch.socket == nil {
-		size = max(packetSize+messageHeaderLength, ch.skip)
+// begin prepares for the data of a frame, or drops it if it is over the limit.
+func (ch *channel) begin(h messageHeader) (*frame, error) {
+	if int(h.Length) > ch.max {
+		ch.skip = int(h.Length)
+		return &frame{header: h}, oversized(int(h.Length), ch.max)
 	}
-	old := ch.buf
-	if old == nil || len(old.data) < size || ch.skip == 0 && len(old.data) > size {
-		ch.buf = newFrame(size)
-		ch.buf.data = ch.buf.data[:size]
-	}
-	rest := ch.kept[:]
-	if old != nil {
-		rest = old.data
-	}
-	ch.w = copy(ch.buf.data, rest[ch.r:ch.w])
-	ch.r = 0
-	if old != ch.buf {
-		old.release()
-	}
+	ch.beginAny(h)
+	return nil, nil
 }
 
-// idle gives the read buffer back. What parse left in it, less than a header,
-// is kept aside.
-func (ch *channel) idle() {
-	if ch.buf != nil {
-		ch.w = copy(ch.kept[:], ch.buf.data[ch.r:ch.w])
-		ch.r = 0
-		ch.buf.release()
-		ch.buf = nil
+// beginAny is begin for a frame that no limit is for.
+func (ch *channel) beginAny(h messageHeader) {
+	f := newFrame(ch.firstSize(int(h.Length)))
+	f.header = h
+	ch.receiveInto(f, int(h.Length))
+}
+
+// takeFiles says whether files may come with what is read.
+func (ch *channel) takeFiles(takes bool) {
+	if ch.takes = takes; !takes {
+		closeFiles(ch.arrived)
+		ch.arrived = nil
 	}
 }
 
-// advance takes note of n bytes that were read to where space said.
-func (ch *channel) advance(n int) {
-	if ch.into {
-		ch.part.data = ch.part.data[:len(ch.part.data)+n]
-		return
+// ended is called when nothing more is read.
+func (ch *channel) ended() {
+	ch.idle()
+	ch.takeFiles(false)
+	if ch.ext != nil {
+		if ch.part != nil && ch.ext.into == nil { // the last frame of a message
+			ch.part.release()
+		}
+		ch.part = nil
+		ch.ext.dropAll()
 	}
-	ch.w += n
 }
 
-// fill reads once.
-func (ch *channel) fill(wait bool) error {
-	if ch.socket != nil {
-		return ch.socket.fill(ch, wait)
+// writeFrame writes the rest of f, of which some was written, and blocks until it is
+// done.
+func (ch *channel) writeFrame(f *frame, written int) error {
+	if f.files != nil {
+		n, err := ch.socket.writeFiles(f)
+		if err != nil || n == len(f.data) {
+			return err
+		}
+		written = n
 	}
-	n, err := ch.conn.Read(ch.space())
-	if n > 0 {
-		ch.advance(n)
-		return nil // an error comes again
-	}
-	return err
+	return ch.write(f.data[written:])
 }
 
 // write writes all of b, which holds whole frames, and blocks until it is done.

@@ -13,51 +13,77 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// A Client makes calls on one connection, which it owns. Its methods may be
-// used concurrently. The zero Client is closed.
+// A Client makes calls on one connection, which it owns, or, if [Dial] made it,
+// on one after the other. Its methods may be used concurrently. The zero Client is
+// closed.
 type Client struct {
 	config *clientConfig
-	conn   *conn
+	conn   *conn     // nil if there is a redialer
+	redial *redialer // of a client made by Dial, else nil
 }
 
 // NewClient returns a client that makes its calls on conn, and from now on
 // owns conn. On a *net.UnixConn or *net.TCPConn calls share system calls and
 // no memory is held while waiting; any other net.Conn works too.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
-	cfg := &clientConfig{closeDone: make(chan struct{})}
-	c := &Client{config: cfg}
+	c := &Client{config: newClientConfig()}
 	for _, opt := range opts {
 		opt(c)
 	}
-	cfg.setDefaults()
-	if cfg.unary != nil {
-		cfg.unaryChain = append([]UnaryClientInterceptor{cfg.unary}, cfg.unaryChain...)
-	}
-	if cfg.stream != nil {
-		cfg.streamChain = append([]StreamClientInterceptor{cfg.stream}, cfg.streamChain...)
-	}
-	cfg.unary, cfg.stream = chainUnaryClient(cfg.unaryChain), chainStreamClient(cfg.streamChain)
-
-	c.conn = newConn(roleClient, conn, &cfg.connConfig)
-	c.conn.gone = func() { go cfg.closed() }
-	if cfg.handshaker == nil {
-		c.conn.start(conn)
-	} else {
-		go c.handshake(conn)
-	}
+	c.config.finish()
+	c.connect(conn)
 	return c
 }
 
-func (c *Client) handshake(conn net.Conn) {
-	shaken, _, err := handshake(context.Background(), c.config.handshaker, conn, c.config.handshakeTimeout)
+// connect begins to use a connection.
+func (c *Client) connect(nc net.Conn) {
+	c.setUp(nc)
+	switch {
+	case c.config.handshaker != nil:
+		go c.handshake(nc)
+	case c.config.extends || c.config.trace != nil:
+		c.start(nc, nil)
+	default:
+		c.conn.start(nc)
+	}
+}
+
+// setUp makes nc the client's connection.
+func (c *Client) setUp(nc net.Conn) {
+	cfg := c.config
+	c.conn = newConn(roleClient, nc, &cfg.connConfig)
+	c.conn.user = c
+	c.conn.gone = func() { go cfg.closed() }
+	if s := cfg.services; s != nil {
+		c.conn.serve, c.conn.hooks = s.serve, &s.hooks
+	}
+}
+
+func (c *Client) handshake(nc net.Conn) {
+	shaken, auth, err := handshake(context.Background(), c.config.handshaker, nc, c.config.handshakeTimeout)
 	if err != nil {
 		if c.Cause() == nil { // or it is our own Close
 			c.config.log.Error("ttrpc: client handshake failed", "error", err)
 		}
 		c.conn.close(err)
+		if c.config.said != nil {
+			close(c.config.said)
+		}
 		return
 	}
-	c.conn.start(shaken)
+	c.start(shaken, auth)
+}
+
+// start begins to speak on nc, which may be what a handshake made of the conn.
+func (c *Client) start(nc net.Conn, auth any) {
+	c.conn.base = withPeer(context.Background(), c.conn, nc, auth)
+	c.conn.start(nc)
+	if c.config.extends {
+		go func() {
+			defer close(c.config.said)
+			c.conn.sayHello(c.config.handshakeTimeout)
+		}()
+	}
 }
 
 // closed runs, on a goroutine of its own, when the connection has ended.
@@ -68,10 +94,13 @@ func (cfg *clientConfig) closed() {
 	}
 }
 
-// Close ends the connection. Calls that are under way, and all later ones,
-// return ErrClosed. It returns nil, at once, and may be called again.
+// Close ends the connection, and no other is made. Calls that are under way, and all
+// later ones, return ErrClosed. It returns nil, at once, and may be called again.
 func (c *Client) Close() error {
-	if c.conn != nil {
+	switch {
+	case c.redial != nil:
+		c.redial.stop(func(conn *conn) { conn.close(ErrClosed) })
+	case c.conn != nil:
 		c.conn.close(ErrClosed)
 	}
 	return nil
@@ -82,9 +111,13 @@ func (c *Client) Close() error {
 // protocol. When writing fails first it is that error, unless reading tells more
 // before the connection is given up, which is after about a second. It returns nil while the connection lasts,
 // and that is until the calls under way have finished if the connection has run
-// out of ids, 2^31 of them, and takes no more calls.
+// out of ids, 2^31 of them, and takes no more calls. Of a client made by Dial it
+// is nil until Close or Shutdown.
 func (c *Client) Cause() error {
-	if c.conn == nil {
+	switch {
+	case c.redial != nil && c.redial.ctx.Err() == nil:
+		return nil
+	case c.conn == nil:
 		return ErrClosed
 	}
 	return c.conn.why()
@@ -93,7 +126,7 @@ func (c *Client) Cause() error {
 // UserOnCloseWait waits until the function given to WithOnClose has returned,
 // and returns nil; or ctx.Err(), if ctx ends first.
 func (c *Client) UserOnCloseWait(ctx context.Context) error {
-	if c.conn == nil {
+	if c.config == nil {
 		return nil
 	}
 	select {
@@ -113,10 +146,17 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 // they are, if the context ends first; ErrClosed, as it is, if the connection
 // has ended or has run out of ids; an *OversizedMessageErr if req is too large;
 // a status of code ResourceExhausted if the answer is; or what is wrong with
-// req or resp. Only ErrClosed means that the client is of no more use.
+// req or resp. Only ErrClosed means that the client is of no more use. What a
+// client made by [Dial] returns beside that is told there.
 func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {
-	if c.conn == nil {
+	if c.config == nil {
 		return ErrClosed
+	}
+	if filesUsed.Load() {
+		defer callFilesOf(ctx).drop()
+	}
+	if err := c.awaitHello(ctx); err != nil {
+		return err
 	}
 	if _, ok := ctx.Deadline(); !ok && c.config.defaultTimeout > 0 {
 		var cancel context.CancelFunc
@@ -134,11 +174,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return err
 	}
-	f, err := requestFrame(head, p, 0, c.config.maxMessage)
-	if err != nil {
-		return err
-	}
-	f, err = c.conn.call(ctx, f)
+	f, err := c.roundTrip(ctx, head, p)
 	if err != nil {
 		return err
 	}
@@ -178,11 +214,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 		return err
 	}
 	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
-	f, err := requestFrame(head, payload{encodedMessage(req.Payload), len(req.Payload)}, 0, c.config.maxMessage)
-	if err != nil {
-		return err
-	}
-	f, err = c.conn.call(ctx, f)
+	f, err := c.roundTrip(ctx, head, payload{encodedMessage(req.Payload), len(req.Payload)})
 	if err != nil {
 		return err
 	}
@@ -196,24 +228,44 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 	return nil
 }
 
+// roundTrip sends a request and returns the response, which is then the caller's.
+func (c *Client) roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error) {
+	if c.redial != nil {
+		return c.redial.call(ctx, head, p)
+	}
+	f, err := requestFrame(head, p, 0, c.conn.messageLimit())
+	if err != nil {
+		return nil, err
+	}
+	return c.conn.callWithFiles(ctx, head.service, head.method, f)
+}
+
 // newRequestHead takes what the context says of a call. It fails if the
 // context has ended, so that no frame is sent for nothing (B16).
 func newRequestHead(ctx context.Context, service, method string) (requestHead, error) {
-	h := requestHead{service: service, method: method}
-	if err := ctx.Err(); err != nil {
-		return h, err
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		left := time.Until(deadline)
-		if left <= 0 {
-			return h, context.DeadlineExceeded
-		}
-		h.timeoutNano = int64(left)
-	}
+	left, err := timeLeft(ctx)
+	h := requestHead{service: service, method: method, timeoutNano: left}
 	if md, ok := GetMetadata(ctx); ok {
 		h.metadata = keyValues(md)
 	}
-	return h, nil
+	return h, err
+}
+
+// timeLeft returns the nanoseconds that are left of the context's deadline, 0 if
+// it has none. It fails if the context has ended.
+func timeLeft(ctx context.Context) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0, nil
+	}
+	left := time.Until(deadline)
+	if left <= 0 {
+		return 0, context.DeadlineExceeded
+	}
+	return int64(left), nil
 }
 
 // requestFrame returns a sealed request; its id is set when it is queued.
@@ -259,16 +311,23 @@ func statusError(ctx context.Context, st *spb.Status) error {
 
 // call sends a request, which it then owns, and waits for the response, which
 // is then the caller's.
-func (c *conn) call(ctx context.Context, request *frame) (*frame, error) {
+func (c *conn) call(ctx context.Context, service, method string, request *frame) (*frame, error) {
 	s, ok := c.calls.Get().(*stream)
 	if !ok {
 		s = &stream{unary: true, done: make(chan struct{}, 1)}
 		s.init(c)
+		s.about.Store(new(about))
 	}
 	s.state = stateUnary
+	about := s.about.Load()
+	about.service, about.method = service, method
 	reads, err := c.open(s, request)
 	if err != nil {
 		return nil, err
+	}
+	var end func(error)
+	if c.cfg.trace != nil {
+		end = c.traceCall(s.id, s.fullMethod(), false)
 	}
 	again := !reads || c.readFor(ctx, s)
 	if ended := ctx.Done(); ended == nil {
@@ -283,8 +342,12 @@ func (c *conn) call(ctx context.Context, request *frame) (*frame, error) {
 	}
 	response, err := s.result, s.err
 	s.result, s.err = nil, nil
+	response.join()
 	if again {
 		c.calls.Put(s)
+	}
+	if end != nil {
+		traceAnswer(ctx, end, response, err)
 	}
 	return response, err
 }

@@ -16,6 +16,25 @@ type clientConfig struct {
 	stream      StreamClientInterceptor
 	streamChain []StreamClientInterceptor
 	closeDone   chan struct{} // closed once onClose has returned
+	said        chan struct{} // closed once the peer has said what it can do; nil if it is not asked
+	services    *Server       // answers the peer's calls, or nil
+}
+
+func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }
+
+// finish makes of what the options have set what the client uses.
+func (cfg *clientConfig) finish() {
+	cfg.setDefaults()
+	if cfg.unary != nil {
+		cfg.unaryChain = append([]UnaryClientInterceptor{cfg.unary}, cfg.unaryChain...)
+	}
+	if cfg.stream != nil {
+		cfg.streamChain = append([]StreamClientInterceptor{cfg.stream}, cfg.streamChain...)
+	}
+	cfg.unary, cfg.stream = chainUnaryClient(cfg.unaryChain), chainStreamClient(cfg.streamChain)
+	if cfg.extends {
+		cfg.said = make(chan struct{})
+	}
 }
 
 // ClientOpts sets an option of a client. Of an option that is given twice the
@@ -67,8 +86,9 @@ func WithClientHandshakeTimeout(d time.Duration) ClientOpts {
 }
 
 // WithClientMaxMessageSize sets how many bytes a message, with its envelope,
-// may have, sent or received: 1 to 16 MiB - 1; 4 MiB by default. Above the
-// default the server must allow it as well. A size out of this range panics.
+// may have, sent or received: 1 to 1 GiB; 4 MiB by default. Above the default the
+// server must allow it as well. In extended mode the smaller of the two counts;
+// without, 16 MiB - 1 is the most. A size out of this range panics.
 func WithClientMaxMessageSize(bytes int) ClientOpts {
 	if err := checkMessageSize(bytes); err != nil {
 		panic(err)

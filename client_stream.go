@@ -54,8 +54,14 @@ type ClientStream interface {
 // NewStream does not wait for the server: what is wrong there, an unknown
 // method for example, RecvMsg tells. Its own errors are Call's.
 func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
-	if c.conn == nil {
+	if c.config == nil {
 		return nil, ErrClosed
+	}
+	if filesUsed.Load() {
+		defer callFilesOf(ctx).drop()
+	}
+	if err := c.awaitHello(ctx); err != nil {
+		return nil, err
 	}
 	open := func(ctx context.Context, desc *StreamDesc, fullMethod string) (ClientStream, error) {
 		service, method := service, method
@@ -71,6 +77,9 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 }
 
 func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
+	if c.redial != nil {
+		return c.redial.openStream(ctx, desc, service, method, req)
+	}
 	head, err := newRequestHead(ctx, service, method)
 	if err != nil {
 		return nil, err
@@ -87,16 +96,25 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 			flags |= flagNoData
 		}
 	}
-	f, err := requestFrame(head, p, flags, c.config.maxMessage)
+	f, err := requestFrame(head, p, flags, c.conn.messageLimit())
 	if err != nil {
 		return nil, err
 	}
-	cs := &clientStream{ctx: ctx, desc: *desc}
+	cs := &clientStream{ctx: ctx, desc: *desc, files: callFilesOf(ctx)}
+	if err := c.conn.attach(f, cs.files); err != nil {
+		f.release()
+		return nil, err
+	}
 	s := &cs.stream
 	s.init(c.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
+	cs.about.service, cs.about.method = service, method
+	s.about.Store(&cs.about)
 	if _, err := c.conn.open(s, f); err != nil {
 		return nil, err
+	}
+	if c.conn.cfg.trace != nil {
+		c.conn.traceStream(s)
 	}
 	if ctx.Done() != nil {
 		cs.watch()
@@ -112,8 +130,10 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 // A clientStream is a stream as its client sees it.
 type clientStream struct {
 	stream
-	ctx  context.Context
-	desc StreamDesc
+	ctx   context.Context
+	desc  StreamDesc
+	files *CallFiles // of WithFiles, or nil
+	about about
 }
 
 // watch ends the stream when its context ends.
@@ -142,7 +162,7 @@ func (cs *clientStream) SendMsg(m any) error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: cannot send data from non-streaming client", ErrProtocol)
 	}
-	f, err := dataFrame(m, cs.conn.cfg.maxMessage)
+	f, err := cs.conn.dataFrame(m)
 	if err != nil {
 		return err
 	}
@@ -156,8 +176,14 @@ func (cs *clientStream) RecvMsg(m any) error {
 		return err
 	}
 	defer f.release()
+	cs.consumed(f)
+	f.join()
 	if f.header.Type == messageTypeData {
-		return unmarshal(f.data, m)
+		return decodeWithFiles(f, f.data, m, unmarshal)
+	}
+	if cs.files != nil { // and not the message's own
+		cs.files.receive(f.files)
+		f.files = nil
 	}
 	payload, err := responsePayload(cs.ctx, f.data)
 	switch {
@@ -165,7 +191,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	case cs.desc.StreamingServer && len(payload) == 0:
 		err = io.EOF // a server that says success with a response
 	default:
-		err = unmarshal(payload, m)
+		err = decodeWithFiles(f, payload, m, unmarshal)
 	}
 	if err != nil {
 		cs.inbox.close(err, true)

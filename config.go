@@ -17,17 +17,24 @@ const (
 	defaultQueueBytes       = 16 << 20
 	defaultQueuePatience    = time.Second
 	defaultConnectionBytes  = 32 << 20
+	defaultWindow           = 256 << 10
 )
 
 // A connConfig is what a client's connection and a server's have in common.
 type connConfig struct {
 	maxMessage       int
-	maxHandlers      int // 0 means no cap
 	queue            StreamQueue
 	log              Logger
 	handshaker       Handshaker
 	handshakeTimeout time.Duration
 	defaultTimeout   time.Duration // for unary calls without one; 0 means none
+
+	trace           *Trace        // nil if there is none
+	extends         bool          // a client asks for extended mode
+	classic         bool          // a server does not know it
+	pingInterval    time.Duration // 0 means no pings
+	pingTimeout     time.Duration
+	minPingInterval time.Duration // of the peer's
 }
 
 // setDefaults sets what no option has set.
@@ -38,6 +45,9 @@ func (c *connConfig) setDefaults() {
 	setDefault(&c.queue.Bytes, defaultQueueBytes)
 	setDefault(&c.queue.Patience, defaultQueuePatience)
 	setDefault(&c.queue.ConnectionBytes, defaultConnectionBytes)
+	setDefault(&c.queue.Window, defaultWindow)
+	c.queue.ConnectionBytes = min(c.queue.ConnectionBytes, maxCredit)
+	c.queue.Window = min(c.queue.Window, c.queue.ConnectionBytes)
 	if c.log == nil {
 		c.log = errorLogger{}
 	}
@@ -71,6 +81,15 @@ type StreamQueue struct {
 	// server also stops reading from a peer while that leaves as many bytes of
 	// answers unread.
 	ConnectionBytes int
+
+	// Window is how many bytes a peer in extended mode may send on one stream that
+	// RecvMsg has not taken; 256 KiB by default. Each message counts 256 bytes more
+	// than its encoding, and 4 KiB for each file with it. A message may be begun while
+	// there is room, so one message may come on top. A sender without room waits, so
+	// no stream fails: Messages, Bytes and Patience are of no meaning then.
+	// ConnectionBytes bounds all streams of the connection in the same way, but for
+	// one message of each stream of which RecvMsg has taken all others.
+	Window int
 }
 
 func setDefault[T int | time.Duration](v *T, value T) {
@@ -81,8 +100,8 @@ func setDefault[T int | time.Duration](v *T, value T) {
 
 // checkMessageSize returns an error if n cannot be a limit of messages.
 func checkMessageSize(n int) error {
-	if n < 1 || n > messageLengthCap {
-		return fmt.Errorf("ttrpc: maximum message size %d is not between 1 and %d", n, messageLengthCap)
+	if n < 1 || n > maxMessageCap {
+		return fmt.Errorf("ttrpc: maximum message size %d is not between 1 and %d", n, maxMessageCap)
 	}
 	return nil
 }

@@ -9,9 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // A conn is one connection. It looks the same from both ends; the role decides
@@ -21,19 +18,25 @@ type conn struct {
 	// Immutable once started.
 	role  role
 	cfg   *connConfig
-	base  context.Context                // at the server: what handlers' contexts derive from
-	serve func(*serverCall) (reads bool) // at the server: runs the call; reads is serveHere's
+	base  context.Context                // what handlers' contexts derive from
+	serve func(*serverCall) (reads bool) // runs a call of the peer's; reads is serveHere's. nil: no calls are answered
 	gone  func()                         // called once, without locks, when the connection has ended
-	calls sync.Pool                      // of *stream: a client's finished unary calls
+
+	hooks *connHooks
+	calls sync.Pool // of *stream: a client's finished unary calls
+
+	number uint64 // counts the connections of the process
 
 	handshakes bool // at the server: start comes after a handshake
 
 	total atomic.Int64 // bytes in all inboxes, and of requests that are to be started
+	limit atomic.Int64 // how large a message may be
 
 	// Set by start. The reader and the writer, each on its side, own it.
 	ch *channel
 
 	// Owned by the reader.
+	asked   bool      // at the server: the first request has come
 	arrived int       // once woken to settle: how much may still have arrived before
 	held    int       // how many answers wait for the reader to write them
 	first   *frame    // the request of the caller who reads, until he has written it
@@ -44,14 +47,19 @@ type conn struct {
 	// Guarded by mu. unlock acts on what changed.
 	nc       net.Conn
 	started  bool
-	draining bool  // no new streams; the connection ends when it is idle
+	draining bool  // no new streams of the peer's; the connection ends when it is idle
 	settles  bool  // the reader is woken to take what has arrived
 	settled  bool  // what had arrived when draining began was read
-	cause    error // why the connection ends or has ended, nil before
 	closed   bool  // the end has been carried out
+	userTold bool  // at the server: the user was told of the end, if there was one
+	cause    error // why the connection ends or has ended, nil before
 	lost     error // why nothing can be written any more, nil before
 	lastID   uint32
+	accepted int                // how many streams in the table are the peer's
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
+	user     *Client            // who makes calls; at the server nil until it is asked for
+	ext      *extended          // in extended mode, else nil
+	traced   *connTrace         // nil if there is no trace
 
 	seats // guarded by mu
 
@@ -64,26 +72,33 @@ type conn struct {
 }
 
 func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
-	c := &conn{role: r, nc: nc, cfg: cfg}
+	c := &conn{role: r, nc: nc, cfg: cfg, hooks: &noHooks, number: lastNumber.Add(1)}
 	c.room.L = &c.mu
+	c.limit.Store(int64(min(cfg.maxMessage, messageLengthCap)))
 	return c
 }
 
 // start begins to read and write on nc, which is the conn given to newConn or
 // what a handshake made of it.
 func (c *conn) start(nc net.Conn) {
-	ch := newChannelSize(nc, c.cfg.maxMessage)
+	ch := newChannelSize(nc, c.messageLimit())
+	ch.takes = c.role == roleClient && c.cfg.extends && ch.passesFiles()
+	c.ch = ch
+	traced := c.traceConn()
 	c.mu.Lock()
 	if c.closed { // while the handshake ran
+		cause := c.cause
 		c.mu.Unlock()
 		closeConn(nc)
+		traced.connEnded(cause)
 		return
 	}
-	c.ch, c.nc, c.started = ch, nc, true
+	c.nc, c.started, c.traced = nc, true, traced
 	lead := c.out.head != nil
 	c.writing = lead
 	if c.draining {
 		c.settleLocked()
+		c.sayGoodbyeLocked()
 	}
 	c.unlock()
 	if lead {
@@ -91,6 +106,18 @@ func (c *conn) start(nc net.Conn) {
 	}
 	go c.readLoop()
 }
+
+// connHooks is what a server's connections, or a client, have beside options. The
+// functions may be nil, but newUser of a server's.
+type connHooks struct {
+	maxHandlers int                 // 0 means no cap
+	newUser     func(*conn) *Client // makes user
+	agreed      func(*conn)         // called once, with mu held, when extended mode begins at the server
+	leaving     func(*conn)         // called once, without locks, when the peer has said goodbye
+	refusal     error               // what refusal returns, if not ErrClosed
+}
+
+var noHooks connHooks
 
 // connState tells what a connection is doing.
 type connState int
@@ -134,41 +161,58 @@ func (c *conn) getState() (connState, bool) {
 // unlock is the one door through which the connection's state changes: it
 // carries out the end if what changed since Lock asks for it.
 func (c *conn) unlock() {
-	if c.draining && c.settled && len(c.streams) == 0 && !c.writing && c.cause == nil {
+	if c.draining && c.settled && len(c.streams) == 0 && !c.writing && !c.expectsLocked() && c.cause == nil {
 		c.cause = ErrClosed
 	}
 	if c.cause == nil || c.closed {
+		after, files := c.traced.takeAfterLocked(), c.takeClosingLocked()
 		c.mu.Unlock()
+		closeFiles(files)
+		for _, f := range after {
+			f()
+		}
 		return
 	}
 	c.closed = true
 	streams := c.streams
 	c.streams = nil
 	for _, s := range streams {
-		s.state = stateIdle
+		s.state, s.err = stateIdle, ErrClosed
+		if s.done != nil && s.opening != nil {
+			s.err = c.refusal()
+		}
 		s.opening = nil
 		if s.unwatch != nil {
 			s.unwatch()
 		}
-		s.err = ErrClosed
 		s.waiting.Broadcast()
+		c.traceEndLocked(s, ErrClosed)
 	}
 	if c.watching {
 		c.watch.Stop()
 	}
 	if c.role == roleClient && c.seat == seatVacant { // no reader will find out
-		c.ch.idle()
+		c.ch.ended()
 	}
 	c.popped = c.pushed
 	c.out.releaseAll()
+	c.dropExtendedLocked()
 	c.room.Broadcast()
-	nc, cause := c.nc, c.cause
+	nc, cause, after, files := c.nc, c.cause, c.traced.takeAfterLocked(), c.takeClosingLocked()
 	c.mu.Unlock()
+	closeFiles(files)
 
 	closeConn(nc)
 	for _, s := range streams {
 		s.connEnded(cause)
 	}
+	if c.ext != nil && c.ext.endHook != nil {
+		c.ext.endHook(cause)
+	}
+	for _, f := range after {
+		f()
+	}
+	c.traced.connEnded(cause)
 	if c.gone != nil {
 		c.gone()
 	}
@@ -218,6 +262,7 @@ func (c *conn) drain() {
 	c.draining = true
 	if c.started {
 		c.settleLocked()
+		c.sayGoodbyeLocked()
 	}
 }
 
@@ -247,140 +292,5 @@ func (c *conn) wakeReaderLocked(grace time.Duration) {
 // arrived before draining began.
 const settleGrace = 100 * time.Millisecond
 
-// open puts a stream of ours into the table, with the next id, and its request,
-// which it then owns, into the queue: ids rise in the order in which frames are
-// written. It reports whether the caller must call readFor.
-func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
-	c.mu.Lock()
-	if c.closed || c.draining || c.lost != nil || c.cause != nil {
-		c.mu.Unlock()
-		request.release()
-		return false, ErrClosed
-	}
-	if c.lastID == 0 {
-		c.lastID = 1
-	} else {
-		c.lastID += 2
-	}
-	if c.lastID == 1<<32-1 { // ids are used up (B45)
-		c.draining, c.settled = true, true
-	}
-	s.id = c.lastID
-	c.addLocked(s)
-	putStreamID(request.data, s.id)
-	request.stream, s.opening = s, request
-	reads = c.started && c.sitLocked(s)
-	switch lead := c.pushLocked(request); {
-	case lead && reads && c.writesFirstLocked():
-		c.unlock()
-	case lead:
-		c.unlockAndLead(1)
-	default:
-		c.unlock()
-	}
-	return reads, nil
-}
-
-// acceptLocked opens a stream of the peer's, or says why not. It unlocks, and
-// reports whether the goroutine still is the reader.
-func (c *conn) acceptLocked(f *frame) bool {
-	limit := c.cfg.maxHandlers
-	switch {
-	case c.draining && c.settled:
-		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
-	case limit > 0 && len(c.streams) >= limit:
-		c.replyLocked(f.header.StreamID, status.Newf(codes.ResourceExhausted, "ttrpc: more than %d concurrent calls on the connection", limit))
-	case c.opensWithRoomLocked(f):
-		call := newServerCall(c, f)
-		c.addLocked(&call.stream)
-		c.unlock()
-		return c.serve(call)
-	}
-	c.unlock()
-	f.release()
-	return true
-}
-
-// opensWithRoomLocked makes room for the request of a stream, for which it lets go
-// of the lock. It reports whether the connection lasts.
-func (c *conn) opensWithRoomLocked(f *frame) bool {
-	if acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
-		c.mu.Unlock()
-		c.makeRoom(f.cost())
-		c.mu.Lock()
-	}
-	return !c.closed
-}
-
-func (c *conn) addLocked(s *stream) {
-	if c.streams == nil {
-		c.streams = make(map[uint32]*stream)
-	}
-	c.streams[s.id] = s
-}
-
-// removeLocked takes a stream out of the table.
-func (c *conn) removeLocked(s *stream) {
-	delete(c.streams, s.id)
-	c.withdrawLocked(s)
-	s.state = stateIdle
-	s.waiting.Broadcast()
-	if s.unwatch != nil {
-		s.unwatch()
-		s.unwatch = nil
-	}
-	if !s.unary {
-		s.inbox.uncount()
-	}
-}
-
-// fail ends a stream with err, unless it has ended.
-func (c *conn) fail(s *stream, err error) {
-	c.mu.Lock()
-	defer c.unlock()
-	if s.isActive() {
-		c.failLocked(s, err)
-	}
-}
-
-// failLocked ends a stream with err. A client withdraws what the writer has
-// not taken yet; if the request had left, the server is not told, for classic
-// ttrpc has no word for it, and what it still sends is dropped. A server tells
-// the peer, by the stream's terminal frame (B40); the entry then stays until
-// the handler has returned.
-func (c *conn) failLocked(s *stream, err error) {
-	s.err = err
-	if c.role == roleServer {
-		s.state = stateEnded
-		st := statusOf(err)
-		if err == ErrStreamFull {
-			st = status.New(codes.ResourceExhausted, err.Error())
-		}
-		c.replyLocked(s.id, st)
-		s.waiting.Broadcast()
-		s.call.cancel(err)
-		s.inbox.close(err, true)
-		return
-	}
-	c.removeLocked(s)
-	if s.done != nil {
-		s.done <- struct{}{}
-		return
-	}
-	s.inbox.close(err, true)
-}
-
-// connEnded tells a stream that its connection ended. The table has forgotten
-// it already. What had arrived may still be received, unless we closed (B19).
-func (s *stream) connEnded(cause error) {
-	switch {
-	case s.call != nil:
-		s.call.cancel(cause)
-		s.inbox.close(context.Canceled, true)
-	case s.done != nil:
-		s.done <- struct{}{}
-	default:
-		s.inbox.close(ErrClosed, cause == ErrClosed)
-		s.inbox.uncount()
-	}
-}
+// messageLimit is how large a message may be, in bytes.
+func (c *conn) messageLimit() int { return int(c.limit.Load()) }

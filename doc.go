@@ -20,7 +20,7 @@
 //
 // A Client makes any number of calls at once on its one connection. It does not
 // dial and does not reconnect: once a call returns [ErrClosed] a new connection
-// needs a new Client.
+// needs a new Client. One made by [Dial] does both.
 //
 // # Messages
 //
@@ -48,7 +48,20 @@
 // The deadline of a caller's context travels with the call and is the deadline
 // of the handler's context. [WithMetadata] attaches metadata to a context, and
 // [GetMetadata] reads it in the handler. A caller that gives up, or goes, ends
-// the wait on its side; the server learns of it only if the connection ends.
+// the wait on its side; the server learns of it only if the connection ends, or in
+// extended mode.
+//
+// # Extended mode
+//
+// A client made with [WithExtensions] asks the server for more than classic ttrpc has;
+// a server that does not know of it sees one call of an unknown service, and all stays
+// classic. Where both know it, the end of a caller's context ends the handler's, with
+// the cause; a stream's sender waits for its receiver, so that none fails for being
+// slow; messages may have up to 1 GiB and large ones do not delay small ones; the server
+// can call the client, if that has [WithClientServices], by [ClientFromContext]; open
+// files go with calls ([WithFiles], [FilesFromContext]) and with messages of streams
+// ([FileMessage]); pings find out whether the peer still is there ([WithKeepalive]); and
+// who shuts down tells which calls it has not executed ([ErrNotExecuted]).
 //
 // # Limits
 //

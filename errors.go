@@ -32,7 +32,32 @@ var (
 	// ErrStreamFull ends a stream whose receiver did not take messages out of
 	// its queue for too long, see [StreamQueue].
 	ErrStreamFull = errors.New("ttrpc: stream buffer full")
+
+	// ErrNotExecuted is wrapped by the error of a call that the peer has certainly not
+	// begun, because it said goodbye first, or because a client made by [Dial] has no
+	// connection: it is safe to repeat, on another connection. To status.FromError of
+	// google.golang.org/grpc that error is a status of code Unavailable.
+	ErrNotExecuted = errors.New("ttrpc: not executed")
+
+	// ErrPeerClassic is what calls to the peer of a server's connection return if that
+	// does not know the extended mode, or was not told to use it. Nothing is sent.
+	ErrPeerClassic = errors.New("ttrpc: the peer does not know the extended mode, and takes no calls")
+
+	// ErrNoFiles is what wants to send files returns, and nothing is sent, if the
+	// connection cannot pass any: it is not in extended mode, or no unix socket, or
+	// one of the two systems is not Linux.
+	ErrNoFiles = errors.New("ttrpc: the connection cannot pass files")
+
+	// ErrKeepalive is the cause of the end of a connection whose peer has sent nothing
+	// for too long, see [WithKeepalive].
+	ErrKeepalive = errors.New("ttrpc: the peer does not answer")
 )
+
+// errFilesUnannounced ends a connection on which more files come than belong to frames.
+var errFilesUnannounced = errors.New("ttrpc: files have come that no frame says anything of")
+
+// errFilesTruncated ends a connection on which files came and could not be taken.
+var errFilesTruncated = errors.New("ttrpc: not all files that were sent have arrived: too many are open")
 
 // errNoFrame says that the socket holds no whole frame right now.
 var errNoFrame = errors.New("ttrpc: no frame")

@@ -95,10 +95,12 @@ func (s faultSchedule) begun(w *faultWorld) (client, server []faultEvent) {
 // TestFaultSchedules runs every workload under random faults in both directions
 // at both ends at once (B5). Each is named after its seed, so that one can be run
 // again: go test -run TestFaultSchedules/bidi/17.
-func TestFaultSchedules(t *testing.T) {
+func TestFaultSchedules(t *testing.T) { runFaultSchedules(t, faultWorkloads) }
+
+func runFaultSchedules(t *testing.T, works []faultWorkload) {
 	runs, failed := 0, 0
 	defer func() { t.Logf("%d runs, in %d of which calls failed", runs, failed) }()
-	for _, work := range faultWorkloads {
+	for _, work := range works {
 		t.Run(work.name, func(t *testing.T) {
 			for seed := range faultSchedules {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -117,7 +119,7 @@ func TestFaultSchedules(t *testing.T) {
 // testFaultSchedule runs a workload by a schedule and reports whether any call
 // failed.
 func testFaultSchedule(t *testing.T, work faultWorkload, s faultSchedule) bool {
-	w := newFaultWorld(t, s.plan())
+	w := newFaultWorld(t, s.plan(), work.extended)
 	where := fmt.Sprint(s.events)
 	start := time.Now()
 	errs := work.run(w)
@@ -172,6 +174,9 @@ func (w *faultWorld) checkScheduleCause(where string, s faultSchedule, work faul
 	}
 	if slices.Contains(want, io.EOF) {
 		want = append(want, io.ErrUnexpectedEOF)
+	}
+	if work.ends && work.extended { // the client may have said goodbye
+		want = append(want, ErrClosed)
 	}
 	if cause := w.client.Cause(); !slices.Contains(want, cause) {
 		w.Errorf("B1: %s: the cause is %v, when %v and %v had begun", where, cause, client, server)

@@ -130,10 +130,12 @@ type faultWorld struct {
 	near, far *faultconn.Conn
 	neighbour *Client
 	closed    atomic.Int32
+
+	services *Server // the client's, in extended mode, else nil
 }
 
-func newFaultWorld(t *testing.T, plan faultPlan) *faultWorld {
-	srv, err := NewServer()
+func newFaultWorld(t *testing.T, plan faultPlan, extended bool) *faultWorld {
+	srv, err := NewServer(WithServerStreamQueue(faultQueue))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +153,11 @@ func newFaultWorld(t *testing.T, plan faultPlan) *faultWorld {
 		w.conns = append(w.conns, c)
 	}
 	srv.mu.Unlock()
-	w.client = NewClient(w.near, WithOnClose(func() { w.closed.Add(1) }))
+	opts := []ClientOpts{WithOnClose(func() { w.closed.Add(1) })}
+	if extended {
+		opts = append(opts, w.extend()...)
+	}
+	w.client = NewClient(w.near, opts...)
 	w.conns = append(w.conns, w.client.conn)
 	near, far = memconn.Pipe(0)
 	srv.accept(context.Background(), far)
@@ -181,11 +187,13 @@ func (w *faultWorld) allBegun() bool {
 
 // TestFaults runs every workload under every fault, at every place and at many
 // positions (B5).
-func TestFaults(t *testing.T) {
+func TestFaults(t *testing.T) { runFaults(t, faultWorkloads, faultKinds) }
+
+func runFaults(t *testing.T, works []faultWorkload, kinds []faultKind) {
 	var runs atomic.Int32
 	t.Cleanup(func() { t.Logf("%d runs", runs.Load()) })
-	for _, work := range faultWorkloads {
-		for _, kind := range faultKinds {
+	for _, work := range works {
+		for _, kind := range kinds {
 			t.Run(work.name+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()
 				for _, place := range faultPlaces {
@@ -215,7 +223,7 @@ const faultEachByte = 40
 func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace) []int {
 	total := 0
 	synctest.Test(t, func(t *testing.T) {
-		w := newFaultWorld(t, faultPlan{})
+		w := newFaultWorld(t, faultPlan{}, work.extended)
 		work.run(w)
 		synctest.Wait() // for what is on its way
 		total = w.passed(place)
@@ -224,7 +232,10 @@ func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faul
 	var all []int
 	for at := 0; at <= total; at++ {
 		near := at <= faultEachByte || at < 300 && (kind.every || at%29 == 0)
-		if near || at == total || at%(1+total/3) == 0 {
+		if work.extended { // every call is preceded by Hello, so there are many
+			near = near && at%5 == 0
+		}
+		if near || at == total || at%(1+total/max(3, work.positions)) == 0 {
 			all = append(all, at)
 		}
 	}
@@ -233,7 +244,7 @@ func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faul
 
 // testFault runs a workload under a fault and reports whether any call failed.
 func testFault(t *testing.T, work faultWorkload, kind faultKind, place faultPlace, at int) bool {
-	w := newFaultWorld(t, kind.at(place, at))
+	w := newFaultWorld(t, kind.at(place, at), work.extended)
 	where := fmt.Sprintf("%s at byte %d when the %s", kind.name, at, place)
 	start := time.Now()
 	errs := work.run(w)
@@ -323,5 +334,11 @@ func (w *faultWorld) end() {
 	w.far.Release()
 	for _, c := range w.conns {
 		wantClean(w.T, "after the end", c)
+		if c.ext != nil {
+			extCheckEmpty(w, c)
+		}
+	}
+	if w.services != nil {
+		w.services.Close()
 	}
 }

@@ -23,6 +23,9 @@ type faultWorkload struct {
 	calls []func(ctx context.Context, c *Client) error // run concurrently
 	ends  bool                                         // the server is shut down meanwhile
 	takes time.Duration                                // without a fault
+
+	extended  bool // the connection is in extended mode
+	positions int  // at so many places far from the beginning a fault is tried, 3 at least
 }
 
 var faultWorkloads = []faultWorkload{

@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"math/bits"
+	"os"
 	"sync"
 )
 
@@ -25,6 +26,12 @@ type frame struct {
 	stream *stream
 
 	seq uint64 // counts the frames that were queued on the connection
+
+	// In extended mode.
+	pieces  *frame     // of a large message that was received: what stands before data
+	files   []*os.File // that came with a message, or are to leave with this frame
+	sent    int        // how much data of an outgoing frame has left in parts
+	charged uint32     // how much credit an outgoing frame was charged
 
 	class int8 // index into framePools, or -1
 }
@@ -83,7 +90,18 @@ func (f *frame) grow(n int) {
 
 // release gives the memory back. Nobody may use f or its data after it.
 func (f *frame) release() {
-	if f == nil || f.class < 0 {
+	if f == nil {
+		return
+	}
+	if f.files != nil {
+		closeFiles(f.files)
+		f.files = nil
+	}
+	for p := f.pieces; p != nil; p = f.pieces {
+		f.pieces, p.next = p.next, nil
+		p.release()
+	}
+	if f.class < 0 {
 		return
 	}
 	// append may have moved data to other memory; that is left to the garbage
@@ -100,6 +118,31 @@ const frameOverhead = 128
 // cost is how many bytes of memory f takes up. It is what queues are bounded
 // by: empty messages are not free.
 func (f *frame) cost() int { return cap(f.data) + frameOverhead }
+
+// size is how much data a received frame has.
+func (f *frame) size() int {
+	if f.pieces != nil {
+		return int(f.header.Length)
+	}
+	return len(f.data)
+}
+
+// join puts the pieces of a large message together. Who decodes it does that, for it
+// takes time.
+func (f *frame) join() {
+	if f == nil || f.pieces == nil {
+		return
+	}
+	all := newFrame(f.size())
+	last := &frame{data: f.data, class: f.class}
+	for p := f.pieces; p != nil; p = f.pieces {
+		f.pieces, p.next = p.next, nil
+		all.data = append(all.data, p.data...)
+		p.release()
+	}
+	f.data, f.class = append(all.data, f.data...), all.class
+	last.release()
+}
 
 // A frameQueue is a first-in first-out queue of frames, linked through them.
 type frameQueue struct {

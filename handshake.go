@@ -44,8 +44,9 @@ func PeerFromContext(ctx context.Context) (*Peer, bool) {
 	return peer, ok
 }
 
-func withPeer(ctx context.Context, conn net.Conn, auth any) context.Context {
-	return context.WithValue(ctx, peerKey{}, &Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: auth})
+// withPeer returns the context that those of a connection's handlers derive from.
+func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Context {
+	return &connContext{ctx, &Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}, c}
 }
 
 // handshake runs h for at most timeout. If it returns an error, conn is closed.

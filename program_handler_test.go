@@ -206,6 +206,7 @@ func (h *progHandler) await() bool {
 func (h *progHandler) checkContextLocked(err error) {
 	w := h.call.w
 	ok := err == context.DeadlineExceeded && h.call.isLateLocked() ||
+		h.call.isGivenUpLocked() ||
 		err == context.Canceled && (w.sconn.why() != nil || w.baseEnded || h.call.isLateLocked() || h.call.mayBeFullLocked(&h.call.up))
 	if !ok && w.raw == nil && !w.forged {
 		w.Errorf("B26: call %d: the context of a handler ended with %v", h.call.number, err)
@@ -245,13 +246,15 @@ func (h *progHandler) checkSendLocked(size int, err error) {
 	case errors.Is(err, ErrProtocol):
 		ok = ok || !call.kind.desc().StreamingServer
 	case errors.As(err, &big):
-		ok = size > fuzzLimit
+		ok = size > w.limit
 	case err == ErrClosed:
 		ok = w.sconn.why() != nil
 	case err == ErrStreamFull:
 		ok = ok || call.mayBeFullLocked(&call.up)
 	case err == context.DeadlineExceeded:
 		ok = ok || call.isLateLocked()
+	default:
+		ok = ok || call.isGivenUpLocked()
 	}
 	if !ok {
 		w.Errorf("B20: call %d: the handler's SendMsg of %d bytes: %v", call.number, size, err)
@@ -263,3 +266,6 @@ func (call *progCall) isLateLocked() bool {
 	deadline, ok := call.ctx.Deadline()
 	return ok && !time.Now().Before(deadline)
 }
+
+// isGivenUpLocked tells whether the handler may know that its caller has given up (B47).
+func (call *progCall) isGivenUpLocked() bool { return call.w.other != nil && call.ctx.Err() != nil }

@@ -167,7 +167,7 @@ func (r *progRaw) frame(p *program) []byte {
 	if id == 0 && call != nil {
 		id = call.rawID()
 	}
-	size := pick(p, progSizes...)
+	size := pick(p, r.w.sizes...)
 	var data []byte
 	switch kind := p.byte() % 8; {
 	case call == nil || kind == 0:

@@ -17,8 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// progMaxCost is what the largest frame costs.
-const progMaxCost = 2*fuzzLimit + frameOverhead
+// maxCost is what the largest frame costs.
+func (w *progWorld) maxCost() int { return 2*w.limit + frameOverhead }
 
 // checkSendLocked checks why SendMsg or CloseSend failed. w.mu must be held.
 func (call *progCall) checkSendLocked(what string, size int, err error) {
@@ -31,7 +31,7 @@ func (call *progCall) checkSendLocked(what string, size int, err error) {
 	case errors.Is(err, ErrProtocol):
 		ok = !call.kind.desc().StreamingClient || w.raw != nil || w.forged
 	case errors.As(err, &big):
-		ok = size > fuzzLimit
+		ok = size > w.limit
 	case isOversized(err): // what the peer sent
 		ok = w.raw != nil
 	default:
@@ -47,8 +47,8 @@ func isOversized(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted && strings.HasPrefix(status.Convert(err).Message(), "message length ")
 }
 
-// mayEndLocked tells whether err, which is no status, may have ended the call
-// at its client.
+// mayEndLocked tells whether err, which is no status of the server's, may have ended
+// the call at its client.
 func (call *progCall) mayEndLocked(err error) bool {
 	switch err {
 	case context.DeadlineExceeded:
@@ -56,17 +56,20 @@ func (call *progCall) mayEndLocked(err error) bool {
 	case context.Canceled:
 		return call.ctx.Err() == err
 	case ErrClosed:
-		return call.w.cconn.why() != nil
+		return call.w.cconn.why() != nil || call.w.other != nil && call.w.draining
 	case ErrStreamFull:
 		return call.w.raw != nil || call.mayBeFullLocked(&call.down)
 	}
-	return false
+	return errors.Is(err, ErrNotExecuted) && call.w.draining && call.started == 0 // B53
 }
 
 // mayBeFullLocked tells whether the receiver of a log's messages can have been
 // too slow.
 func (call *progCall) mayBeFullLocked(log *progLog) bool {
 	w := call.w
+	if w.other != nil {
+		return false // B48
+	}
 	bytes := 0
 	for _, c := range w.calls {
 		for _, sizes := range [][]int{c.up.sizes, c.down.sizes} {
@@ -86,7 +89,7 @@ func (call *progCall) checkEndLocked(err error) {
 	ok := false
 	switch {
 	case err == nil || err == io.EOF:
-		ok = call.returned && call.handlerErr == nil && (call.kind.desc().StreamingServer || call.resultSize <= fuzzLimit)
+		ok = call.returned && call.handlerErr == nil && (call.kind.desc().StreamingServer || call.resultSize <= w.limit)
 		if (err == nil) != (call.kind == progUnary) {
 			ok = false
 		}
@@ -94,7 +97,7 @@ func (call *progCall) checkEndLocked(err error) {
 			w.Errorf("B21: call %d: io.EOF after %d of %d messages", call.number, call.down.taken, len(call.down.sizes))
 		}
 	case errors.As(err, &big):
-		ok = len(call.up.sizes) == 0 || call.up.sizes[0] > fuzzLimit
+		ok = len(call.up.sizes) == 0 || call.up.sizes[0] > w.limit
 	case call.mayEndLocked(err):
 		ok = true
 		if err == ErrClosed {
@@ -162,7 +165,7 @@ func (call *progCall) mayAnswerLocked(err error) bool {
 	case codes.ResourceExhausted:
 		return w.maxHandlers > 0 && strings.Contains(st.Message(), "concurrent calls") ||
 			st.Message() == ErrStreamFull.Error() && call.mayBeFullLocked(&call.up) ||
-			strings.Contains(st.Message(), "exceed maximum message size") && call.returned && call.resultSize > fuzzLimit
+			strings.Contains(st.Message(), "exceed maximum message size") && call.returned && call.resultSize > w.limit
 	case codes.DeadlineExceeded:
 		return call.isLateLocked()
 	case codes.Unimplemented:
@@ -194,7 +197,16 @@ func (w *progWorld) check() {
 	}
 	if w.sconn != nil {
 		w.sconn.mu.Lock()
-		if n := len(w.sconn.streams); !w.sconn.closed && n != len(w.handlers) {
+		n := 0
+		for _, s := range w.sconn.streams {
+			if s.call != nil {
+				n++
+			}
+		}
+		if w.sconn.ext != nil {
+			n -= len(w.sconn.ext.parked)
+		}
+		if !w.sconn.closed && n != len(w.handlers) {
 			w.Errorf("B26: %d streams are open at the server, and %d handlers run", n, len(w.handlers))
 		}
 		w.sconn.mu.Unlock()
@@ -203,13 +215,13 @@ func (w *progWorld) check() {
 
 // checkMemoryLocked holds the documented caps.
 func (w *progWorld) checkMemoryLocked(c *conn) {
-	received, sent := w.queue.ConnectionBytes+progMaxCost, maxPending+(len(w.calls)+2)*progMaxCost
+	received, sent := w.queue.ConnectionBytes+w.maxCost(), maxPending+(len(w.calls)+2)*w.maxCost()
 	if w.raw != nil { // rejections
 		sent += w.queue.ConnectionBytes
 	}
 	for _, call := range w.calls {
 		// A request's message is counted a moment before there is room for it.
-		if c.role == roleServer && len(call.up.sizes) > 0 {
+		if (c.role == roleServer || w.other != nil) && len(call.up.sizes) > 0 {
 			received += 2*call.up.sizes[0] + 512 + frameOverhead
 		}
 	}
@@ -249,7 +261,7 @@ func (call *progCall) checkStuckLocked() {
 	case !w.flowingLocked():
 	case call.returned:
 		w.Errorf("B21: call %d: %v waits after the handler has returned", call.number, call.pending)
-	case call.pending["SendMsg"]:
+	case call.pending["SendMsg"] && !lacksCredit(&call.stream.(*clientStream).stream):
 		w.Errorf("B20: call %d: SendMsg waits, and nothing is queued", call.number)
 	case call.pending["RecvMsg"] && call.down.taken < len(call.down.sizes):
 		w.Errorf("B20: call %d: RecvMsg waits, and %d messages were sent and %d received", call.number, len(call.down.sizes), call.down.taken)
@@ -266,7 +278,7 @@ func (h *progHandler) checkStuckLocked() {
 	case err != nil && (h.receiving || !w.baseEnded):
 		w.Errorf("B26: call %d: the handler's SendMsg (%v) or RecvMsg (%v) waits after %v", call.number, h.sending, h.receiving, err)
 	case !w.flowingLocked() || call.ctx.Err() != nil:
-	case h.sending:
+	case h.sending && !lacksCredit(&h.ss.(*serverStream).stream):
 		w.Errorf("B20: call %d: the handler's SendMsg waits, and nothing is queued", call.number)
 	case h.receiving && call.up.taken < len(call.up.sizes):
 		w.Errorf("B20: call %d: the handler's RecvMsg waits, and %d messages were sent and %d received", call.number, len(call.up.sizes), call.up.taken)
@@ -291,7 +303,7 @@ func (w *progWorld) flowingLocked() bool {
 		return false
 	}
 	for _, c := range []*conn{w.cconn, w.sconn} { // a reader may wait for a slow receiver
-		if int(c.total.Load())+progMaxCost > w.queue.ConnectionBytes {
+		if w.other == nil && int(c.total.Load())+w.maxCost() > w.queue.ConnectionBytes {
 			return false
 		}
 	}

@@ -123,7 +123,7 @@ func runProgram(w *progWorld) {
 func (w *progWorld) opOpen() {
 	kind := pick(w.prog, progUnary, progBidi, progUp, progDown, progUnary, progBidi, progUp, progDown, progNoMethod, progNoService)
 	timeout := pick(w.prog, 0, 0, 0, 0, time.Millisecond, 500*time.Millisecond, 2*time.Second, -1)
-	size := pick(w.prog, append(progSizes, -1, -1, -1, -1)...) // -1: no message
+	size := pick(w.prog, append(w.sizes, -1, -1, -1, -1)...) // -1: no message
 	if len(w.calls) >= progMaxCalls {
 		return
 	}
@@ -148,7 +148,7 @@ func (w *progWorld) call() *progCall {
 }
 
 func (w *progWorld) opSend() {
-	call, size := w.call(), pick(w.prog, progSizes...)
+	call, size := w.call(), pick(w.prog, w.sizes...)
 	times := w.times()
 	switch {
 	case call == nil || call.kind == progUnary:
@@ -191,7 +191,7 @@ func (w *progWorld) opCancel() {
 }
 
 func (w *progWorld) opHandlerSend() {
-	call, size, times := w.call(), pick(w.prog, progSizes...), w.times()
+	call, size, times := w.call(), pick(w.prog, w.sizes...), w.times()
 	switch {
 	case call == nil:
 	case w.srv != nil:
@@ -209,7 +209,7 @@ func (w *progWorld) opHandlerRecv() {
 
 // opHandlerReturn has a handler return, or a raw server answer.
 func (w *progWorld) opHandlerReturn() {
-	call, size := w.call(), pick(w.prog, progSizes...)
+	call, size := w.call(), pick(w.prog, w.sizes...)
 	err := pick(w.prog, nil, nil, nil, nil,
 		status.Error(codes.DataLoss, "lost"), io.EOF, errors.New("plain"), context.Canceled,
 		context.DeadlineExceeded, fmt.Errorf("wrapped: %w", os.ErrNotExist), errProgPanic, errProgExit)
@@ -290,7 +290,7 @@ func (w *progWorld) opShutdown() {
 			ctx, cancel = context.WithTimeout(ctx, timeout)
 		}
 		defer cancel()
-		err := w.srv.Shutdown(ctx)
+		err := w.shutdown(ctx)
 		switch n := w.srv.countConnection(); {
 		case err == nil && n != 0:
 			w.Errorf("B25: Shutdown returned nil and left %d connections", n)
@@ -301,7 +301,7 @@ func (w *progWorld) opShutdown() {
 }
 
 func (w *progWorld) opCloseServer() {
-	if w.srv != nil {
+	if w.served != nil {
 		w.setDown(&w.draining)
 		w.setDown(&w.serverClosed)
 		w.srv.Close()
@@ -317,7 +317,7 @@ func (w *progWorld) opCloseClient() {
 
 // opEndServe ends the context given to Serve.
 func (w *progWorld) opEndServe() {
-	if w.srv != nil {
+	if w.served != nil {
 		w.setDown(&w.baseEnded)
 		w.endServe()
 	}

@@ -38,12 +38,14 @@ type progDirection struct {
 	piece   int    // at most so many bytes at once; 0 means any number
 	pieces  int    // there were so many
 	inject  []byte // goes before what the source sends next
+
+	tap func(b []byte) // sees what the source sends, or nil
 }
 
 // newProgWire connects two ends through the two conns in the middle.
 func newProgWire(w *progWorld, ends, middle [2]net.Conn) (wire [2]*progDirection) {
 	for side := range wire {
-		d := &progDirection{w: w, source: ends[side], target: ends[1-side], from: middle[side], to: middle[1-side]}
+		d := &progDirection{w: w, source: ends[side], target: ends[1-side], from: middle[side], to: middle[1-side], tap: w.taps[side]}
 		d.changed.L = &d.mu
 		wire[side] = d
 		w.actors.Add(1)
@@ -65,6 +67,9 @@ func (d *progDirection) run() {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := d.from.Read(buf)
+		if d.tap != nil {
+			d.tap(buf[:n])
+		}
 		if err == nil {
 			err = d.pass(buf[:n])
 		}
@@ -222,7 +227,7 @@ func stirPools(w *progWorld) {
 			if len(f.data) != 0 || f.next != nil || f.prev != nil || f.stream != nil {
 				w.Errorf("a released frame is in use: %+v", f)
 			}
-			for i := range min(len(b), 2*fuzzLimit) { // more holds no message
+			for i := range min(len(b), 2*w.limit) { // more holds no message
 				b[i] = progNoise
 			}
 			frames = append(frames, f)

@@ -44,10 +44,16 @@ type progWorld struct {
 	kernel      bool
 	queue       StreamQueue
 	maxHandlers int
+	limit       int   // of messages
+	sizes       []int // of messages
+
+	other *progWorld        // in extended mode, the same connection with the roles exchanged
+	taps  [2]func(b []byte) // see what is on the wire
 
 	srv      *Server
 	endServe context.CancelFunc
-	served   chan error
+	served   chan error // nil if the dialler serves
+	shutdown func(context.Context) error
 	sconn    *conn
 
 	client  *Client
@@ -62,12 +68,17 @@ type progWorld struct {
 	winding chan struct{} // closed when the program is over
 	trace   []string
 
-	mu sync.Mutex
+	mu *sync.Mutex // the other's, too
 
 	// Guarded by mu.
-	calls        []*progCall           // by number; only the interpreter changes it, and need not lock to read
-	handlers     map[*progHandler]bool // those that run
-	draining     bool                  // the server was told to end
+	calls    []*progCall           // by number; only the interpreter changes it, and need not lock to read
+	handlers map[*progHandler]bool // those that run
+	*progFlags
+}
+
+// progFlags is what has happened to a connection.
+type progFlags struct {
+	draining     bool // the server was told to end
 	clientClosed bool
 	serverClosed bool
 	baseEnded    bool // the context given to Serve has ended
@@ -77,7 +88,10 @@ type progWorld struct {
 
 // newProgWorld reads a program's head and makes its world.
 func newProgWorld(t testing.TB, mode progMode, kernel bool, code []byte) *progWorld {
-	w := &progWorld{TB: t, prog: &program{code: code}, kernel: kernel, winding: make(chan struct{}), handlers: map[*progHandler]bool{}}
+	w := &progWorld{
+		TB: t, prog: &program{code: code}, kernel: kernel, limit: fuzzLimit, sizes: progSizes,
+		winding: make(chan struct{}), handlers: map[*progHandler]bool{}, mu: new(sync.Mutex), progFlags: new(progFlags),
+	}
 	limit := pick(w.prog, 0, 300, 300, 5000, 70000, -1) // 0 means any number, -1 packets
 	options := w.prog.byte()
 	if options&1 != 0 {
@@ -122,8 +136,9 @@ func (w *progWorld) pipe(limit int) (net.Conn, net.Conn) {
 	return memconn.Pipe(limit)
 }
 
-func (w *progWorld) startServer(nc net.Conn) {
-	opts := []ServerOpt{WithServerMaxMessageSize(fuzzLimit), WithRecoverPanics(), WithServerStreamQueue(w.queue), WithServerLogger(new(countingLogger))}
+// newServer makes a server that runs the world's handlers.
+func (w *progWorld) newServer() {
+	opts := []ServerOpt{WithServerMaxMessageSize(w.limit), WithRecoverPanics(), WithServerStreamQueue(w.queue), WithServerLogger(new(countingLogger))}
 	if w.maxHandlers > 0 {
 		opts = append(opts, WithMaxConcurrentHandlers(w.maxHandlers))
 	}
@@ -132,8 +147,14 @@ func (w *progWorld) startServer(nc net.Conn) {
 		w.Fatal(err)
 	}
 	srv.RegisterService(progService, progServiceDesc(w))
-	w.srv, w.served = srv, make(chan error, 1)
+	w.srv, w.shutdown = srv, srv.Shutdown
 	w.queue = srv.config.queue
+}
+
+func (w *progWorld) startServer(nc net.Conn) {
+	w.newServer()
+	srv := w.srv
+	w.served = make(chan error, 1)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.endServe = cancel
 	l := &oneListener{conn: nc, again: make(chan struct{}), done: make(chan struct{})}
@@ -145,12 +166,12 @@ func (w *progWorld) startServer(nc net.Conn) {
 	srv.mu.Unlock()
 }
 
-func (w *progWorld) startClient(nc net.Conn, intercepted bool) {
-	opts := []ClientOpts{WithClientMaxMessageSize(fuzzLimit), WithClientStreamQueue(w.queue), WithOnClose(func() {
+func (w *progWorld) startClient(nc net.Conn, intercepted bool, opts ...ClientOpts) {
+	opts = append(opts, WithClientMaxMessageSize(w.limit), WithClientStreamQueue(w.queue), WithOnClose(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.onClose++
-	})}
+	}))
 	if intercepted {
 		opts = append(opts, WithUnaryClientInterceptor(w.kept.intercept))
 	}

@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,6 +72,7 @@ func (c *conn) readNext() readResult {
 		c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", c.nc.RemoteAddr())
 	}
 	c.close(err)
+	c.ch.ended()
 	return readLeft
 }
 
@@ -86,6 +88,7 @@ func (c *conn) settle() {
 	if c.cause == nil {
 		c.cause = c.lost
 	}
+	c.sayGoodbyeLocked()
 	c.unlock()
 }
 
@@ -94,30 +97,26 @@ func (c *conn) settle() {
 // still is the reader.
 func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	c.mu.Lock()
+	if c.ext != nil && f.header.Type >= messageTypePart {
+		return c.receiveControl(f)
+	}
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
-	st, streams := stateIdle, false
-	if s != nil {
-		st, streams = s.state, s.streams
-	}
-	act, why := onReceive(c.role, st, streams, f.header)
-	switch {
-	case c.closed:
-		act = actIgnore
-	case big != nil:
-		act = onOversized(act)
-	}
+	act, why, err := c.judgeLocked(s, f, big)
 	switch act {
 	case actOpen:
 		return c.acceptLocked(f)
 	case actReject:
 		c.replyLocked(f.header.StreamID, rejection(why, big))
-		if st == stateUnary && f.header.Type == messageTypeData {
+		if s != nil && s.state == stateUnary && f.header.Type == messageTypeData {
 			s.state = stateWarned
 		}
 	case actFail:
-		c.failLocked(s, failure(c.role, why, f.header, big))
+		c.failLocked(s, err)
 	case actEnd:
+		if c.asksHello(s) && big == nil {
+			c.heardHelloLocked(f)
+		}
 		c.removeLocked(s)
 		if s.done != nil {
 			s.result = f
@@ -126,9 +125,15 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 			c.unlock()
 			return reads
 		}
+		if c.cfg.trace != nil {
+			f.join()
+			_, err := responsePayload(context.Background(), f.data)
+			c.traceEndLocked(s, err)
+		}
 	case actClose, actLast:
-		if c.role == roleClient {
+		if s.call == nil {
 			c.removeLocked(s)
+			c.traceEndLocked(s, nil)
 		} else {
 			s.state = stateRemoteClosed
 		}
@@ -150,10 +155,37 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	return true
 }
 
+// judgeLocked decides what a frame for the stream s, nil if there is none, asks for.
+// The error is that with which the stream fails.
+func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act action, why violation, err error) {
+	st, streams := stateIdle, false
+	if s != nil {
+		st, streams = s.state, s.streams
+	}
+	if c.ext != nil {
+		return c.judgeExtendedLocked(s, st, streams, f, big)
+	}
+	act, why = onReceive(c.role, st, streams, f.header)
+	switch {
+	case c.closed:
+		act = actIgnore
+	case big != nil:
+		act = onOversized(act)
+	case act == actOpen && c.isHello(f):
+		c.answerHelloLocked(f)
+		act = actIgnore
+	}
+	c.asked = c.asked || f.header.Type == messageTypeRequest
+	if act == actFail {
+		err = failure(s.call != nil, why, f.header, big)
+	}
+	return act, why, err
+}
+
 // awaitRoomLocked has a server's reader wait while the peer does not read its
 // answers: it gets nothing more done before.
 func (c *conn) awaitRoomLocked() {
-	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+	for c.role == roleServer && c.ext == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
 		if c.held > 0 {
 			c.mu.Unlock()
 			c.writeHeld()
@@ -174,11 +206,11 @@ func rejection(why violation, big *OversizedMessageErr) *status.Status {
 }
 
 // failure is how a stream ends whose peer sent what it must not.
-func failure(r role, why violation, h messageHeader, big *OversizedMessageErr) error {
+func failure(accepted bool, why violation, h messageHeader, big *OversizedMessageErr) error {
 	switch {
 	case big != nil:
 		return big.err
-	case r == roleServer:
+	case accepted:
 		return status.Error(codes.InvalidArgument, string(why))
 	case why == violationNoStream:
 		return fmt.Errorf("%s: %w", why, ErrProtocol)
@@ -188,8 +220,12 @@ func failure(r role, why violation, h messageHeader, big *OversizedMessageErr) e
 
 // deliver puts a message into a stream's inbox.
 func (c *conn) deliver(s *stream, f *frame) {
-	c.makeRoom(f.cost())
-	s.put(f)
+	if c.ext == nil {
+		c.makeRoom(f.cost())
+	}
+	if !s.put(f) && s.flow != nil {
+		c.grant(s)
+	}
 }
 
 // isOverCap tells whether n bytes more are too many.

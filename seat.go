@@ -120,7 +120,7 @@ func (c *conn) watchSeat() {
 // leaveLocked is called by a client's reader when a call has ended. It reports
 // whether the seat is vacated, for the next caller.
 func (c *conn) leaveLocked() bool {
-	if len(c.streams) > 0 {
+	if len(c.streams) > 0 || c.expectsLocked() {
 		return false
 	}
 	crowded := c.crowded
@@ -136,7 +136,7 @@ func (c *conn) leaveLocked() bool {
 // caller must read until the answer has come.
 func (c *conn) sitLocked(s *stream) (reads bool) {
 	c.crowded = c.crowded || len(c.streams) > 1
-	unary := s.done != nil
+	unary := s.done != nil && c.role == roleClient
 	switch {
 	case c.seat == seatVacant && unary:
 		c.seat = seatCaller
@@ -207,7 +207,7 @@ func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 // reports whether he need not write before he reads, because then he only writes
 // and waits: the answer cannot be there yet, so to try to read would be in vain.
 func (c *conn) writesFirstLocked() bool {
-	if c.out.count > 1 || c.ch.r < c.ch.w {
+	if c.out.count > 1 || c.ch.r < c.ch.w || c.ext != nil && !c.isPlainLocked(c.out.head) {
 		return false
 	}
 	c.first = c.popLocked()
@@ -228,7 +228,7 @@ func (c *conn) wroteFirst(n int) {
 		f, n = nil, 0
 	}
 	c.mu.Lock()
-	done := f == nil && c.out.head == nil && !c.draining
+	done := f == nil && !c.queuedLocked() && !c.draining
 	c.writing = !done
 	c.mu.Unlock()
 	if !done {
@@ -244,7 +244,7 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 	if len(c.streams) == 1 && !c.ch.hasFrame() {
 		limit = quickAlone
 	}
-	if call.method.isSlower(limit) || !c.isBusyLocked() {
+	if c.role == roleClient || call.method.isSlower(limit) || !c.isBusyLocked() {
 		c.mu.Unlock()
 		return false, true
 	}

@@ -20,6 +20,7 @@ type Server struct {
 	config     *serverConfig
 	dispatcher dispatcher
 	workers    workers
+	hooks      connHooks
 	closing    chan struct{} // closed by the first Shutdown or Close
 
 	mu sync.Mutex
@@ -60,6 +61,10 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		},
 	}
 	s.workers.run = s.dispatcher.run
+	s.hooks = connHooks{maxHandlers: cfg.maxHandlers, newUser: s.newPeerClient}
+	if cfg.hook != nil {
+		s.hooks.agreed = s.hook
+	}
 	return s, nil
 }
 
@@ -118,7 +123,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
 	c := newConn(roleServer, nc, &s.config.connConfig)
 	c.handshakes = s.config.handshaker != nil
-	c.serve = s.serve
+	c.serve, c.hooks = s.serve, &s.hooks
 	c.gone = func() { s.removeConnection(c) }
 	switch ok, reason := s.addConnection(c); {
 	case !ok:
@@ -137,7 +142,7 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 		go s.dispatcher.run(call)
 		return true
 	}
-	if call.isSmall() && s.dispatcher.route(call) == nil && call.method != nil {
+	if call.isSmall() && !call.parked && s.dispatcher.route(call) == nil && call.method != nil {
 		if served, reads := call.conn.serveHere(call, s.dispatcher.run); served {
 			return reads
 		}
@@ -159,7 +164,7 @@ func (s *Server) handshake(ctx context.Context, c *conn, nc net.Conn) {
 }
 
 func (s *Server) start(ctx context.Context, c *conn, nc net.Conn, auth any) {
-	c.base = withPeer(ctx, nc, auth)
+	c.base = withPeer(ctx, c, nc, auth)
 	c.start(nc)
 }
 
@@ -258,7 +263,15 @@ func (s *Server) addConnection(c *conn) (ok bool, reason string) {
 	return true, ""
 }
 
+// removeConnection forgets a connection and tells the peer's client.
 func (s *Server) removeConnection(c *conn) {
+	c.mu.Lock()
+	user := c.user
+	c.userTold = true
+	c.mu.Unlock()
+	if user != nil {
+		go user.config.closed()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c)

@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -12,6 +13,9 @@ import (
 type serverConfig struct {
 	connConfig
 	maxConnections int
+	maxHandlers    int // of one connection; 0 means no cap
+	hook           func(context.Context)
+	peerOptions    []ClientOpts
 	recoverPanics  bool
 	newGoroutines  bool
 	unary          UnaryServerInterceptor
@@ -87,8 +91,9 @@ func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) S
 }
 
 // WithServerMaxMessageSize sets how many bytes a message, with its envelope,
-// may have, sent or received: 1 to 16 MiB - 1; 4 MiB by default. Above the
-// default the clients must allow it as well.
+// may have, sent or received: 1 to 1 GiB; 4 MiB by default. Above the default the
+// clients must allow it as well. In extended mode the smaller of the two counts;
+// without, 16 MiB - 1 is the most.
 func WithServerMaxMessageSize(bytes int) ServerOpt {
 	return func(c *serverConfig) error {
 		c.maxMessage = bytes

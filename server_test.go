@@ -247,7 +247,7 @@ func TestServerOptionErrors(t *testing.T) {
 		"B27: two interceptors": {WithUnaryServerInterceptor(unary), WithUnaryServerInterceptor(unary)},
 		"two of streams":        {WithStreamServerInterceptor(stream), WithStreamServerInterceptor(stream)},
 		"two handshakers":       {WithServerHandshaker(silentHandshaker{}), WithServerHandshaker(silentHandshaker{})},
-		"a size of 16 MiB":      {WithServerMaxMessageSize(16 << 20)},
+		"a size over 1 GiB":     {WithServerMaxMessageSize(1<<30 + 1)},
 		"a size of 0":           {WithServerMaxMessageSize(0)},
 		"no logger":             {WithServerLogger(nil)},
 	} {
@@ -255,7 +255,7 @@ func TestServerOptionErrors(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := NewServer(WithUnaryServerInterceptor(nil), WithUnaryServerInterceptor(unary), WithServerMaxMessageSize(16<<20-1)); err != nil {
+	if _, err := NewServer(WithUnaryServerInterceptor(nil), WithUnaryServerInterceptor(unary), WithServerMaxMessageSize(1<<30)); err != nil {
 		t.Error(err)
 	}
 }

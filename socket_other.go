@@ -16,4 +16,6 @@ func (*socket) fill(*channel, bool) error { return errNoFrame }
 
 func (*socket) writeFirst([]byte, func(int)) {}
 
-func (*socket) tryWrite([]byte) (int, error) { return 0, nil }
+func (*socket) tryWrite(*frame) (int, error) { return 0, nil }
+
+func (*socket) writeFiles(*frame) (int, error) { return 0, nil }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 )
 
 // A socket is the kernel's stream socket under a net.Conn. It can be tried
@@ -26,11 +27,18 @@ type socket struct {
 	read   func(fd uintptr) bool // s.readOnce, made once
 
 	// Owned by the goroutine that writes.
-	out   []byte
+	out   *frame
 	wrote int
 	werr  error
 	write func(fd uintptr) bool // s.writeOnce, made once
 }
+
+// When too many descriptors that were sent are not yet received, the kernel takes no
+// more, and does not tell when it would.
+const (
+	errTooManyInFlight = syscall.ETOOMANYREFS
+	inFlightPause      = 10 * time.Millisecond
+)
 
 // newSocket returns nil if conn is not itself a stream socket of the kernel.
 // A type that embeds one may have changed its methods, so it is none.
@@ -79,7 +87,7 @@ func (s *socket) readOnce(fd uintptr) bool {
 		s.told(max(n, 0))
 		return false
 	}
-	n, err := ignoringEINTR(syscall.Read, fd, s.reader.space())
+	n, err := s.readInto(int(fd), s.reader.space())
 	switch {
 	case n > 0:
 		s.reader.advance(n)
@@ -91,7 +99,9 @@ func (s *socket) readOnce(fd uintptr) bool {
 		s.rerr = errNoFrame
 	case err != nil:
 		s.reader.idle()
-		s.rerr = os.NewSyscallError("read", err)
+		if s.rerr = err; err != errFilesTruncated {
+			s.rerr = os.NewSyscallError("read", err)
+		}
 	default:
 		s.reader.idle()
 		s.rerr = io.EOF
@@ -99,9 +109,22 @@ func (s *socket) readOnce(fd uintptr) bool {
 	return true
 }
 
-// tryWrite writes what the socket takes without blocking, and says how much.
-func (s *socket) tryWrite(b []byte) (int, error) {
-	s.out, s.wrote, s.werr = b, 0, nil
+// readInto reads what is there, and the files that came with it if any may.
+func (s *socket) readInto(fd int, b []byte) (int, error) {
+	if !s.reader.takes {
+		return ignoringEINTR(syscall.Read, uintptr(fd), b)
+	}
+	control := newFrame(controlSize)
+	defer control.release()
+	n, files, err := recvFiles(fd, b, control.data[:controlSize])
+	s.reader.arrived = append(s.reader.arrived, files...)
+	return n, err
+}
+
+// tryWrite writes what the socket takes of a frame without blocking, and says how
+// much.
+func (s *socket) tryWrite(f *frame) (int, error) {
+	s.out, s.wrote, s.werr = f, 0, nil
 	err := s.raw.Write(s.write)
 	s.out = nil
 	if err == nil {
@@ -110,10 +133,43 @@ func (s *socket) tryWrite(b []byte) (int, error) {
 	return s.wrote, err
 }
 
+// writeFiles writes the first bytes of a frame, with its files, and waits until the
+// socket takes them. It says how many there were.
+func (s *socket) writeFiles(f *frame) (n int, err error) {
+	for n == 0 && err == nil {
+		rawErr := s.raw.Write(func(fd uintptr) bool {
+			n, err = sendFiles(int(fd), f.data, f.files)
+			return err != syscall.EAGAIN
+		})
+		if rawErr != nil {
+			return 0, rawErr
+		}
+		if err == errTooManyInFlight {
+			err = nil
+			time.Sleep(inFlightPause)
+		}
+	}
+	if err != nil {
+		return 0, os.NewSyscallError("sendmsg", err)
+	}
+	closeFiles(f.files)
+	f.files = nil
+	return n, nil
+}
+
 func (s *socket) writeOnce(fd uintptr) bool {
-	for s.wrote < len(s.out) {
-		n, err := ignoringEINTR(syscall.Write, fd, s.out[s.wrote:])
-		if err == syscall.EAGAIN {
+	for f := s.out; s.wrote < len(f.data); {
+		var n int
+		var err error
+		if f.files != nil {
+			if n, err = sendFiles(int(fd), f.data, f.files); n > 0 {
+				closeFiles(f.files)
+				f.files = nil
+			}
+		} else {
+			n, err = ignoringEINTR(syscall.Write, fd, f.data[s.wrote:])
+		}
+		if err == syscall.EAGAIN || err == errTooManyInFlight {
 			break
 		}
 		if err != nil {

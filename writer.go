@@ -59,7 +59,18 @@ func (c *conn) replyLocked(id uint32, st *status.Status) {
 	if c.closed || c.lost != nil || ending {
 		return
 	}
+	if c.ext != nil && c.ext.replies > c.cfg.queue.ConnectionBytes { // the reader does not wait
+		c.failConnLocked(&connError{"the peer does not read its answers"})
+		return
+	}
 	f := responseFrame(id, st.Proto())
+	if c.ext != nil && len(f.data) > messageHeaderLength+partSize { // what leaves in parts leaves for a stream
+		f.release()
+		f = responseFrame(id, status.New(st.Code(), "ttrpc: the status is too long to be told").Proto())
+	}
+	if c.ext != nil {
+		c.ext.replies += f.cost()
+	}
 	if c.pushLocked(f) {
 		go c.writeOut(nil, 0)
 	}
@@ -96,7 +107,8 @@ func (c *conn) lead() {
 		if f == nil {
 			return
 		}
-		n, err := c.ch.socket.tryWrite(f.data)
+		c.traceSent(f)
+		n, err := c.ch.socket.tryWrite(f)
 		if err == nil && n < len(f.data) {
 			go c.writeOut(f, n)
 			return
@@ -117,8 +129,9 @@ func (c *conn) writeOut(f *frame, written int) {
 			if f = c.nextBatch(); f == nil {
 				return
 			}
+			c.traceSent(f)
 		}
-		err := c.ch.write(f.data[written:])
+		err := c.ch.writeFrame(f, written)
 		f.release()
 		f = nil
 		if err != nil {
@@ -134,10 +147,46 @@ func (c *conn) writeOut(f *frame, written int) {
 func (c *conn) nextBatch() *frame {
 	c.mu.Lock()
 	var batch frameQueue
-	size, limit := 0, c.ch.batchSize()
-	for f := c.out.head; f != nil && !c.closed && c.lost == nil; f = c.out.head {
+	var part *frame
+	size := 0
+	switch {
+	case c.closed || c.lost != nil:
+	case c.ext != nil:
+		if part, size = c.nextExtendedLocked(&batch); part != nil {
+			c.unparkLocked()
+			c.unlock()
+			return part
+		}
+	default:
+		size = c.collectLocked(&batch)
+	}
+	if size == 0 {
+		c.writing = false
+	}
+	if c.out.bytes <= c.cfg.queue.ConnectionBytes {
+		c.room.Broadcast()
+	}
+	if c.ext != nil {
+		c.unparkLocked()
+	}
+	c.unlock()
+	return combine(batch, size)
+}
+
+// collectLocked takes from the queue what may leave in one write, and says how many
+// bytes that is.
+func (c *conn) collectLocked(batch *frameQueue) (size int) {
+	limit := c.ch.batchSize()
+	for f := c.out.head; f != nil; f = c.out.head {
 		n := len(f.data)
-		if size > 0 && (size+n > limit || n > maxCombined) {
+		if c.ext != nil && c.followsLocked(f) {
+			continue
+		}
+		if size > 0 && (size+n > limit || n > maxCombined || f.files != nil) {
+			break
+		}
+		if c.ext != nil && n > messageHeaderLength+partSize && f.stream != nil {
+			c.startTrainLocked(f)
 			break
 		}
 		size += n
@@ -146,19 +195,20 @@ func (c *conn) nextBatch() *frame {
 			break
 		}
 	}
-	if size == 0 {
-		c.writing = false
-	}
-	if c.out.bytes <= c.cfg.queue.ConnectionBytes {
-		c.room.Broadcast()
-	}
-	c.unlock()
+	return size
+}
+
+// combine makes one frame of many. Files that come with them come with the first.
+func combine(batch frameQueue, size int) *frame {
 	if batch.count <= 1 {
 		return batch.pop()
 	}
 	all := newFrame(size)
 	for f := batch.pop(); f != nil; f = batch.pop() {
 		all.data = append(all.data, f.data...)
+		if f.files != nil {
+			all.files, f.files = f.files, nil
+		}
 		f.release()
 	}
 	return all
@@ -172,8 +222,11 @@ func (c *conn) popLocked() *frame {
 		if s.opening == f {
 			s.opening = nil
 		}
+		s.passed = s.passed || f.files != nil
 		s.waiting.Broadcast()
 		f.stream = nil
+	} else if c.ext != nil {
+		c.ext.replies -= f.cost()
 	}
 	return f
 }
@@ -187,9 +240,14 @@ func (c *conn) peerLost(err error) {
 	if !c.closed {
 		c.lost = err
 	}
-	for c.out.head != nil {
+	for f := c.out.head; f != nil; f = c.out.head {
+		if s := f.stream; s != nil && s.done != nil && s.opening == f {
+			c.failLocked(s, c.refusal()) // nothing of the call has left; takes f out
+			continue
+		}
 		c.popLocked().release()
 	}
+	c.dropExtendedLocked()
 	c.room.Broadcast()
 	if c.lost != nil {
 		time.AfterFunc(lostPeerGrace, c.giveUp)
@@ -214,6 +272,9 @@ func (c *conn) giveUp() {
 // a goroutine writes one, he queues the next, and many leave in one write.
 func (c *conn) send(s *stream, f *frame, closes bool) error {
 	c.mu.Lock()
+	if s.flow != nil && !closes && !s.halfClosed {
+		c.awaitCreditLocked(s)
+	}
 	write, err := onSend(s.state, s.halfClosed)
 	switch {
 	case err != nil:
@@ -230,7 +291,12 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	}
 	putStreamID(f.data, s.id)
 	f.stream = s
+	if s.flow != nil && !closes {
+		c.spendLocked(s, f)
+	}
+	announced := f.files != nil && c.announceLocked(s, f)
 	lead, seq := c.pushLocked(f), f.seq
+	lead = lead || announced
 	row := s.inARow
 	s.inARow = true
 	switch {

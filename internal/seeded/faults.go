@@ -43,12 +43,12 @@ const (
 
 var faults = []fault{
 	{
-		name: "a sender is not woken when its stream ends", kind: wakeup, file: "conn.go",
+		name: "a sender is not woken when its stream ends", kind: wakeup, file: "table.go",
 		old: "	s.state = stateIdle\n	s.waiting.Broadcast()\n	if s.unwatch",
 		new: "	s.state = stateIdle\n	if s.unwatch",
 	},
 	{
-		name: "a sender is not woken when the server's stream fails", kind: wakeup, file: "conn.go",
+		name: "a sender is not woken when the server's stream fails", kind: wakeup, file: "table.go",
 		old: "		s.waiting.Broadcast()\n		s.call.cancel(err)",
 		new: "		s.call.cancel(err)",
 	},
@@ -64,8 +64,8 @@ var faults = []fault{
 	},
 	{
 		name: "the reader is not woken by the end of the connection", kind: wakeup, file: "conn.go",
-		old: "	c.out.releaseAll()\n	c.room.Broadcast()",
-		new: "	c.out.releaseAll()",
+		old: "	c.out.releaseAll()\n	c.dropExtendedLocked()\n	c.room.Broadcast()",
+		new: "	c.out.releaseAll()\n	c.dropExtendedLocked()",
 	},
 	{
 		name: "the reader is not woken when writing fails", kind: wakeup, file: "writer.go",
@@ -79,16 +79,16 @@ var faults = []fault{
 	},
 	{
 		name: "draining before the start is forgotten", kind: wakeup, file: "conn.go",
-		old: "	if c.draining {\n		c.settleLocked()\n	}\n	c.unlock()",
+		old: "	if c.draining {\n		c.settleLocked()\n		c.sayGoodbyeLocked()\n	}\n	c.unlock()",
 		new: "	c.unlock()",
 	},
 	{
 		name: "an answered call stays in the table", kind: leak, file: "reader.go",
-		old: "	case actEnd:\n		c.removeLocked(s)\n",
-		new: "	case actEnd:\n		if s.done == nil {\n			c.removeLocked(s)\n		}\n",
+		old: "		c.removeLocked(s)\n		if s.done != nil {\n			s.result = f",
+		new: "		if s.done == nil {\n			c.removeLocked(s)\n		} else {\n			s.result = f",
 	},
 	{
-		name: "a stream that ended still watches its context", kind: leak, file: "conn.go",
+		name: "a stream that ended still watches its context", kind: leak, file: "table.go",
 		old: "	if s.unwatch != nil {\n		s.unwatch()\n		s.unwatch = nil\n	}",
 		new: "",
 	},
@@ -103,7 +103,7 @@ var faults = []fault{
 		new: "		_ = request.cost",
 	},
 	{
-		name: "what an ended stream had queued stays counted", kind: leak, file: "stream.go",
+		name: "what an ended stream had queued stays counted", kind: leak, file: "inbox.go",
 		old: "	b.countLocked(-b.sizeLocked())\n	b.total = nil",
 		new: "	b.total = nil",
 	},
@@ -118,13 +118,13 @@ var faults = []fault{
 		new: "",
 	},
 	{
-		name: "a frame gets all the memory that it promises", kind: bound, file: "channel.go",
+		name: "a frame gets all the memory that it promises", kind: bound, file: "readbuffer.go",
 		old: "	return sizeFor(n, ch.w-ch.r)",
 		new: "	return n",
 	},
 	{
 		name: "answers that nobody reads are queued without end", kind: bound, file: "reader.go",
-		old: "	for c.role == roleServer && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
+		old: "	for c.role == roleServer && c.ext == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
 		new: "	for false {",
 	},
 	{
@@ -133,8 +133,8 @@ var faults = []fault{
 		new: "	for false {",
 	},
 	{
-		name: "a full queue has no patience's end", kind: bound, file: "stream.go",
-		old: "	if !b.timed && b.fullLocked(q) {",
+		name: "a full queue has no patience's end", kind: bound, file: "inbox.go",
+		old: "	if s.flow == nil && !b.timed && b.fullLocked(q) {",
 		new: "	if false {",
 	},
 	{
@@ -149,7 +149,7 @@ var faults = []fault{
 	},
 	{
 		name: "frames that leave together exceed a packet", kind: bound, file: "writer.go",
-		old: "		if size > 0 && (size+n > limit || n > maxCombined) {",
+		old: "		if size > 0 && (size+n > limit || n > maxCombined || f.files != nil) {",
 		new: "		if size > 0 && (size > limit || n > maxCombined) {",
 	},
 	{
@@ -159,11 +159,11 @@ var faults = []fault{
 	},
 	{
 		name: "who sends blocks on a full socket", kind: bound, file: "socket_unix.go",
-		old: "		if err == syscall.EAGAIN {\n			break\n		}\n		if err != nil {\n			s.werr",
-		new: "		if err == syscall.EAGAIN {\n			return false\n		}\n		if err != nil {\n			s.werr",
+		old: "		if err == syscall.EAGAIN || err == errTooManyInFlight {\n			break\n		}\n		if err != nil {\n			s.werr",
+		new: "		if err == syscall.EAGAIN || err == errTooManyInFlight {\n			return false\n		}\n		if err != nil {\n			s.werr",
 	},
 	{
-		name: "a queue is used without its lock", kind: race, file: "stream.go",
+		name: "a queue is used without its lock", kind: race, file: "inbox.go",
 		old: "func (b *inbox) size() int {\n	b.mu.Lock()\n	defer b.mu.Unlock()\n",
 		new: "func (b *inbox) size() int {\n",
 	},
@@ -179,8 +179,8 @@ var faults = []fault{
 	},
 	{
 		name: "the limit is one byte lower for what is received", kind: offBy1, file: "channel.go",
-		old: "		if int(h.Length) > ch.max {",
-		new: "		if int(h.Length) >= ch.max {",
+		old: "	if int(h.Length) > ch.max {",
+		new: "	if int(h.Length) >= ch.max {",
 	},
 	{
 		name: "the limit is one byte higher for requests", kind: offBy1, file: "client.go",
@@ -188,7 +188,7 @@ var faults = []fault{
 		new: "	if size > limit+1 {",
 	},
 	{
-		name: "a stream's queue holds one message less", kind: offBy1, file: "stream.go",
+		name: "a stream's queue holds one message less", kind: offBy1, file: "inbox.go",
 		old: "	return b.queue.count > q.Messages ||",
 		new: "	return b.queue.count >= q.Messages ||",
 	},
@@ -203,14 +203,14 @@ var faults = []fault{
 		new: "	for i := 0; i+2 < len(args); i += 2 {",
 	},
 	{
-		name: "the last id is never used", kind: offBy1, file: "conn.go",
-		old: "	if c.lastID == 1<<32-1 {",
+		name: "the last id is never used", kind: offBy1, file: "table.go",
+		old: "	if c.lastID >= 1<<32-2 {",
 		new: "	if c.lastID == 1<<32-3 {",
 	},
 	{
-		name: "the cap on handlers allows one more", kind: offBy1, file: "conn.go",
-		old: "	case limit > 0 && len(c.streams) >= limit:",
-		new: "	case limit > 0 && len(c.streams) > limit:",
+		name: "the cap on handlers allows one more", kind: offBy1, file: "table.go",
+		old: "	case limit > 0 && c.accepted >= limit:",
+		new: "	case limit > 0 && c.accepted > limit:",
 	},
 	{
 		name: "a large frame overtakes small ones", kind: order, file: "writer.go",
@@ -218,13 +218,13 @@ var faults = []fault{
 		new: "		batch.pushFront(c.popLocked())",
 	},
 	{
-		name: "an answer is lost when the peer closes after it", kind: order, file: "conn.go",
+		name: "an answer is lost when the peer closes after it", kind: order, file: "table.go",
 		old: "		s.inbox.close(ErrClosed, cause == ErrClosed)",
 		new: "		s.inbox.close(ErrClosed, true)",
 	},
 	{
 		name: "Shutdown does not wait for answers to leave", kind: order, file: "conn.go",
-		old: " && len(c.streams) == 0 && !c.writing && c.cause == nil {",
+		old: " && len(c.streams) == 0 && !c.writing && !c.expectsLocked() && c.cause == nil {",
 		new: " && len(c.streams) == 0 && c.cause == nil {",
 	},
 	{
@@ -234,8 +234,8 @@ var faults = []fault{
 	},
 	{
 		name: "an id used again counts as data on a unary call", kind: rule, file: "reader.go",
-		old: "		if st == stateUnary && f.header.Type == messageTypeData {",
-		new: "		if st == stateUnary {",
+		old: "		if s != nil && s.state == stateUnary && f.header.Type == messageTypeData {",
+		new: "		if s != nil && s.state == stateUnary {",
 	},
 	{
 		name: "data on a unary call ends it", kind: rule, file: "stream.go",

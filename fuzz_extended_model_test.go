@@ -1,0 +1,204 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25 && unix
+
+package ttrpc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+)
+
+// An extModel is what one end in extended mode must do with what it is sent, as far as
+// that can be said without knowing when it does it.
+type extModel struct {
+	role    role
+	last    uint32          // the last id that the peer has used
+	coming  map[uint32]bool // ids whose requests have begun to come
+	parts   map[uint32]int  // bytes that have come in parts, if any have
+	opens   map[uint32]int  // how many requests were accepted or refused for good
+	loose   map[uint32]bool // ids of which not all is known
+	charged int             // what the data costs
+	held    int             // bytes of parts
+	served  uint32          // by the last goodbye
+	parted  bool            // there was one
+	broken  bool            // the connection must end
+	unsure  bool            // it may
+}
+
+func newExtModel(r role) extModel {
+	m := extModel{role: r, coming: map[uint32]bool{}, parts: map[uint32]int{}, opens: map[uint32]int{}, loose: map[uint32]bool{}}
+	if r == roleServer {
+		m.last = 1
+	}
+	return m
+}
+
+// frame takes note of a frame that the end is sent.
+func (m *extModel) frame(b []byte) {
+	h, _ := parseHeader(b)
+	id, n := h.StreamID, int(h.Length)
+	if !extAllows(h) || h.Type == messageTypeFiles { // no feature
+		m.broken = true
+	}
+	if m.broken {
+		return
+	}
+	switch h.Type {
+	case messageTypePart:
+		m.part(h)
+	case messageTypeRequest, messageTypeResponse, messageTypeData:
+		n += m.parts[id]
+		m.held -= m.parts[id]
+		delete(m.parts, id)
+		m.message(h, n)
+	case messageTypeCredit:
+		credit := binary.BigEndian.Uint32(b[messageHeaderLength:])
+		m.broken = id == 0 && credit == 0
+		m.unsure = m.unsure || credit == 0 || credit > 1<<30
+	case messageTypeGoodbye:
+		last := binary.BigEndian.Uint32(b[messageHeaderLength:])
+		m.broken = m.parted && last > m.served
+		m.parted, m.served = true, last
+	}
+}
+
+func (m *extModel) isPeers(id uint32) bool { return (id%2 == 1) == (m.role == roleServer) }
+
+func (m *extModel) part(h messageHeader) {
+	id := h.StreamID
+	if h.Flags&flagReset != 0 {
+		m.held -= m.parts[id]
+		delete(m.parts, id)
+		delete(m.coming, id)
+		return
+	}
+	m.held += int(h.Length)
+	m.parts[id] += int(h.Length)
+	m.unsure = m.unsure || m.held > maxRotating*extFuzzLimit
+	if m.isPeers(id) && id > m.last {
+		m.last = id
+		m.coming[id] = true
+		m.loose[id] = m.loose[id] || h.Length > extFuzzLimit
+	}
+}
+
+// message takes note of a message of n bytes.
+func (m *extModel) message(h messageHeader, n int) {
+	id := h.StreamID
+	if h.Type == messageTypeData && h.Flags&flagNoData == 0 {
+		m.charged += chargeOf(n, 0)
+		m.unsure = m.unsure || m.charged > chargeOf(extFuzzLimit, maxFiles)
+	}
+	if !m.isPeers(id) {
+		return
+	}
+	m.loose[id] = m.loose[id] || n > extFuzzLimit
+	coming := m.coming[id]
+	delete(m.coming, id)
+	if h.Type == messageTypeRequest && (coming || id > m.last) {
+		m.opens[id]++
+		m.last = max(m.last, id)
+	}
+}
+
+// begun returns the ids of messages that have come in part.
+func (m *extModel) begun() []uint32 { return slices.Sorted(maps.Keys(m.parts)) }
+
+// check compares what the end has sent, when all its streams have ended.
+func (m *extModel) check(t *testing.T, c *conn, got []byte) {
+	granted, terminals := 0, map[uint32]int{}
+	sent := extJudge{role: m.role, last: 1, begun: map[uint32]bool{}, raw: true}
+	for _, piece := range fuzzPieces(got) {
+		h, _ := parseHeader(piece)
+		if err := sent.frame(h); err != nil {
+			t.Error(err)
+		}
+		switch {
+		case h.Type == messageTypeCredit && h.StreamID == 0:
+			granted += int(binary.BigEndian.Uint32(piece[messageHeaderLength:]))
+		case bytes.Contains(piece, []byte(violationInactive)) || bytes.Contains(piece, []byte(violationReused)):
+		case h.Type == messageTypeResponse || h.Type == messageTypeData && h.Flags&flagRemoteClosed != 0:
+			terminals[h.StreamID]++
+		}
+	}
+	if err := sent.over(); err != nil {
+		t.Error(err)
+	}
+	for id, n := range terminals {
+		if m.isPeers(id) && n != m.opens[id] && !m.loose[id] {
+			t.Errorf("B47: %d terminal frames on id %d, and %d requests", n, id, m.opens[id])
+		}
+	}
+	for id, n := range m.opens {
+		if terminals[id] == 0 && !m.loose[id] {
+			t.Errorf("B47: no terminal frame on id %d, and %d requests", id, n)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	window := c.cfg.queue.ConnectionBytes
+	if want := window + granted - m.charged; c.ext.room != want {
+		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, c.ext.room)
+	}
+	if window-c.ext.room >= window/4 {
+		t.Errorf("B48: %d of %d are left, and nothing is consumed any more", c.ext.room, window)
+	}
+}
+
+// An extJudge holds that what an end sends keeps to the wire's rules.
+type extJudge struct {
+	role  role
+	last  uint32          // of its own ids
+	begun map[uint32]bool // messages that have left in part
+	raw   bool            // the peer may send data before the request has left
+}
+
+type wireError struct {
+	rule string
+	h    messageHeader
+}
+
+func (e *wireError) Error() string { return fmt.Sprintf("%s: %+v", e.rule, e.h) }
+
+// frame takes note of a frame that the end sends.
+func (j *extJudge) frame(h messageHeader) error {
+	id := h.StreamID
+	own := id != 0 && (id%2 == 1) == (j.role == roleClient)
+	first := h.Type == messageTypeRequest || h.Type == messageTypePart || h.Type == messageTypeFiles
+	switch {
+	case !extAllows(h) || h.Type >= messageTypeOptional:
+		return &wireError{"B56: a frame that is not allowed", h}
+	case h.Length > partSize:
+		return &wireError{"B49: a frame that was not cut", h}
+	case own && id > j.last && !first && !(j.raw && h.Type == messageTypeCredit):
+		return &wireError{"B50: an id that was never opened", h}
+	case own && h.Type == messageTypeRequest && id <= j.last && !j.begun[id]:
+		return &wireError{"B50: an id that does not rise", h}
+	case h.Type == messageTypePart && h.Flags&flagReset != 0 && !j.begun[id]:
+		return &wireError{"B49: a reset of nothing", h}
+	}
+	if own && first {
+		j.last = max(j.last, id)
+	}
+	switch {
+	case h.Type == messageTypePart && h.Flags&flagReset == 0, h.Type == messageTypeFiles:
+		j.begun[id] = true
+	case h.Type <= messageTypePart:
+		delete(j.begun, id)
+	}
+	return nil
+}
+
+// over is called when nothing more is sent.
+func (j *extJudge) over() error {
+	for id := range j.begun {
+		return &wireError{"B49: a message that was begun and neither finished nor reset", messageHeader{StreamID: id, Type: messageTypePart}}
+	}
+	return nil
+}

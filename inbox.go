@@ -1,0 +1,220 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An inbox is the bounded queue of a stream's received messages. The reader
+// puts in; when more is in than the bounds allow, the receiver has some time
+// to take out, then the stream fails (B41).
+type inbox struct {
+	mu    sync.Mutex
+	ready sync.Cond // something was put in or taken out, or the end is set
+	queue frameQueue
+	end   error       // what take returns once the queue is empty
+	late  *time.Timer // made when the queue is first over its bounds
+
+	timed   bool // late runs
+	taken   bool // the receiver took a message since late was started
+	begun   bool // the receiver has taken any message
+	more    bool // messages have come after the request
+	dropped bool // the stream has failed: nothing is kept
+	charges bool // extended mode: what counts is what the peer is charged
+
+	// waited is set when the receiver had to wait, so that its next message is
+	// likely one that the peer waits for. It needs no lock.
+	waited atomic.Bool
+
+	opening int32 // the memory of the request, until start
+	charged int   // what the peer was charged for what is queued
+
+	// total counts the bytes of all inboxes of the connection, and of the
+	// requests that are still to be started; nil once the
+	// stream is no longer in the table.
+	total *atomic.Int64
+}
+
+func (b *inbox) fullLocked(q *StreamQueue) bool {
+	return b.queue.count > q.Messages || b.queue.bytes > q.Bytes
+}
+
+// countLocked adds n bytes to the connection's total.
+func (b *inbox) countLocked(n int) {
+	if b.total != nil {
+		b.total.Add(int64(n))
+	}
+}
+
+// put adds a frame to the inbox, which then owns it; it is released if the
+// stream has ended. If the receiver stays too slow the stream fails.
+func (s *stream) put(f *frame) (kept bool) {
+	b, q := &s.inbox, &s.conn.cfg.queue
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.end != nil {
+		f.release()
+		return false
+	}
+	b.queue.push(f)
+	b.more = true
+	b.countFrameLocked(f, 1)
+	if s.flow == nil && !b.timed && b.fullLocked(q) {
+		b.timed, b.taken = true, false
+		if b.late == nil {
+			b.late = time.AfterFunc(q.Patience, s.checkOverdue)
+		} else {
+			b.late.Reset(q.Patience)
+		}
+	}
+	b.ready.Broadcast()
+	return true
+}
+
+// checkOverdue fails the stream if its queue has been full for all of the
+// receiver's patience and nothing was taken out.
+func (s *stream) checkOverdue() {
+	if s.inbox.overdue(&s.conn.cfg.queue) {
+		s.conn.fail(s, ErrStreamFull)
+	}
+}
+
+// overdue reports whether the queue is full and nothing was taken out since
+// the timer was started. If something was, it starts the timer again.
+func (b *inbox) overdue(q *StreamQueue) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timed = b.end == nil && b.fullLocked(q)
+	if b.timed && b.taken {
+		b.taken = false
+		b.late.Reset(q.Patience)
+		return false
+	}
+	return b.timed
+}
+
+// expect counts the request, n bytes of memory, until start tells whether it
+// has a message.
+func (b *inbox) expect(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.opening = int32(n)
+	b.countLocked(n)
+}
+
+// charge has the inbox count what the peer is charged.
+func (b *inbox) charge() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.charges = true
+}
+
+// start ends what expect began. If the request has a message, it is f, and comes
+// before the data that the stream may already hold; else f is nil.
+func (b *inbox) start(f *frame) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.countLocked(-int(b.opening))
+	b.opening = 0
+	if f != nil && !b.dropped {
+		b.queue.pushFront(f)
+		b.countFrameLocked(f, 1)
+		f = nil
+	}
+	f.release()
+	b.ready.Broadcast() // for awaitTake, too
+}
+
+// take waits for the next message and returns it, or the error with which the
+// stream ended.
+func (b *inbox) take() (*frame, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.queue.head == nil {
+		if b.end != nil {
+			return nil, b.end
+		}
+		b.waited.Store(true)
+		b.ready.Wait()
+	}
+	f := b.queue.pop()
+	b.countFrameLocked(f, -1)
+	b.begun, b.taken = true, true
+	b.ready.Broadcast() // for awaitTake
+	return f, nil
+}
+
+// awaitTake waits until the queue is smaller than size, which it was found to
+// be, and returns true. It returns false if the receiver has never taken
+// anything, though it got more than its request, or nothing is kept for it any
+// more.
+func (b *inbox) awaitTake(size int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.sizeLocked() >= size {
+		if !b.begun && b.more || b.dropped || b.total == nil {
+			return false
+		}
+		b.ready.Wait()
+	}
+	return true
+}
+
+// close sets what take returns once the queue is empty. The first error
+// stands, except that with discard the queue is dropped and err replaces it.
+func (b *inbox) close(err error, discard bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.dropped || b.end != nil && !discard {
+		return
+	}
+	b.end = err
+	if discard {
+		b.dropped = true
+		b.countLocked(-b.sizeLocked())
+		b.opening, b.charged = 0, 0
+		b.queue.releaseAll()
+	}
+	if b.timed {
+		b.timed = false
+		b.late.Stop()
+	}
+	b.ready.Broadcast()
+}
+
+// uncount takes what is queued out of the connection's total, for good.
+func (b *inbox) uncount() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.countLocked(-b.sizeLocked())
+	b.total = nil
+	b.ready.Broadcast() // for awaitTake
+}
+
+// size returns how many bytes of memory count as queued.
+func (b *inbox) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sizeLocked()
+}
+
+func (b *inbox) sizeLocked() int {
+	if b.charges {
+		return b.charged + int(b.opening)
+	}
+	return b.queue.bytes + int(b.opening)
+}
+
+// countFrameLocked counts a frame that was put in, or with -1 taken out.
+func (b *inbox) countFrameLocked(f *frame, sign int) {
+	n := f.cost()
+	if b.charges {
+		n = chargeOf(f.size(), len(f.files))
+		b.charged += sign * n
+	}
+	b.countLocked(sign * n)
+}

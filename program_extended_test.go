@@ -1,0 +1,240 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25 && unix
+
+package ttrpc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// extProgSizes are the sizes of messages in extended mode; the last one is over the limit.
+var extProgSizes = []int{0, 1, 10, 200, 3000, 8000, partSize - 1, partSize, 100000, extFuzzLimit + 1}
+
+// An extPrograms is two worlds on one connection in extended mode: in the first one the
+// dialler calls, in the second one it serves.
+type extPrograms struct {
+	*progWorld
+	worlds [2]*progWorld
+	judges [2]extTap
+}
+
+// An extTap judges what one end sends.
+type extTap struct {
+	w     *progWorld
+	judge extJudge
+	rest  []byte
+}
+
+func (p *extTap) take(b []byte) {
+	p.rest = append(p.rest, b...)
+	for len(p.rest) >= messageHeaderLength {
+		h, _ := parseHeader(p.rest)
+		n := messageHeaderLength + int(h.Length)
+		if len(p.rest) < n {
+			return
+		}
+		p.rest = p.rest[n:]
+		if err := p.judge.frame(h); err != nil && !p.w.is(&p.w.forged) {
+			p.w.Error(err)
+		}
+	}
+}
+
+func newExtPrograms(t testing.TB, kernel bool, code []byte) *extPrograms {
+	p := &extPrograms{}
+	mu, flags, prog := new(sync.Mutex), new(progFlags), &program{code: code}
+	limit, options := pick(prog, 0, 300, 300, 5000, 70000, -1), prog.byte()
+	for i := range p.worlds {
+		w := &progWorld{
+			TB: t, prog: prog, kernel: kernel, limit: extFuzzLimit, sizes: extProgSizes,
+			winding: make(chan struct{}), handlers: map[*progHandler]bool{}, mu: mu, progFlags: flags,
+		}
+		if options&1 != 0 {
+			w.queue = StreamQueue{Window: 10 << 10, ConnectionBytes: 48 << 10}
+		}
+		p.worlds[i] = w
+	}
+	a, b := p.worlds[0], p.worlds[1]
+	p.progWorld, a.other, b.other = a, b, a
+	if options&2 != 0 {
+		a.maxHandlers = 3
+	}
+	for i, r := range []role{roleClient, roleServer} {
+		p.judges[i] = extTap{w: a, judge: extJudge{role: r, begun: map[uint32]bool{}}}
+		a.taps[i] = p.judges[i].take
+	}
+	near, far := a.pipe(limit)
+	var middle [2]net.Conn
+	middle[0] = far
+	middle[1], far = a.pipe(limit)
+	a.wire = newProgWire(a, [2]net.Conn{near, far}, middle)
+	b.wire = a.wire
+	a.startServer(far)
+	b.newServer()
+	a.startClient(near, options&4 != 0, WithClientServices(b.srv))
+	if ok, err := a.client.Extended(context.Background()); !ok {
+		t.Fatalf("B46: not extended: %v", err)
+	}
+	b.client, b.cconn, b.sconn, b.shutdown = a.sconn.client(), a.sconn, a.cconn, a.client.Shutdown
+	return p
+}
+
+// runExtProgram runs a program and checks all invariants.
+func runExtProgram(p *extPrograms) {
+	for p.prog.more() && p.prog.pos < progMaxLength && !p.Failed() {
+		side, code := p.prog.byte(), p.prog.byte()
+		op := progOps[progTable[(code&^progBurst)%len(progTable)]]
+		p.trace = append(p.trace, fmt.Sprint(side%2, " ", op.name))
+		op.run(p.worlds[side%2])
+		if code&progBurst == 0 {
+			p.check()
+		}
+	}
+	p.windDown()
+	if p.Failed() {
+		p.Logf("the program was: %v", p.trace)
+	}
+}
+
+func (p *extPrograms) check() {
+	p.Helper()
+	for _, w := range p.worlds {
+		w.check()
+	}
+	if !p.kernel && p.flowing() {
+		p.checkCredit(p.cconn, p.sconn)
+		p.checkCredit(p.sconn, p.cconn)
+	}
+}
+
+// checkCredit holds that two ends agree on what the sender may send, and that it may if
+// all was consumed (B48).
+func (p *extPrograms) checkCredit(sender, receiver *conn) {
+	sender.mu.Lock()
+	defer sender.mu.Unlock()
+	receiver.mu.Lock()
+	defer receiver.mu.Unlock()
+	credit := sender.ext.credit
+	if credit != receiver.ext.room || credit <= 0 && receiver.total.Load() == 0 {
+		p.Errorf("B48: a credit of %d on the connection, of %d for the receiver, who has %d bytes", credit, receiver.ext.room, receiver.total.Load())
+	}
+	for id, s := range sender.streams {
+		r := receiver.streams[id]
+		if r == nil || s.flow == nil || r.flow == nil || !s.isActive() || !r.isActive() {
+			continue
+		}
+		if s.flow.credit != r.flow.room || s.flow.credit <= 0 && r.inbox.size() == 0 {
+			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", s.flow.credit, id, r.flow.room, r.inbox.size())
+		}
+	}
+}
+
+// lacksCredit tells whether a sender has to wait for credit.
+func lacksCredit(s *stream) bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.flow != nil && !s.flow.maySend(s.conn.ext.credit)
+}
+
+// windDown ends all that a program has begun, in both directions, and checks what is left.
+func (p *extPrograms) windDown() {
+	a, b := p.worlds[0], p.worlds[1]
+	for _, w := range p.worlds {
+		close(w.winding)
+		w.stall(0, false)
+		w.stall(1, false)
+	}
+	p.check()
+	calls := slices.Concat(a.calls, b.calls)
+	for _, call := range calls {
+		close(call.sends)
+		close(call.recvs)
+		close(call.handler)
+	}
+	p.check()
+	a.advance(10e9)
+	p.check()
+	for _, w := range p.worlds {
+		w.awaitCalls()
+		w.checkIdle()
+	}
+	p.checkRest()
+	a.endClient()
+	a.endServer()
+	for _, call := range calls {
+		a.await("B1: a call has not ended with the connection", call.clientDone)
+		call.cancel()
+	}
+	b.checkClean("the callback's server", b.sconn)
+	b.srv.Close()
+	for _, d := range a.wire {
+		d.end()
+	}
+	for _, w := range p.worlds {
+		w.await("something of the program is left", waitFor(w.actors.Wait))
+	}
+	a.kept.check(a)
+	stirPools(a)
+}
+
+// checkRest holds that a connection on which all has ended holds nothing.
+func (p *extPrograms) checkRest() {
+	if p.kernel {
+		return
+	}
+	p.check()
+	for _, c := range []*conn{p.cconn, p.sconn} {
+		if p.flowing() {
+			extCheckEmpty(p, c)
+		}
+	}
+	for i := range p.judges {
+		if err := p.judges[i].judge.over(); err != nil && p.flowing() {
+			p.Error(err)
+		}
+	}
+}
+
+// TestExtendedPrograms runs random programs on two ends in extended mode.
+func TestExtendedPrograms(t *testing.T) {
+	for _, kernel := range []bool{false, true} {
+		t.Run(fmt.Sprintf("kernel=%v", kernel), func(t *testing.T) {
+			for seed := range 300 >> map[bool]int{true: 2}[kernel] {
+				t.Run(fmt.Sprint(seed), func(t *testing.T) { runExtProgramIn(t, kernel, randomProgram(seed)) })
+			}
+		})
+	}
+}
+
+// runExtProgramIn runs a program in a bubble, or over kernel sockets, where no goroutine
+// and no file may be left.
+func runExtProgramIn(t *testing.T, kernel bool, code []byte) {
+	if !kernel {
+		synctest.Test(t, func(t *testing.T) { runExtProgram(newExtPrograms(t, false, code)) })
+		return
+	}
+	goroutines, files := runtime.NumGoroutine(), countFiles()
+	p := newExtPrograms(t, true, code)
+	runExtProgram(p)
+	if !p.eventually(func() bool { return runtime.NumGoroutine() <= goroutines && countFiles() <= files }) {
+		t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), stacks())
+	}
+}
+
+// FuzzExtendedPrograms runs programs on two ends in extended mode.
+func FuzzExtendedPrograms(f *testing.F) {
+	for seed := range 20 {
+		f.Add(false, randomProgram(seed))
+		f.Add(true, randomProgram(seed))
+	}
+	f.Fuzz(func(t *testing.T, kernel bool, code []byte) { runExtProgramIn(t, kernel, code) })
+}

@@ -1,0 +1,138 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import "slices"
+
+// hasFrame tells whether recvFrame would return one without reading.
+func (ch *channel) hasFrame() bool {
+	if ch.part != nil || ch.skip > 0 || ch.w-ch.r < messageHeaderLength {
+		return false
+	}
+	h, _ := parseHeader(ch.buf.data[ch.r:ch.w])
+	return ch.w-ch.r-messageHeaderLength >= int(h.Length) && (ch.ext == nil || h.Type < messageTypePart)
+}
+
+// firstSize is how much memory a frame with n bytes of data starts with: all
+// of it on a conn that is no kernel socket, because one Read there must have
+// room for all that remains (B43).
+func (ch *channel) firstSize(n int) int {
+	if ch.socket == nil {
+		return n
+	}
+	return sizeFor(n, ch.w-ch.r)
+}
+
+// sizeFor returns how much memory a frame with n bytes of data gets when some have
+// arrived: n, or that divided by growth as often as it takes to keep to the bound. So
+// when room is made for all of it, no more than a part in growth has to be copied.
+func sizeFor(n, arrived int) int {
+	size := n
+	for size > packetSize && size > growth*arrived {
+		size = (size + growth - 1) / growth
+	}
+	return max(size, min(n, packetSize))
+}
+
+// receiveInto has f take data until it has as much as is wanted. On a conn that is no
+// kernel socket there must be room for all of it (B43).
+func (ch *channel) receiveInto(f *frame, want int) {
+	if ch.socket == nil && cap(f.data) < want {
+		f.grow(max(want, roomFor(len(f.data))))
+	}
+	ch.part, ch.want, ch.from = f, want, len(f.data)
+}
+
+// growPart makes room for more of the frame that is arriving.
+func (ch *channel) growPart() {
+	f := ch.part
+	if len(f.data) < cap(f.data) {
+		return
+	}
+	size := sizeFor(ch.want, len(f.data))
+	if ch.ext != nil && ch.ext.into != nil {
+		size = min(max(size, roomFor(len(f.data))), ch.max)
+	}
+	f.grow(size)
+}
+
+// space returns where the next bytes go: straight into the frame that is
+// arriving if much of it is missing, else into the buffer. It has no capacity
+// beyond its length, which NRI's multiplexer would take for room.
+func (ch *channel) space() []byte {
+	if f := ch.part; f != nil && ch.r == ch.w {
+		if rest := ch.want - len(f.data); rest >= packetSize {
+			ch.growPart()
+			ch.into = true
+			end := min(cap(f.data), ch.want)
+			return f.data[len(f.data):end:end]
+		}
+	}
+	ch.into = false
+	ch.makeBuffer()
+	return slices.Clip(ch.buf.data[ch.w:])
+}
+
+// makeBuffer sees to a buffer that has nothing in it but what parse left,
+// which is less than a header. On a conn that is no kernel socket it must have
+// room for all that remains of a frame that is being dropped, too (B43).
+func (ch *channel) makeBuffer() {
+	size := readBufferSize
+	if ch.socket == nil {
+		size = max(packetSize+messageHeaderLength, ch.skip)
+	}
+	old := ch.buf
+	if old == nil || len(old.data) < size || ch.skip == 0 && len(old.data) > size {
+		ch.buf = newFrame(size)
+		ch.buf.data = ch.buf.data[:size]
+	}
+	rest := ch.kept[:]
+	if old != nil {
+		rest = old.data
+	}
+	ch.w = copy(ch.buf.data, rest[ch.r:ch.w])
+	ch.r = 0
+	if old != ch.buf {
+		old.release()
+	}
+}
+
+// idle gives the read buffer back. What parse left in it, less than a header,
+// is kept aside.
+func (ch *channel) idle() {
+	if ch.buf != nil {
+		ch.w = copy(ch.kept[:], ch.buf.data[ch.r:ch.w])
+		ch.r = 0
+		ch.buf.release()
+		ch.buf = nil
+	}
+}
+
+// advance takes note of n bytes that were read to where space said.
+func (ch *channel) advance(n int) {
+	if ch.into {
+		ch.part.data = ch.part.data[:len(ch.part.data)+n]
+		return
+	}
+	ch.w += n
+}
+
+// fill reads once.
+func (ch *channel) fill(wait bool) error {
+	if len(ch.arrived) > maxFiles { // and all frames that are here have taken theirs
+		return errFilesUnannounced
+	}
+	if ch.heard != nil {
+		defer ch.heard.Add(1)
+	}
+	if ch.socket != nil {
+		return ch.socket.fill(ch, wait)
+	}
+	n, err := ch.conn.Read(ch.space())
+	if n > 0 {
+		ch.advance(n)
+		return nil // an error comes again
+	}
+	return err
+}

@@ -1,0 +1,298 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Dial returns a client that makes its own connections to target, one after the
+// other: unix:///absolute/path, unix:path, a path alone, or tcp://host:port; or
+// whatever the dialer of [WithDialer] understands. It returns at once, and its
+// only error is about the target. The client connects in the background, and
+// again, for ever, whenever the connection is lost ([WithBackoff],
+// [WithConnectionEvents]). The options apply to each connection; each attempt to
+// connect may take as long as [WithClientHandshakeTimeout] says, and then the
+// handshake.
+//
+// A call waits until there is a connection or its context ends ([WithFailFast]).
+// One that was certainly not begun, because the connection was ending or the peer
+// had said goodbye, is made again on the next connection; with WithFailFast it
+// returns an error that wraps [ErrNotExecuted] instead. One that was lost on its
+// way returns a status of code Unavailable that wraps [ErrClosed], for nobody
+// knows whether it has run; if the context is [Repeatable] it is made again.
+// Interceptors run once around all that. A stream, once opened, is never repeated,
+// and ends with ErrClosed if its connection does.
+//
+// Close ends the client for good. ErrClosed as it is, [Client.Cause],
+// [Client.UserOnCloseWait] and [WithOnClose] tell of that, and not of the end of
+// a connection.
+func Dial(target string, opts ...ClientOpts) (*Client, error) {
+	r := &redialer{
+		target:  target,
+		links:   make(map[*link]struct{}),
+		changed: make(chan struct{}),
+		absent:  errNotYet,
+		running: true,
+	}
+	c := &Client{config: newClientConfig(), redial: r}
+	for _, opt := range opts {
+		opt(c)
+	}
+	c.config.finish()
+	c.config.said = nil // each connection has its own
+	if r.dial == nil {
+		var err error
+		if r.dial, err = targetDialer(target); err != nil {
+			return nil, err
+		}
+	}
+	r.backoff.setDefaults()
+	r.config = c.config
+	r.ctx, r.end = context.WithCancel(context.Background())
+	go r.run()
+	return c, nil
+}
+
+// Reasons for there being no connection.
+var (
+	errNotYet = errors.New("not connected yet")
+	errLeft   = errors.New("the peer said goodbye")
+)
+
+// A redialer makes the connections of a client made by Dial, and its calls on
+// them. At most one connection takes new calls; others may live on for the calls
+// that they have. There is no goroutine while one takes calls, else one: run.
+type redialer struct {
+	// Immutable.
+	target   string
+	config   *clientConfig
+	dial     func(ctx context.Context, target string) (net.Conn, error)
+	backoff  Backoff
+	failFast bool
+	hook     func(ConnectionEvent)
+	ctx      context.Context // ends with the client
+	end      context.CancelFunc
+
+	failures int // in a row; owned by run
+
+	mu sync.Mutex // no connection's is taken while it is held
+
+	// Guarded by mu.
+	links   map[*link]struct{} // all that have not ended
+	current *link              // the one that takes calls, or nil
+	changed chan struct{}      // closed while there is a current one
+	absent  error              // why there is none
+	lost    *link              // was the current one, and run has not told of it yet
+	running bool               // run runs
+	stopped bool               // the client has ended, and so has its last connection
+}
+
+// A link is one connection of a redialer.
+type link struct {
+	client   *Client // of that connection alone; has the same options
+	since    time.Time
+	answered atomic.Bool // a unary call has been
+	cause    error       // set when it became lost: why it ended, nil if it had not
+}
+
+// run makes connections until one takes calls, and tells of all that happens.
+func (r *redialer) run() {
+	for {
+		lost, goesOn := r.next()
+		switch {
+		case !goesOn:
+			return
+		case lost != nil:
+			r.pause(ConnectionEvent{EventDisconnected, lost.cause, r.pauseAfter(lost)})
+			continue
+		}
+		r.tell(ConnectionEvent{Kind: EventConnecting})
+		switch err := r.connect(); {
+		case err == nil:
+			r.tell(ConnectionEvent{Kind: EventConnected})
+		case r.ctx.Err() == nil:
+			r.failures++
+			r.pause(ConnectionEvent{EventFailed, err, r.backoff.pause(r.failures)})
+		}
+	}
+}
+
+// next returns the link that run is to tell of, or nil if it is to make one. It
+// reports whether there is anything to do for it; else leave will start it again.
+func (r *redialer) next() (lost *link, goesOn bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lost, r.lost = r.lost, nil
+	r.running = lost != nil || r.current == nil && r.ctx.Err() == nil
+	return lost, r.running
+}
+
+// pauseAfter is how long to wait before lost is replaced.
+func (r *redialer) pauseAfter(lost *link) time.Duration {
+	age := time.Since(lost.since)
+	switch {
+	case r.ctx.Err() != nil:
+		return 0
+	case lost.cause == nil, lost.answered.Load(), age >= r.backoff.Max:
+		r.failures = 0
+		return max(0, r.backoff.Min-age)
+	}
+	r.failures++
+	return r.backoff.pause(r.failures)
+}
+
+// pause tells of e and waits as long as it says.
+func (r *redialer) pause(e ConnectionEvent) {
+	r.tell(e)
+	if e.Pause == 0 {
+		return
+	}
+	timer := time.NewTimer(e.Pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.ctx.Done():
+	}
+}
+
+func (r *redialer) tell(e ConnectionEvent) {
+	if e.Kind == EventFailed {
+		r.config.log.Warn("ttrpc: cannot connect", "target", r.target, "error", e.Err, "pause", e.Pause)
+	}
+	if r.hook != nil {
+		r.hook(e)
+	}
+}
+
+// connect makes one attempt at a connection, which takes calls from then on.
+func (r *redialer) connect() error {
+	nc, auth, err := r.transport()
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.absent = err
+		return err
+	}
+	l := r.newLink(nc)
+	if !r.adopt(l) {
+		closeConn(nc)
+		return ErrClosed
+	}
+	l.client.start(nc, auth)
+	return nil
+}
+
+// transport dials, and shakes hands.
+func (r *redialer) transport() (nc net.Conn, auth any, err error) {
+	ctx, cancel := context.WithTimeout(r.ctx, r.config.handshakeTimeout)
+	defer cancel()
+	nc, err = r.dial(ctx, r.target)
+	if err == nil && nc == nil {
+		err = errors.New("the dialer returned no connection")
+	}
+	if err != nil || r.config.handshaker == nil {
+		return nc, nil, err
+	}
+	return handshake(r.ctx, r.config.handshaker, nc, r.config.handshakeTimeout)
+}
+
+func (r *redialer) newLink(nc net.Conn) *link {
+	cfg := *r.config
+	cfg.closeDone = make(chan struct{})
+	if cfg.extends {
+		cfg.said = make(chan struct{})
+	}
+	l := &link{client: &Client{config: &cfg}, since: time.Now()}
+	l.client.setUp(nc)
+	c := l.client.conn
+	hooks := *c.hooks
+	hooks.refusal = errEnded
+	hooks.leaving = func(*conn) { r.leave(l) }
+	c.hooks = &hooks
+	c.gone = func() { r.forget(l) }
+	return l
+}
+
+// adopt makes l the current link, unless the client has ended.
+func (r *redialer) adopt(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ctx.Err() != nil {
+		return false
+	}
+	r.links[l] = struct{}{}
+	r.current = l
+	close(r.changed)
+	return true
+}
+
+// leave has no more calls made on l.
+func (r *redialer) leave(l *link) {
+	cause := l.client.Cause()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current != l {
+		return
+	}
+	l.cause = cause
+	r.current, r.lost, r.absent = nil, l, cause
+	if cause == nil {
+		r.absent = errLeft
+	}
+	r.changed = make(chan struct{})
+	if !r.running {
+		r.running = true
+		go r.run()
+	}
+}
+
+// forget is called when the connection of l has ended.
+func (r *redialer) forget(l *link) {
+	close(l.client.config.closeDone)
+	r.leave(l)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.links, l)
+	r.endLocked()
+}
+
+// stop ends the client. What it does to each connection must end that, sooner or
+// later.
+func (r *redialer) stop(end func(*conn)) {
+	r.mu.Lock()
+	r.end()
+	links := slices.Collect(maps.Keys(r.links))
+	r.endLocked()
+	r.mu.Unlock()
+	for _, l := range links {
+		end(l.client.conn)
+	}
+}
+
+// endLocked tells of the client's end once that has come.
+func (r *redialer) endLocked() {
+	if !r.stopped && r.ctx.Err() != nil && len(r.links) == 0 {
+		r.stopped = true
+		go r.config.closed()
+	}
+}
+
+// snapshot tells of the current connection.
+func (r *redialer) snapshot() ConnSnapshot {
+	r.mu.Lock()
+	l, absent := r.current, r.absent
+	r.mu.Unlock()
+	if l == nil {
+		return ConnSnapshot{State: connStateClosed.String(), Cause: absent.Error()}
+	}
+	return l.client.Snapshot()
+}

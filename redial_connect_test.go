@@ -1,0 +1,298 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/memconn"
+)
+
+func TestDialTargets(t *testing.T) {
+	for target, want := range map[string][2]string{
+		"unix:///run/a.sock":  {"unix", "/run/a.sock"},
+		"unix:/run/a.sock":    {"unix", "/run/a.sock"},
+		"unix:run/a.sock":     {"unix", "run/a.sock"},
+		"unix:@abstract":      {"unix", "@abstract"},
+		"/run/a.sock":         {"unix", "/run/a.sock"},
+		"a.sock":              {"unix", "a.sock"},
+		"/odd/tcp://a":        {"unix", "/odd/tcp://a"},
+		"tcp://host:1":        {"tcp", "host:1"},
+		"tcp://[::1]:http":    {"tcp", "[::1]:http"},
+		"":                    {},
+		"unix:":               {},
+		"unix://":             {},
+		"unix://relative":     {},
+		"tcp://":              {},
+		"tcp://host":          {},
+		"tcp://host:":         {},
+		"vsock://1:2":         {},
+		"dns:///example.org":  {},
+		"://nothing":          {},
+		"passthrough:///a.so": {},
+	} {
+		network, address, err := parseTarget(target)
+		if (err == nil) != (want[0] != "") || err == nil && (network != want[0] || address != want[1]) {
+			t.Errorf("B54: %q is %q %q, %v; want %q", target, network, address, err, want)
+		}
+		if err != nil {
+			if c, err := Dial(target); c != nil || err == nil {
+				t.Errorf("B54: Dial takes %q", target)
+			}
+		}
+	}
+}
+
+// wantPause requires that a pause is the one before jitter, or up to half less.
+func wantPause(t *testing.T, rule string, got, want time.Duration) {
+	t.Helper()
+	if got > want || got < want/2 {
+		t.Errorf("%s: the pause is %v, want %v or up to half less", rule, got, want)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	b := Backoff{Min: time.Second, Max: 5 * time.Second}
+	pauses := map[time.Duration]bool{}
+	for range 100 {
+		for n, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: b.Max, 1 << 40: b.Max} {
+			wantPause(t, fmt.Sprint("B54: after ", n, " failures"), b.pause(n), want)
+		}
+		pauses[b.pause(1)] = true
+	}
+	if len(pauses) < 50 {
+		t.Errorf("B54: of 100 pauses %d differ", len(pauses))
+	}
+	b = Backoff{Min: 1 << 62, Max: 1<<63 - 1}
+	wantPause(t, "B54: the longest", b.pause(9), b.Max)
+	b = Backoff{Min: time.Hour}
+	if b.setDefaults(); b.Max != time.Hour {
+		t.Errorf("B54: Max is %v", b.Max)
+	}
+}
+
+func TestDialBacksOff(t *testing.T) {
+	backoff := Backoff{Min: time.Second, Max: 5 * time.Second}
+	onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) {
+		for _, want := range []time.Duration{1, 2, 4, 5, 5} {
+			d.wantPaused("B54: the server is not there", errRefused, EventFailed, want*time.Second)
+		}
+	}, WithBackoff(backoff))
+
+	onDial(t, func(t *testing.T, d *dialTest) {
+		for _, want := range []time.Duration{1, 2, 4, 5} {
+			time.Sleep(want * time.Second / 10) // it lasts, but not long
+			d.accept("B54").conn.Close()
+			d.wantPaused("B54: a connection that is of no use", io.EOF, EventDisconnected, want*time.Second)
+		}
+		p := d.accept("B54")
+		done := d.goCall(t.Context())
+		p.answers("B54", 1)
+		if err := endOf(t, "B54", done); err != nil {
+			t.Errorf("B54: %v", err)
+		}
+		p.conn.Close()
+		d.wantPaused("B54: one that answered is soon replaced", io.EOF, EventDisconnected, backoff.Min)
+		d.accept("B54").conn.Close()
+		d.wantPaused("B54: and the failures are counted anew", io.EOF, EventDisconnected, backoff.Min)
+		p = d.accept("B54")
+		time.Sleep(backoff.Max)
+		p.conn.Close()
+		d.wantPaused("B54: one that lasted is replaced at once", io.EOF, EventDisconnected, 0)
+		d.accept("B54")
+		time.Sleep(backoff.Min / 2)
+		d.goodbye()
+		d.wantPaused("B54: but none too soon", nil, EventDisconnected, backoff.Min)
+	}, WithBackoff(backoff))
+}
+
+// wantPaused requires the last event of that kind to have that cause, and a pause
+// as wantPause wants it, and waits until that is over and the next attempt was
+// made, which must be just then. After no pause at all that has been made.
+func (d *dialTest) wantPaused(rule string, cause error, kind ConnectionEventKind, pause time.Duration) {
+	d.t.Helper()
+	e := d.lastEvent(kind)
+	d.mu.Lock()
+	n := len(d.dials)
+	d.mu.Unlock()
+	if e.Kind != kind || e.Err != cause {
+		d.t.Fatalf("%s: the event is %v, want %v, %v", rule, e, kind, cause)
+	}
+	wantPause(d.t, rule, e.Pause, pause)
+	if pause == 0 {
+		return
+	}
+	due := time.Now().Add(e.Pause)
+	time.Sleep(e.Pause)
+	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.dials) != n+1 || !d.dials[n].Equal(due) {
+		d.t.Errorf("%s: %d attempts after %v, want one", rule, len(d.dials)-n, e.Pause)
+	}
+}
+
+// A refusingShaker refuses so many connections, then takes all.
+type refusingShaker struct{ refuses, asked int }
+
+func (s *refusingShaker) Handshake(ctx context.Context, conn net.Conn) (net.Conn, any, error) {
+	if s.asked++; s.asked <= s.refuses {
+		return nil, nil, errRefused
+	}
+	return conn, nil, nil
+}
+
+func TestDialShakesHands(t *testing.T) {
+	shaker := &refusingShaker{refuses: 1}
+	onDial(t, func(t *testing.T, d *dialTest) {
+		d.accept("B54").wantEnd("B54: refused")
+		if e := d.lastEvent(); e.Kind != EventFailed || !errors.Is(e.Err, errRefused) {
+			t.Errorf("B54: the event is %v", e)
+		}
+		for want := 2; want < 4; want++ {
+			time.Sleep(defaultBackoffMax)
+			p := d.accept("B54")
+			done := d.goCall(t.Context())
+			p.answers("B54", 1)
+			if err := endOf(t, "B54", done); err != nil || shaker.asked != want {
+				t.Errorf("B54: %d handshakes: %v", shaker.asked, err)
+			}
+			p.conn.Close()
+		}
+	}, WithClientHandshaker(shaker))
+}
+
+// A slow dialer is given up, and one that does not care for its context is not
+// waited for by Close.
+func TestDialSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dialTest{t: t}
+		conns := make(chan net.Conn)
+		var deaf atomic.Bool
+		c, err := Dial("target", WithDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			if !deaf.Load() {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return <-conns, nil
+		}), WithClientHandshakeTimeout(time.Minute), WithConnectionEvents(d.note))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute - time.Millisecond)
+		deaf.Store(true)
+		d.wantEvents("B54: before it is given up", ConnectionEvent{Kind: EventConnecting})
+		time.Sleep(time.Millisecond)
+		if e := d.lastEvent(); e.Kind != EventFailed || e.Err != context.DeadlineExceeded {
+			t.Errorf("B54: the event is %v", e)
+		}
+		time.Sleep(defaultBackoffMin)
+		conns <- nil
+		if e := d.lastEvent(); e.Kind != EventFailed || e.Err == nil {
+			t.Errorf("B54: a dialer that returns nothing: %v", e)
+		}
+		time.Sleep(2 * defaultBackoffMin)
+		c.Close()
+		if err := c.UserOnCloseWait(t.Context()); err != nil {
+			t.Errorf("B54: %v", err)
+		}
+		d.lastEvent()
+		a, b := memconn.Pipe(0)
+		conns <- a
+		newRawPeer(t, b).wantEnd("B54: a connection that comes after Close")
+		d.wantEvents("B54: after Close")
+	})
+}
+
+func TestDialUsesNoGoroutineWhileConnected(t *testing.T) {
+	onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) {
+		redialing := func() bool {
+			synctest.Wait()
+			buf := make([]byte, 1<<20)
+			return bytes.Contains(buf[:runtime.Stack(buf, true)], []byte("(*redialer).run"))
+		}
+		if !redialing() {
+			t.Error("the test does not see the goroutine that waits to connect")
+		}
+		d.setFails(nil)
+		time.Sleep(defaultBackoffMax)
+		d.accept("B54")
+		if redialing() {
+			t.Error("B54: a goroutine is left while connected")
+		}
+	})
+}
+
+// The hook may use the client.
+func TestDialHookClosesClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(0)
+		var c *Client
+		made := make(chan struct{})
+		c, err := Dial("target", WithDialer(func(context.Context, string) (net.Conn, error) { return a, nil }),
+			WithConnectionEvents(func(e ConnectionEvent) {
+				<-made
+				if e.Kind == EventConnected {
+					c.Close()
+				}
+			}))
+		close(made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		newRawPeer(t, b).wantEnd("B54")
+	})
+}
+
+// What happens while the hook runs is told after it.
+func TestDialHookIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dialTest{t: t}
+		hold := make(chan struct{})
+		c, err := Dial("target", WithDialer(d.dial), WithConnectionEvents(func(e ConnectionEvent) {
+			d.note(e)
+			if e.Kind == EventConnected {
+				<-hold
+			}
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.accept("B54").conn.Close()
+		d.wantEvents("B54: while the hook runs", ConnectionEvent{Kind: EventConnecting}, ConnectionEvent{Kind: EventConnected})
+		close(hold)
+		if e := d.lastEvent(); e.Kind != EventDisconnected || e.Err != io.EOF {
+			t.Errorf("B54: the event is %v", e)
+		}
+		c.Close()
+	})
+}
+
+func TestDialOptionsOfOtherClients(t *testing.T) {
+	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
+		done := goCall(Repeatable(t.Context()), c, new(wrapperspb.StringValue))
+		p.wantRequest("B54", 1, 0)
+		p.conn.Close()
+		if err := <-done; err != ErrClosed {
+			t.Errorf("B1: %v", err)
+		}
+		if err := <-goCall(t.Context(), c, nil); err != ErrClosed {
+			t.Errorf("B1: %v", err)
+		}
+	}, WithDialer(nil), WithBackoff(Backoff{}), WithFailFast(), WithConnectionEvents(nil))
+}

@@ -1,0 +1,88 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// A call that is made again has its files with it.
+func TestDialMakesCallsWithFilesAgain(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.RegisterService("test", &ServiceDesc{Methods: map[string]Method{
+		"Count": func(ctx context.Context, _ func(any) error) (any, error) {
+			files, err := FilesFromContext(ctx)
+			if err != nil {
+				return nil, err
+			}
+			claimed := files.Claim()
+			closeFiles(claimed)
+			return wrapperspb.Int64(int64(len(claimed))), nil
+		},
+	}})
+	go s.Serve(t.Context(), l)
+
+	c, err := Dial("unix:"+l.Addr().String(), WithExtensions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if is, err := c.Extended(t.Context()); !is || err != nil {
+		t.Fatalf("B54: extended mode: %v, %v", is, err)
+	}
+	file, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	ctx, files := WithFiles(t.Context())
+	if err := files.Attach(file, file); err != nil {
+		t.Fatal(err)
+	}
+	attached := files.out
+	first := c.redial.current
+	conn := first.client.conn
+	conn.mu.Lock()
+	conn.draining = true // it takes no more calls
+	conn.mu.Unlock()
+	var n wrapperspb.Int64Value
+	if err := c.Call(ctx, "test", "Count", new(emptypb.Empty), &n); err != nil || n.Value != 2 {
+		t.Errorf("B54: %d files came with the second attempt, %v", n.Value, err)
+	}
+	if c.redial.current == first {
+		t.Error("there was but one attempt")
+	}
+	if err := files.Attach(file); err != nil {
+		t.Fatal(err)
+	}
+	attached = append(attached, files.out...)
+	if err := c.Call(ctx, "test", "Count", wrapperspb.Bytes(make([]byte, messageLengthMax)), &n); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("B6: %v", err)
+	}
+	for _, f := range append(attached, files.out...) {
+		if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("B54: a duplicate is left open: %v", err)
+		}
+	}
+}

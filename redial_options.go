@@ -1,0 +1,186 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+)
+
+// Defaults of Backoff.
+const (
+	defaultBackoffMin = 50 * time.Millisecond
+	defaultBackoffMax = 5 * time.Second
+)
+
+// WithDialer has dial make the connections of a client made by [Dial], which
+// hands it the target as it is. The context ends with the client, and after as
+// long as a handshake may take. NewClient ignores this option.
+func WithDialer(dial func(ctx context.Context, target string) (net.Conn, error)) ClientOpts {
+	return func(c *Client) {
+		if c.redial != nil {
+			c.redial.dial = dial
+		}
+	}
+}
+
+// WithBackoff sets how long a client made by [Dial] pauses between attempts to
+// connect. NewClient ignores this option.
+func WithBackoff(b Backoff) ClientOpts {
+	return func(c *Client) {
+		if c.redial != nil {
+			c.redial.backoff = b
+		}
+	}
+}
+
+// WithFailFast has the calls of a client made by [Dial] fail at once if there is
+// no connection: with a status of code Unavailable that wraps ErrNotExecuted.
+// NewClient ignores this option.
+func WithFailFast() ClientOpts {
+	return func(c *Client) {
+		if c.redial != nil {
+			c.redial.failFast = true
+		}
+	}
+}
+
+// WithConnectionEvents tells what becomes of the connections of a client made by
+// [Dial]. hook is called for one event at a time, in their order, and the next
+// attempt to connect waits for it. It may use the client, but should not wait for
+// a call, which may need that attempt. NewClient ignores this option.
+func WithConnectionEvents(hook func(ConnectionEvent)) ClientOpts {
+	return func(c *Client) {
+		if c.redial != nil {
+			c.redial.hook = hook
+		}
+	}
+}
+
+// Backoff is how long a client made by [Dial] pauses between attempts to connect:
+// about Min after the first that failed, about twice as long after each more in a
+// row, at most Max. A random part, up to half, is taken off each pause, so that
+// clients of one server do not come all at once. A connection that was of no use
+// counts as a failed attempt; one that answered a unary call, lasted as long as
+// Max or was left because the peer said goodbye does not, and is replaced without
+// a pause, but not sooner than Min after it was made.
+//
+// Fields that are zero have their default.
+type Backoff struct {
+	Min time.Duration // 50 ms by default
+	Max time.Duration // 5 s by default
+}
+
+func (b *Backoff) setDefaults() {
+	setDefault(&b.Min, defaultBackoffMin)
+	setDefault(&b.Max, defaultBackoffMax)
+	b.Max = max(b.Min, b.Max)
+}
+
+// pause is how long to wait after so many failures in a row, 1 or more.
+func (b *Backoff) pause(failures int) time.Duration {
+	d := b.Min
+	for i := 1; i < failures && d < b.Max; i++ {
+		d += min(d, b.Max-d)
+	}
+	return d - rand.N(d/2+1)
+}
+
+// ConnectionEventKind is what happened.
+type ConnectionEventKind int
+
+// What happens to a connection: an attempt to connect begins, which succeeds or
+// fails; after one that succeeded the connection is lost, or left.
+const (
+	EventConnecting ConnectionEventKind = iota + 1
+	EventConnected
+	EventDisconnected
+	EventFailed
+)
+
+// String returns the name in lower case.
+func (k ConnectionEventKind) String() string {
+	switch k {
+	case EventConnecting:
+		return "connecting"
+	case EventConnected:
+		return "connected"
+	case EventDisconnected:
+		return "disconnected"
+	case EventFailed:
+		return "failed"
+	}
+	return "unknown"
+}
+
+// A ConnectionEvent is what the hook of [WithConnectionEvents] is told.
+type ConnectionEvent struct {
+	Kind ConnectionEventKind
+
+	// Err is, of EventFailed, what the dialer or the handshaker returned; of
+	// EventDisconnected, why the connection ended, as [Client.Cause] would tell
+	// it. It is nil if the connection has not ended but only takes no more
+	// calls, because the peer said goodbye; what was begun on it goes on, and no
+	// event tells of its end.
+	Err error
+
+	// Pause is how long the client waits after EventFailed and EventDisconnected
+	// before it connects again.
+	Pause time.Duration
+}
+
+type repeatableKey struct{}
+
+// Repeatable returns a context whose unary calls may run more than once: a
+// client made by [Dial] repeats one that was lost with its connection, though
+// it may have run, until it is answered or the context ends. Other clients
+// repeat nothing.
+func Repeatable(ctx context.Context) context.Context {
+	return context.WithValue(ctx, repeatableKey{}, true)
+}
+
+func isRepeatable(ctx context.Context) bool {
+	yes, _ := ctx.Value(repeatableKey{}).(bool)
+	return yes
+}
+
+// targetDialer returns the dialer for the targets that Dial knows.
+func targetDialer(target string) (func(context.Context, string) (net.Conn, error), error) {
+	network, address, err := parseTarget(target)
+	if err != nil {
+		return nil, fmt.Errorf("ttrpc: target %q: %w", target, err)
+	}
+	return func(ctx context.Context, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}, nil
+}
+
+func parseTarget(target string) (network, address string, err error) {
+	scheme, rest, ok := strings.Cut(target, "://")
+	switch {
+	case ok && scheme == "unix":
+		if !strings.HasPrefix(rest, "/") {
+			return "", "", errors.New("the path after unix:// is not absolute")
+		}
+		return "unix", rest, nil
+	case ok && scheme == "tcp":
+		_, port, err := net.SplitHostPort(rest)
+		if err == nil && port == "" {
+			err = errors.New("there is no port")
+		}
+		return "tcp", rest, err
+	case ok && !strings.Contains(scheme, "/"):
+		return "", "", fmt.Errorf("unknown scheme %q", scheme)
+	}
+	path := strings.TrimPrefix(target, "unix:")
+	if path == "" {
+		return "", "", errors.New("there is no path")
+	}
+	return "unix", path, nil
+}

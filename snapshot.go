@@ -1,0 +1,126 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A ConnSnapshot is what a connection looked like at one moment, for a debug page.
+type ConnSnapshot struct {
+	ID       uint64 // as in ConnInfo
+	Server   bool   // this side accepted it
+	Peer     *Peer  // nil before the handshake is over; shared, it must not be changed
+	State    string // "active", "idle", "draining" or "closed"
+	Cause    string // why it has ended, else empty
+	Extended bool   // it is in extended mode
+	Files    bool   // it can pass files
+
+	MaxMessage   int // bytes
+	QueuedFrames int // how many wait to be written
+	QueuedBytes  int // their memory
+	Received     int // bytes that were received and not yet consumed, on all streams
+
+	// In extended mode.
+	SendCredit int // how many bytes of messages may be sent
+	RecvCredit int // how many the peer may send
+	Parked     int // how many calls of the peer's wait until it reads
+
+	Streams []StreamSnapshot // by id
+}
+
+// A StreamSnapshot is what a call or stream looked like at one moment.
+type StreamSnapshot struct {
+	ID         uint32
+	FullMethod string // "/package.Service/Method"; empty if it is not known yet
+	Served     bool   // this side runs the handler; else it is the caller
+	Unary      bool
+	State      string // as PROTOCOL.md calls it
+	Messages   int    // how many were received and not yet consumed
+	Bytes      int    // theirs
+
+	// In extended mode, of a stream that is not unary.
+	SendCredit int
+	RecvCredit int
+}
+
+// Snapshot tells what the client's connection looks like now. The zero Client's is closed.
+// Of a client made by [Dial] it is the one that takes calls; if there is none it is closed,
+// and the cause says why.
+func (c *Client) Snapshot() ConnSnapshot {
+	switch {
+	case c.redial != nil:
+		return c.redial.snapshot()
+	case c.conn == nil:
+		return ConnSnapshot{State: connStateClosed.String()}
+	}
+	return c.conn.snapshot()
+}
+
+// Snapshot tells what the server's connections look like now, in the order in which they
+// came. Each is consistent in itself; they are looked at one after the other.
+func (s *Server) Snapshot() []ConnSnapshot {
+	s.mu.Lock()
+	conns := make([]*conn, 0, len(s.connections))
+	for c := range s.connections {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(conns, func(a, b *conn) int { return cmp.Compare(a.number, b.number) })
+	all := make([]ConnSnapshot, len(conns))
+	for i, c := range conns {
+		all[i] = c.snapshot()
+	}
+	return all
+}
+
+func (c *conn) snapshot() ConnSnapshot {
+	state, _ := c.getState()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	snap := ConnSnapshot{
+		ID: c.number, Server: c.role == roleServer, State: state.String(),
+		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes, Received: int(c.total.Load()),
+	}
+	if c.started && c.base != nil {
+		snap.Peer = c.info().Peer
+	}
+	if c.cause != nil {
+		snap.Cause = c.cause.Error()
+	}
+	if x := c.ext; x != nil {
+		snap.Extended, snap.Files = true, x.files
+		snap.SendCredit, snap.RecvCredit, snap.Parked = x.credit, x.room, len(x.parked)
+		snap.QueuedFrames += x.urgent.count
+		snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()
+		for _, tr := range x.waiting {
+			snap.QueuedFrames += tr.count
+		}
+	}
+	for _, s := range c.streams {
+		snap.Streams = append(snap.Streams, s.snapshotLocked())
+	}
+	slices.SortFunc(snap.Streams, func(a, b StreamSnapshot) int { return cmp.Compare(a.ID, b.ID) })
+	return snap
+}
+
+func (s *stream) snapshotLocked() StreamSnapshot {
+	snap := StreamSnapshot{ID: s.id, FullMethod: s.fullMethod(), Served: s.call != nil, Unary: s.unary, State: s.state.String()}
+	s.inbox.mu.Lock()
+	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()
+	s.inbox.mu.Unlock()
+	if s.flow != nil {
+		snap.SendCredit, snap.RecvCredit = s.flow.credit, s.flow.room
+	}
+	return snap
+}
+
+// fullMethod names the stream's method, if that is known.
+func (s *stream) fullMethod() string {
+	if about := s.about.Load(); about != nil {
+		return fullPath(about.service, about.method)
+	}
+	return ""
+}

@@ -1,0 +1,220 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// refusal is the error of calls that come too late, or of which nothing was written
+// before the connection's end.
+func (c *conn) refusal() error {
+	if err := c.hooks.refusal; err != nil {
+		return err
+	}
+	return ErrClosed
+}
+
+// mayOpenLocked says why no stream can be opened.
+func (c *conn) mayOpenLocked() error {
+	x := c.ext
+	switch {
+	case x != nil && x.bye.heard && !c.closed: // afterwards it is as with all connections (B1)
+		return x.bye.why
+	case c.closed || c.lost != nil || c.cause != nil || c.lastID >= 1<<32-2:
+		return c.refusal()
+	case c.role == roleServer && x == nil:
+		return ErrPeerClassic
+	case c.draining && c.accepted == 0: // the peer's calls may still need ours
+		return c.refusal()
+	case x != nil && !x.peer.serves:
+		return status.Error(codes.Unimplemented, errServesNothing)
+	}
+	return nil
+}
+
+// open puts a stream of ours into the table, with the next id, and its request,
+// which it then owns, into the queue: ids rise in the order in which frames are
+// written. It reports whether the caller must call readFor.
+func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
+	c.mu.Lock()
+	if err := c.mayOpenLocked(); err != nil {
+		c.mu.Unlock()
+		request.release()
+		return false, err
+	}
+	if c.lastID == 0 {
+		c.lastID = c.firstID()
+	} else {
+		c.lastID += 2
+	}
+	if c.lastID >= 1<<32-2 { // ids are used up (B45)
+		c.draining, c.settled = true, true
+		c.sayGoodbyeLocked()
+	}
+	s.id = c.lastID
+	c.addLocked(s)
+	c.openFlowLocked(s)
+	putStreamID(request.data, s.id)
+	request.stream, s.opening = s, request
+	announced := false
+	if request.files != nil {
+		announced = c.announceLocked(s, request)
+	}
+	reads = c.started && c.sitLocked(s)
+	switch lead := c.pushLocked(request) || announced; {
+	case lead && reads && c.writesFirstLocked():
+		c.unlock()
+		c.traceSent(c.first)
+	case lead:
+		c.unlockAndLead(1)
+	default:
+		c.unlock()
+	}
+	return reads, nil
+}
+
+// firstID is the id of the first stream that this end opens.
+func (c *conn) firstID() uint32 {
+	if c.role == roleClient {
+		return 1
+	}
+	return 2
+}
+
+// acceptLocked opens a stream of the peer's, or says why not. It unlocks, and
+// reports whether the goroutine still is the reader.
+func (c *conn) acceptLocked(f *frame) bool {
+	limit := c.hooks.maxHandlers
+	switch {
+	case c.draining && c.settled && c.ext == nil:
+		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
+	case c.serve == nil:
+		c.replyLocked(f.header.StreamID, status.New(codes.Unimplemented, errServesNothing))
+	case limit > 0 && c.accepted >= limit:
+		c.replyLocked(f.header.StreamID, tooManyCalls(limit))
+	case c.ext != nil && len(c.ext.parked) >= maxParked:
+		c.replyLocked(f.header.StreamID, status.New(codes.ResourceExhausted, "ttrpc: answers are not read"))
+	case c.opensWithRoomLocked(f):
+		call := newServerCall(c, f)
+		c.addLocked(&call.stream)
+		c.openFlowLocked(&call.stream)
+		parked := c.ext != nil && c.parkLocked(call)
+		c.unlock()
+		return parked || c.serve(call)
+	}
+	c.unlock()
+	f.release()
+	return true
+}
+
+func tooManyCalls(limit int) *status.Status {
+	return status.Newf(codes.ResourceExhausted, "ttrpc: more than %d concurrent calls on the connection", limit)
+}
+
+// opensWithRoomLocked makes room for the request of a stream, for which it lets go
+// of the lock. It reports whether the connection lasts.
+func (c *conn) opensWithRoomLocked(f *frame) bool {
+	if c.ext == nil && acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
+		c.mu.Unlock()
+		c.makeRoom(f.cost())
+		c.mu.Lock()
+	}
+	return !c.closed
+}
+
+func (c *conn) addLocked(s *stream) {
+	if c.streams == nil {
+		c.streams = make(map[uint32]*stream)
+	}
+	c.streams[s.id] = s
+	if s.call != nil {
+		c.accepted++
+	}
+}
+
+// removeLocked takes a stream out of the table.
+func (c *conn) removeLocked(s *stream) {
+	delete(c.streams, s.id)
+	if s.call != nil {
+		c.accepted--
+	} else if !s.rides {
+		c.withdrawLocked(s)
+	} else {
+		c.withdrawAllLocked(s)
+	}
+	s.state = stateIdle
+	s.waiting.Broadcast()
+	if s.unwatch != nil {
+		s.unwatch()
+		s.unwatch = nil
+	}
+	if !s.unary {
+		s.inbox.uncount()
+		if c.ext != nil {
+			c.grantRoomLocked()
+		}
+	}
+}
+
+// fail ends a stream with err, unless it has ended.
+func (c *conn) fail(s *stream, err error) {
+	c.mu.Lock()
+	defer c.unlock()
+	if s.isActive() {
+		c.failLocked(s, err)
+	}
+}
+
+// failLocked ends a stream with err. Who opened it withdraws what the writer has
+// not taken yet; if the request had left, the peer is told in extended mode only,
+// for classic ttrpc has no word for it, and what it still sends is dropped. Who
+// accepted it tells the peer, by the stream's terminal frame (B40); the entry then
+// stays until the handler has returned.
+func (c *conn) failLocked(s *stream, err error) {
+	s.err = err
+	if c.ext != nil {
+		c.cancelOursLocked(s, err)
+	}
+	if s.call != nil {
+		s.state = stateEnded
+		st := statusOf(err)
+		if err == ErrStreamFull {
+			st = status.New(codes.ResourceExhausted, err.Error())
+		}
+		c.replyLocked(s.id, st)
+		s.waiting.Broadcast()
+		s.call.cancel(err)
+		s.inbox.close(err, true)
+		if c.ext != nil {
+			c.grantRoomLocked()
+		}
+		return
+	}
+	c.removeLocked(s)
+	if s.done != nil {
+		s.done <- struct{}{}
+		return
+	}
+	c.traceEndLocked(s, err)
+	s.inbox.close(err, true)
+}
+
+// connEnded tells a stream that its connection ended. The table has forgotten
+// it already. What had arrived may still be received, unless we closed (B19).
+func (s *stream) connEnded(cause error) {
+	switch {
+	case s.call != nil:
+		s.call.cancel(cause)
+		s.inbox.close(context.Canceled, true)
+	case s.done != nil:
+		s.done <- struct{}{}
+	default:
+		s.inbox.close(ErrClosed, cause == ErrClosed)
+		s.inbox.uncount()
+	}
+}

@@ -1,0 +1,226 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/memconn"
+)
+
+// A traceLog writes down what a Trace is told. Frames are counted apart.
+type traceLog struct {
+	mu     sync.Mutex
+	lines  []string
+	open   int // begun and not ended
+	frames map[string]int
+	sizes  map[bool]int // bytes of frames, headers included, by whether they were sent
+}
+
+func (l *traceLog) add(open int, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open += open
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+func (l *traceLog) trace() *Trace {
+	l.frames, l.sizes = map[string]int{}, map[bool]int{}
+	return &Trace{
+		Conn: func(c ConnInfo) func(error) {
+			l.add(1, "conn server=%v", c.Server)
+			return func(cause error) { l.add(-1, "conn ends: %v", cause) }
+		},
+		Call: func(c CallInfo) func(error) {
+			l.add(1, "%d %s served=%v", c.StreamID, c.FullMethod, c.Served)
+			return func(err error) { l.add(-1, "%d ends: %v", c.StreamID, status.Code(err)) }
+		},
+		Frame: func(f FrameInfo) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if f.Data != nil && len(f.Data) != f.Length {
+				l.lines = append(l.lines, fmt.Sprintf("a frame of %d bytes with %d", f.Length, len(f.Data)))
+			}
+			l.frames[fmt.Sprintf("sent=%v %v", f.Sent, messageType(f.Type))]++
+			l.sizes[f.Sent] += messageHeaderLength + f.Length
+		},
+	}
+}
+
+// want requires what was told since the last time.
+func (l *traceLog) want(t *testing.T, lines ...string) {
+	t.Helper()
+	synctest.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !slices.Equal(l.lines, lines) {
+		t.Errorf("B55: told %q, want %q", l.lines, lines)
+	}
+	l.lines = nil
+}
+
+// onTraced runs f in a bubble with both ends of a connection that are traced.
+func onTraced(t *testing.T, f func(t *testing.T, c *Client, s *Server, client, server *traceLog), opts ...ClientOpts) {
+	synctest.Test(t, func(t *testing.T) {
+		var client, server traceLog
+		s, err := NewServer(WithServerTrace(server.trace()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.RegisterService("test", extendedService())
+		a, b := memconn.Pipe(0)
+		s.accept(context.Background(), b)
+		c := NewClient(a, append([]ClientOpts{WithClientTrace(client.trace())}, opts...)...)
+		f(t, c, s, &client, &server)
+		c.Close()
+		s.Close()
+		synctest.Wait()
+		for name, l := range map[string]*traceLog{"client": &client, "server": &server} {
+			if l.open != 0 {
+				t.Errorf("B55: %s: %d beginnings without an end: %q", name, l.open, l.lines)
+			}
+		}
+		if client.sizes[true] != server.sizes[false] || client.sizes[false] != server.sizes[true] {
+			t.Errorf("B55: bytes: client %v, server %v", client.sizes, server.sizes)
+		}
+	})
+}
+
+func TestTraceUnary(t *testing.T) {
+	onTraced(t, func(t *testing.T, c *Client, s *Server, client, server *traceLog) {
+		client.want(t, "conn server=false")
+		server.want(t, "conn server=true")
+		ctx := context.Background()
+		if err := c.Call(ctx, "test", "Echo", wrapperspb.String("hi"), new(wrapperspb.StringValue)); err != nil {
+			t.Fatal(err)
+		}
+		client.want(t, "1 /test/Echo served=false", "1 ends: OK")
+		server.want(t, "1 /test/Echo served=true", "1 ends: OK")
+		if err := c.Call(ctx, "test", "None", wrapperspb.String("hi"), new(wrapperspb.StringValue)); err == nil {
+			t.Fatal("no error")
+		}
+		client.want(t, "3 /test/None served=false", "3 ends: Unimplemented")
+		server.want(t, "3 /test/None served=true", "3 ends: Unimplemented")
+		ctx, cancel := context.WithCancel(ctx)
+		go func() { synctest.Wait(); cancel() }()
+		c.Call(ctx, "test", "Block", wrapperspb.String(""), new(wrapperspb.StringValue))
+		client.want(t, "5 /test/Block served=false", "5 ends: Canceled")
+		server.want(t, "5 /test/Block served=true")
+		c.Close()
+		client.want(t, "conn ends: ttrpc: closed")
+		server.want(t, "conn ends: EOF", "5 ends: Unknown")
+	})
+}
+
+func TestTraceStreams(t *testing.T) {
+	onTraced(t, func(t *testing.T, c *Client, s *Server, client, server *traceLog) {
+		client.want(t, "conn server=false", "1 /ttrpc.extensions.v1.Connection/Hello served=false", "1 ends: OK")
+		server.want(t, "conn server=true")
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		echoes := func() ClientStream {
+			st, err := c.NewStream(ctx, &StreamDesc{true, true}, "test", "Echoes", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return st
+		}
+		st := echoes()
+		st.CloseSend()
+		if err := st.RecvMsg(new(wrapperspb.BytesValue)); err != io.EOF {
+			t.Fatal(err)
+		}
+		client.want(t, "3 /test/Echoes served=false", "3 ends: OK")
+		server.want(t, "3 /test/Echoes served=true", "3 ends: OK")
+		if _, err := c.NewStream(ctx, &StreamDesc{true, true}, "test", "None", nil); err != nil {
+			t.Fatal(err)
+		}
+		client.want(t, "5 /test/None served=false", "5 ends: Unimplemented")
+		server.want(t, "5 /test/None served=true", "5 ends: Unimplemented")
+		echoes()
+		synctest.Wait() // else nothing is sent
+		cancel()
+		client.want(t, "7 /test/Echoes served=false", "7 ends: Canceled")
+		server.want(t, "7 /test/Echoes served=true", "7 ends: Canceled")
+		if n := client.frames["sent=true cancel"]; n != 1 || server.frames["sent=false cancel"] != 1 {
+			t.Errorf("B55: %v and %v", client.frames, server.frames)
+		}
+	}, WithExtensions())
+}
+
+// TestTraceParts holds that each part is told, with its bytes.
+func TestTraceParts(t *testing.T) {
+	onTraced(t, func(t *testing.T, c *Client, s *Server, client, server *traceLog) {
+		m := wrapperspb.String(strings.Repeat("x", 3*partSize))
+		if err := c.Call(context.Background(), "test", "Echo", m, m); err != nil {
+			t.Fatal(err)
+		}
+		for _, where := range []string{"sent=true part", "sent=false part"} {
+			if client.frames[where] != 3 || server.frames[where] != 3 {
+				t.Errorf("B55: %s: %v and %v", where, client.frames, server.frames)
+			}
+		}
+	}, WithExtensions())
+}
+
+func TestSnapshot(t *testing.T) {
+	onTraced(t, func(t *testing.T, c *Client, s *Server, _, _ *traceLog) {
+		ctx := context.Background()
+		go c.Call(ctx, "test", "Block", wrapperspb.String(""), new(wrapperspb.StringValue))
+		synctest.Wait()
+		st, err := c.NewStream(ctx, &StreamDesc{false, true}, "test", "Flood", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		const cost = 1003 + messageCharge
+		n := (256<<10 + cost - 1) / cost
+		left := 256<<10 - n*cost
+		snap := c.Snapshot()
+		if snap.State != "active" || snap.Server || !snap.Extended || snap.Files || snap.Received != n*cost || snap.MaxMessage != 4<<20 || len(snap.Streams) != 2 {
+			t.Fatalf("B55: %+v", snap)
+		}
+		want := []StreamSnapshot{
+			{ID: 3, FullMethod: "/test/Block", Unary: true, State: "unary"},
+			{ID: 5, FullMethod: "/test/Flood", State: "open", Messages: n, Bytes: n * cost, SendCredit: 256 << 10, RecvCredit: left},
+		}
+		if !slices.Equal(snap.Streams, want) {
+			t.Errorf("B55: %+v, want %+v", snap.Streams, want)
+		}
+		served := s.Snapshot()
+		want[0].Served, want[1].Served = true, true
+		want[1].State, want[1].Messages, want[1].Bytes = "remoteClosed", 1, messageCharge // the request's
+		want[1].SendCredit, want[1].RecvCredit = left, 256<<10
+		if len(served) != 1 || !served[0].Server || served[0].SendCredit != snap.RecvCredit || !slices.Equal(served[0].Streams, want) {
+			t.Errorf("B55: %+v, want %+v", served, want)
+		}
+		c.Close()
+		if snap := c.Snapshot(); snap.State != "closed" || snap.Cause != ErrClosed.Error() {
+			t.Errorf("B55: %+v", snap)
+		}
+		if err := st.RecvMsg(new(wrapperspb.BytesValue)); !errors.Is(err, ErrClosed) && err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if left := s.Snapshot(); len(left) != 0 {
+			t.Errorf("B55: %+v", left)
+		}
+		if zero := new(Client).Snapshot(); zero.State != "closed" {
+			t.Errorf("B55: %+v", zero)
+		}
+	}, WithExtensions())
+}
