@@ -1,0 +1,187 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package extended
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc"
+)
+
+// TestLargeRequest queues a large request, and behind it small ones, for a process that
+// stands still. When it goes on, the small ones must be answered while the large one is
+// still leaving.
+func TestLargeRequest(t *testing.T) {
+	const smalls = 100
+	for _, size := range slices.Compact([]int{64 << 20, largest}) {
+		t.Run(fmt.Sprintf("%d MiB", size>>20), func(t *testing.T) {
+			inBothRoles(t, "large", "large", func(t *testing.T, p *peer) {
+				p.stop(t)
+				large, got := &blob{size: size}, new(wrapperspb.StringValue)
+				s := p.mustStream(t, context.Background(), serverStream, "Gulp", large)
+				var behind [smalls]ttrpc.ClientStream
+				for i := range behind {
+					behind[i] = p.mustStream(t, context.Background(), serverStream, "Gulped", nil)
+				}
+				p.resume(t)
+				for _, small := range behind {
+					if err := small.RecvMsg(got); err != nil || got.Value != "0" {
+						t.Fatalf("B49: a small call behind a large one runs when %q large ones have arrived, %v", got.Value, err)
+					}
+				}
+				if p.Snapshot().QueuedBytes == 0 {
+					t.Error("B49: the small calls have waited until a large one had left")
+				}
+				if err := s.RecvMsg(got); err != nil || got.Value != large.String() {
+					t.Errorf("B49: %s have arrived, and were sent: %s; %v", got.Value, large, err)
+				}
+			})
+		})
+	}
+}
+
+// TestLargeAnswer makes small calls while a large answer is under way.
+func TestLargeAnswer(t *testing.T) {
+	for _, size := range slices.Compact([]int{64 << 20, largest}) {
+		t.Run(fmt.Sprintf("%d MiB", size>>20), func(t *testing.T) {
+			inBothRoles(t, "large", "large", func(t *testing.T, p *peer) {
+				done := make(chan error, 1)
+				got := new(blob)
+				go func() {
+					done <- p.Call(context.Background(), serviceName, "Blob", wrapperspb.Int64(int64(size)), got)
+				}()
+				small := 0
+				for len(done) == 0 {
+					if p.mustAsk(t, "B49", "Sent", "") != "0" {
+						small++
+					}
+				}
+				if err := <-done; err != nil || *got != *encoded(size) {
+					t.Errorf("B49: %s have arrived, and were sent: %s; %v", got, encoded(size), err)
+				}
+				if t.Logf("%d small calls", small); small == 0 {
+					t.Error("B49: no small call was answered while a large answer was under way")
+				}
+			})
+		})
+	}
+}
+
+// encoded returns a blob whose sum is known.
+func encoded(size int) *blob {
+	b := &blob{size: size}
+	b.MarshalTo(make([]byte, size))
+	return b
+}
+
+// A rawPeer speaks to a process without the library.
+type rawPeer struct{ net.Conn }
+
+const (
+	typeRequest, typeResponse, typePart, typePing = 0x1, 0x2, 0x40, 0x44
+	flagAnswer                                    = 0x1
+)
+
+func header(length, id uint32, kind, flags byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, length)
+	return append(binary.BigEndian.AppendUint32(b, id), kind, flags)
+}
+
+func (r rawPeer) write(t *testing.T, b []byte) {
+	t.Helper()
+	if _, err := r.Write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read returns the next frame.
+func (r rawPeer) read(t *testing.T) (head [10]byte, data []byte) {
+	t.Helper()
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		t.Fatal(err)
+	}
+	data = make([]byte, binary.BigEndian.Uint32(head[:]))
+	if _, err := io.ReadFull(r, data); err != nil {
+		t.Fatal(err)
+	}
+	return head, data
+}
+
+// dialRaw agrees on the extended mode, with a limit of 1 GiB.
+func dialRaw(t *testing.T, address string) rawPeer {
+	t.Helper()
+	r := rawPeer{dial(t, address)}
+	t.Cleanup(func() { r.Close() })
+	const request = "\x0a\x1ettrpc.extensions.v1.Connection\x12\x05Hello\x1a\x11" +
+		"\x08\x01\x18\x80\x80\x80\x80\x04\x20\x80\x80\x10\x28\x80\x80\x80\x10"
+	r.write(t, append(header(uint32(len(request)), 1, typeRequest, 0), request...))
+	if head, data := r.read(t); head[8] != typeResponse || len(data) == 0 || data[0] != 2<<3|2 {
+		t.Fatalf("B46: the answer to Hello is %x %q", head, data)
+	}
+	return r
+}
+
+// awaitRead waits until the other process has read all that it was sent.
+func (r rawPeer) awaitRead(t *testing.T) {
+	t.Helper()
+	raw, err := r.Conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the other process to read", func() bool {
+		n := -1
+		err := raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+		return err == nil && n == 0
+	})
+}
+
+// TestPromisesCostLittle sends headers that promise 3 GB, and a little of it.
+func TestPromisesCostLittle(t *testing.T) {
+	const conns, promised = 200, 16<<20 - 1
+	p, address := startServer(t, "large")
+	peers := make([]rawPeer, conns)
+	for i := range peers {
+		peers[i] = dialRaw(t, address)
+	}
+	held, size := watchMemory(t, p.pid()), memory(t, p.pid(), "VmSize")
+	for i, r := range peers {
+		kind := []byte{typeRequest, typePart}[i%2]
+		r.write(t, append(header(promised, 3, kind, 0), "some of it"...))
+	}
+	for _, r := range peers {
+		r.awaitRead(t)
+	}
+	held.mustStayBelow(t, "B49", 64<<20)
+	if grown := memory(t, p.pid(), "VmSize") - size; grown > 512<<20 { // memory that was never touched
+		t.Errorf("B49: the other process has reserved %d MiB more", grown>>20)
+	}
+}
+
+// TestPartsCostWhatTheyAre begins 60,000 messages on one connection and ends none.
+func TestPartsCostWhatTheyAre(t *testing.T) {
+	const messages, size = 60_000, 16
+	p, address := startServer(t, "large")
+	r := dialRaw(t, address)
+	memory := watchMemory(t, p.pid())
+	var all []byte
+	for i := range messages {
+		all = append(append(all, header(size, uint32(2*i+3), typePart, 0)...), noise[:size]...)
+	}
+	r.write(t, append(append(all, header(8, 0, typePing, 0)...), noise[:8]...))
+	if head, data := r.read(t); head[8] != typePing || head[9] != flagAnswer || string(data) != string(noise[:8]) {
+		t.Fatalf("B56: %x %q comes back, and not the ping", head, data)
+	}
+	memory.mustStayBelow(t, "B49", 128<<20)
+}
