@@ -17,6 +17,11 @@
 // them. The list hangs holds the scenarios that a release does not live to see the
 // end of. Whatever a list names has to occur, or its scenario fails.
 //
+// This library is in the table twice more: as "extended", with clients that ask for the
+// extended mode and servers that use all of it, and as "declining", a server that is told
+// not to know it. Their pairs with each other and with releases must see what the pairs
+// with "ours" see; and what old peers hear must be the same, byte for byte.
+//
 // What clients of v1.2, and of ours, get of servers without streams is in the scenario
 // "streams of a server that may have none": the status of an unknown method.
 //

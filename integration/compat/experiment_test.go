@@ -21,6 +21,28 @@ func (p pair) String() string { return p.client + " client, " + p.server + " ser
 
 func (p pair) hasOurs() bool { return p.client == ours || p.server == ours }
 
+// classic is the pair without the extended mode. A pair that has not agreed on it must
+// see what that one sees, and one that has, the same but for what is listed.
+func (p pair) classic() pair {
+	for _, version := range []*string{&p.client, &p.server} {
+		if *version == extended || *version == declining {
+			*version = ours
+		}
+	}
+	return p
+}
+
+// agrees tells whether a pair is in extended mode.
+func (p pair) agrees() bool { return p.client == extended && p.server == extended }
+
+// programs are what is run for the pair.
+func (p pair) programs() (client, server string) {
+	if p.agrees() {
+		return agreeing, agreeing
+	}
+	return p.client, p.server
+}
+
 // with replaces this library in the pair.
 func (p pair) with(release string) pair {
 	if p.client == ours {
@@ -54,29 +76,28 @@ type experiment struct {
 
 // runAll runs the scenario with all pairs that have it, and do not hang.
 func (x *experiment) runAll() {
-	for _, client := range versions() {
-		for _, server := range versions() {
-			p := pair{client, server}
-			if !x.known.has(p, x.scenario) {
-				continue
-			}
-			if h := x.hang(p); h != nil {
-				x.used.addPair((*difference)(h), p)
-				continue
-			}
-			got, err := runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s", x.sockets, client, server))
-			if err != nil {
-				x.t.Errorf("%v: %v", p, err)
-				continue
-			}
-			x.seen[p] = got.Steps
+	for _, p := range pairs() {
+		if !x.known.has(p, x.scenario) {
+			continue
 		}
+		if h := x.hang(p.classic()); h != nil {
+			x.used.addPair((*difference)(h), p.classic())
+			continue
+		}
+		got, err := runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s", x.sockets, p.client, p.server))
+		if err != nil {
+			x.t.Errorf("%v: %v", p, err)
+			continue
+		}
+		x.seen[p] = got.Steps
 	}
 }
 
-func (x *experiment) hang(p pair) *hang {
+func (x *experiment) hang(p pair) *hang { return findHang(p, x.scenario) }
+
+func findHang(p pair, scenario string) *hang {
 	for i, h := range hangs {
-		if h.scenario == x.scenario && h.matches(p) {
+		if h.scenario == scenario && h.matches(p) {
 			return &hangs[i]
 		}
 	}
@@ -106,8 +127,8 @@ func (x *experiment) checkAll(sums *summary) {
 		if got == nil {
 			continue
 		}
-		if p.hasOurs() {
-			sums.add(p, p.release(), x.check(p, got))
+		if p.classic().hasOurs() {
+			sums.add(p, p.classic().release(), x.check(p, got))
 			continue
 		}
 		for _, release := range []string{p.client, p.server} {
@@ -120,7 +141,11 @@ func (x *experiment) checkAll(sums *summary) {
 
 // pairs are all, those with this library first.
 func pairs() []pair {
-	var with, without []pair
+	var without []pair
+	with := []pair{{extended, extended}, {extended, declining}}
+	for _, r := range releases {
+		with = append(with, pair{extended, r.version}, pair{r.version, extended})
+	}
 	for _, client := range versions() {
 		for _, server := range versions() {
 			p := pair{client, server}
@@ -137,10 +162,11 @@ func pairs() []pair {
 // check compares what a pair reports with the baseline, but for the differences that
 // are listed. A difference that is listed and does not occur is an error, too, unless
 // it is luck what the release reports.
-func (x *experiment) check(p pair, got steps) (c count) {
+func (x *experiment) check(told pair, got steps) (c count) {
+	p := told.classic()
 	baseline := x.baseline(p)
 	if baseline == nil {
-		x.t.Errorf("%v: there is nothing to compare with", p)
+		x.t.Errorf("%v: there is nothing to compare with", told)
 		return c
 	}
 	for _, name := range stepNames(baseline, got) {
@@ -150,16 +176,16 @@ func (x *experiment) check(p pair, got steps) (c count) {
 			wants, rule, kind = w, d.rule+": "+d.why, &c.better
 			luck, _ := listed(better, x.scenario, name, pair{p.release(), p.release()})
 			if len(luck) == 0 && reflect.DeepEqual(wants, only(base)) {
-				x.t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
+				x.t.Errorf("%s: %v: step %q does not differ any more", rule, told, name)
 			}
 		} else if w, d := x.listed(asReference, name, p); len(w) > 0 {
 			wants, rule, kind = only(find(x.seen[p.with(reference)], name)), d.rule+": "+d.why, &c.asReference
 			if reflect.DeepEqual(wants, only(base)) {
-				x.t.Errorf("%s: %v: step %q does not differ any more", rule, p, name)
+				x.t.Errorf("%s: %v: step %q does not differ any more", rule, told, name)
 			}
 		}
 		if !contains(wants, step) {
-			x.t.Errorf("%s: %v: got%s\nwant%s", rule, p, format(only(step)), format(wants))
+			x.t.Errorf("%s: %v: got%s\nwant%s", rule, told, format(only(step)), format(wants))
 			kind = &c.wrong
 		} else if reflect.DeepEqual(step, base) {
 			kind = &c.equal

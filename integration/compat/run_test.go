@@ -29,12 +29,13 @@ func runPair(p pair, scenario, socket string) (report.Scenario, error) {
 	defer cancel()
 	var serverLog, clientOut, clientLog bytes.Buffer
 
-	server := peer(ctx, p.server, &serverLog, "server", socket)
+	clientProgram, serverProgram := p.programs()
+	server := peer(ctx, serverProgram, &serverLog, "server", socket)
 	stopServer, err := startServer(server)
 	if err != nil {
 		return report.Scenario{}, fmt.Errorf("server: %w\n%s", err, serverLog.Bytes())
 	}
-	client := peer(ctx, p.client, &clientLog, "client", socket, scenario)
+	client := peer(ctx, clientProgram, &clientLog, "client", socket, scenario)
 	client.Stdout = &clientOut
 	clientErr := client.Run()
 	serverErr := stopServer()
@@ -42,6 +43,9 @@ func runPair(p pair, scenario, socket string) (report.Scenario, error) {
 	var got report.Scenario
 	if clientErr == nil {
 		clientErr = json.Unmarshal(clientOut.Bytes(), &got)
+	}
+	if clientErr == nil && got.Extended != p.agrees() {
+		clientErr = fmt.Errorf("B46: extended %t", got.Extended)
 	}
 	if got.Killed && ctx.Err() == nil {
 		serverErr = wantKilled(serverErr)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -29,6 +30,18 @@ func limited(t *testing.T) context.Context {
 	return ctx
 }
 
+// socketDir returns a new directory whose name is short enough for sockets, which those
+// of tests with long names are not.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "compat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
 // A serving is a server's process.
 type serving struct {
 	addr    string
@@ -39,13 +52,17 @@ type serving struct {
 func startPeer(t *testing.T, version string) serving {
 	t.Helper()
 	log := new(bytes.Buffer)
-	addr := filepath.Join(t.TempDir(), "s")
+	addr := filepath.Join(socketDir(t), "s")
 	cmd := peer(limited(t), version, log, "server", addr)
 	stop, err := startServer(cmd)
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", version, err, log.Bytes())
 	}
-	t.Cleanup(func() { stop() })
+	t.Cleanup(func() {
+		if err := stop(); err != nil && wantKilled(err) != nil {
+			t.Errorf("%s: %v\n%s", version, err, log.Bytes())
+		}
+	})
 	return serving{addr, cmd}
 }
 
@@ -70,7 +87,7 @@ func (s serving) control(t *testing.T, method string) string {
 func TestRustClientKilled(t *testing.T) {
 	needRust(t)
 	for _, rust := range rustPeers {
-		for _, version := range []string{rustRelease, ours} {
+		for _, version := range []string{rustRelease, ours, extended} {
 			t.Run(rust+"/"+version, func(t *testing.T) {
 				server := startPeer(t, version)
 				client := peer(limited(t), rust, new(bytes.Buffer), "client", server.addr, cutMidCall)
@@ -94,7 +111,7 @@ func TestRustClientKilled(t *testing.T) {
 func TestRustClientOfKilledServer(t *testing.T) {
 	needRust(t)
 	want := steps{{Name: "call", Error: `Socket("socket error socket disconnected")`}}
-	for _, version := range []string{rustRelease, ours} {
+	for _, version := range []string{rustRelease, ours, extended} {
 		t.Run(version, func(t *testing.T) {
 			server := startPeer(t, version)
 			var out, log bytes.Buffer

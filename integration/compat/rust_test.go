@@ -99,8 +99,8 @@ func (sc rustScenario) butFor() string {
 	return fmt.Sprintf(" but for %s (%s)", sc.rule, sc.why)
 }
 
-// testRust runs scenarios with the release and with this library, each in a pair
-// with a peer in Rust, and compares what the pairs report.
+// testRust runs scenarios with the release and with this library, also told to use the
+// extended mode, each in a pair with a peer in Rust, and compares what the pairs report.
 func testRust(t *testing.T, rust string, scenarios []rustScenario, with func(version string) pair) {
 	for i, sc := range scenarios {
 		if sc.peer != "" && sc.peer != rust {
@@ -116,7 +116,6 @@ func testRust(t *testing.T, rust string, scenarios []rustScenario, with func(ver
 			case !sc.oursAlone:
 				want = runRust(t, with(rustRelease), sc.name, socket+"r")
 			}
-			got := runRust(t, with(ours), sc.name, socket)
 			for _, better := range sc.better {
 				at := slices.IndexFunc(want, func(step report.Step) bool { return step.Name == better.Name })
 				switch {
@@ -128,8 +127,11 @@ func testRust(t *testing.T, rust string, scenarios []rustScenario, with func(ver
 					want[at] = better
 				}
 			}
-			if !reflect.DeepEqual(got, want) {
-				t.Errorf("%v: got%s\nwant, as the release%s:%s", with(ours), format(got), sc.butFor(), format(want))
+			for _, version := range []string{ours, extended} {
+				got := runRust(t, with(version), sc.name, socket+version)
+				if !reflect.DeepEqual(got, want) {
+					t.Errorf("%v: got%s\nwant, as the release%s:%s", with(version), format(got), sc.butFor(), format(want))
+				}
 			}
 		})
 	}
@@ -233,7 +235,15 @@ var rustServerScenarios = []rustScenario{
 	{name: "deadline seen by the handler"},
 	{name: "deadline passes in the handler", peer: rustSync},
 	{name: "deadline passes for the caller", peer: rustSync},
-	{name: "deadline passed before"},
+	{
+		name: "deadline passed before", luck: true,
+		rule: "B16", why: "the release sends the request, and now and then gets an answer",
+		better: steps{
+			pastDeadline("passed"),
+			{Name: "canceled", Error: "context canceled", Is: []string{"context.Canceled"}},
+			saw("still", "here"),
+		},
+	},
 	{name: "cancel"},
 	{name: "64 callers"},
 	{name: "shutdown with a call in flight"},

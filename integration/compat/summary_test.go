@@ -60,8 +60,9 @@ func (s *summary) String() string {
 	w := tabwriter.NewWriter(&b, 0, 0, 1, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "client\tserver\tcompared with\tscenarios\tsteps\tequal\tbetter\tas "+reference+"\twrong\t\n")
 	for _, p := range pairs() {
-		if c := s.counts[p.release()][p]; c != nil && p.hasOurs() {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", p.client, p.server, p.release(),
+		release := p.classic().release()
+		if c := s.counts[release][p]; c != nil && p.classic().hasOurs() {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t\n", p.client, p.server, release,
 				c.scenarios, c.steps(), c.equal, c.better, c.asReference, c.wrong)
 		}
 	}

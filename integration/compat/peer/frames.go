@@ -137,7 +137,8 @@ func noFrame(s *session) {
 	s.still()
 }
 
-// fake is a server that reads a request, answers so, and closes. The session's
+// fake is a server that reads a request of a client that it agrees with on nothing,
+// answers so, and closes. The session's
 // client is its.
 func (s *session) fake(answer []byte) (stop func()) {
 	listener, err := net.Listen("unix", s.addr+".fake")
@@ -153,6 +154,7 @@ func (s *session) fake(answer []byte) (stop func()) {
 		}
 		defer conn.Close()
 		r := raw{conn.(*net.UnixConn)}
+		r.refuseHello()
 		if _, _, err := r.receive(); err != nil {
 			log.Fatal(err)
 		}
@@ -171,7 +173,7 @@ func (s *session) fake(answer []byte) (stop func()) {
 
 // answersCut has a server end within its answer.
 func answersCut(s *session) {
-	answer := responseFrame(1, text("x"))
+	answer := responseFrame(firstID, text("x"))
 	for _, n := range []int{0, 1, 9, 10, 11, len(answer) - 1} {
 		stop := s.fake(answer[:n])
 		s.call(fmt.Sprintf("after %d bytes", n), "Text", text("x"))
@@ -182,7 +184,7 @@ func answersCut(s *session) {
 }
 
 func answerThenEnd(s *session) {
-	stop := s.fake(responseFrame(1, text("x")))
+	stop := s.fake(responseFrame(firstID, text("x")))
 	s.call("call", "Text", text("x"))
 	stop()
 	s.ended()

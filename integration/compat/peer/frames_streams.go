@@ -98,7 +98,7 @@ func endFrame() []byte { return frame(1, typeData, flagRemoteClosed|flagNoData, 
 
 // streamAnswersCut has a server end within a stream's messages.
 func streamAnswersCut(s *session) {
-	one := frame(1, typeData, 0, encode(text("one")))
+	one := frame(firstID, typeData, 0, encode(text("one")))
 	for _, n := range []int{0, 1, 9, 10, 11, len(one) - 1, len(one)} {
 		stop := s.fake(slices.Concat(one, one[:n]))
 		stream := s.stream(context.Background(), "Count", false, true, new(intValue))

@@ -24,18 +24,20 @@ func (p pause) wait() {
 	<-p.resume
 }
 
+// before is how often a client writes, and reads, before its first call.
+const before = firstID / 2
+
 // A slowWriter pauses in the middle of what is written first.
 type slowWriter struct {
 	*net.UnixConn
 	pause
-	paused bool
+	writes int
 }
 
 func (c *slowWriter) Write(b []byte) (int, error) {
-	if c.paused {
+	if c.writes++; c.writes != before+1 {
 		return c.UnixConn.Write(b)
 	}
-	c.paused = true
 	n, err := c.UnixConn.Write(b[:len(b)/2])
 	if err != nil {
 		return n, err
@@ -53,7 +55,7 @@ type slowReader struct {
 }
 
 func (c *slowReader) Read(b []byte) (int, error) {
-	if c.reads++; c.reads == 2 {
+	if c.reads++; c.reads == before+2 {
 		c.wait()
 	}
 	return c.UnixConn.Read(b)

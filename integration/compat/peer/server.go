@@ -42,7 +42,7 @@ func startServer(addr string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv, err := ttrpc.NewServer()
+	srv, err := ttrpc.NewServer(serverOptions...)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ type session struct {
 func newSession(addr, name string) *session {
 	s := &session{addr: addr, gone: map[*ttrpc.Client]chan struct{}{}, report: report.Scenario{Name: name}}
 	s.client = s.dial()
+	s.report.Extended = agreed(s.client)
 	return s
 }
 
@@ -44,7 +45,7 @@ func (s *session) dial(opts ...ttrpc.ClientOpts) *ttrpc.Client {
 
 func (s *session) use(conn net.Conn, opts ...ttrpc.ClientOpts) *ttrpc.Client {
 	gone := make(chan struct{})
-	opts = append(opts, ttrpc.WithOnClose(func() { close(gone) }))
+	opts = slices.Concat(clientOptions, opts, []ttrpc.ClientOpts{ttrpc.WithOnClose(func() { close(gone) })})
 	client := ttrpc.NewClient(conn, opts...)
 	s.clients = append(s.clients, client)
 	s.gone[client] = gone

@@ -9,6 +9,9 @@ type Scenario struct {
 	Name  string `json:"name"`
 	Steps []Step `json:"steps"`
 
+	// Extended says that the two agreed on the extended mode.
+	Extended bool `json:"extended,omitempty"`
+
 	// Killed says that the scenario had the server killed.
 	Killed bool `json:"killed,omitempty"`
 }
