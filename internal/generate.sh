@@ -25,4 +25,6 @@ protoc -I. -Iinternal/include \
 	request.proto \
 	internal/test.proto \
 	integration/streaming/streaming.proto \
-	example/greenhouse.proto
+	example/greenhouse.proto \
+	example/files/files.proto \
+	example/workers/workers.proto
