@@ -53,6 +53,9 @@ var sides = []*side{
 		name: oursVTName, title: "this, vtprotobuf", color: color.RGBA{0xff, 0x7f, 0x0e, 0xff},
 		module: "ttrpc", driver: ".", server: ttrpcServer, client: ttrpcClient, flags: []string{"-tags=vt"},
 	}, {
+		name: "ours-extended", title: "this, extended", color: color.RGBA{0xbc, 0xbd, 0x22, 0xff},
+		module: "ttrpc", driver: ".", flags: []string{"-tags=extended"},
+	}, {
 		name: releasedName, title: "v1.2.10", color: color.RGBA{0x1f, 0x77, 0xb4, 0xff},
 		module: "ttrpc", driver: ".", server: ttrpcServer, client: ttrpcClient, flags: []string{"-modfile=released/v1.2.10.mod"},
 	}, {

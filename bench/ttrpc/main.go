@@ -49,7 +49,7 @@ func dialTTRPC(path string) (measure.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ttrpcClient{ttrpc.NewClient(conn)}, nil
+	return ttrpcClient{ttrpc.NewClient(conn, options...)}, nil
 }
 
 func (c ttrpcClient) Close() { c.Client.Close() }

@@ -1,0 +1,10 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !extended
+
+package main
+
+import "github.com/containerd/ttrpc"
+
+var options []ttrpc.ClientOpts
