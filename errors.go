@@ -56,9 +56,6 @@ var (
 // errFilesUnannounced ends a connection on which more files come than belong to frames.
 var errFilesUnannounced = errors.New("ttrpc: files have come that no frame says anything of")
 
-// errFilesTruncated ends a connection on which files came and could not be taken.
-var errFilesTruncated = errors.New("ttrpc: not all files that were sent have arrived: too many are open")
-
 // errNoFrame says that the socket holds no whole frame right now.
 var errNoFrame = errors.New("ttrpc: no frame")
 

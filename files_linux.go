@@ -90,6 +90,9 @@ func recvFiles(fd int, b, control []byte) (_ int, files []*os.File, err error) {
 	return n, files, nil
 }
 
+// errFilesTruncated ends a connection on which files came and could not be taken.
+var errFilesTruncated = errors.New("ttrpc: not all files that were sent have arrived: too many are open")
+
 // recvmsg is that of x/sys without the sender's address, for which that allocates.
 func recvmsg(fd int, b, control []byte) (n, used, flags int, err error) {
 	iov := unix.Iovec{Base: unsafe.SliceData(b)}

@@ -10,9 +10,3 @@ import "os"
 func (*channel) passesFiles() bool { return false }
 
 func dupFiles([]*os.File) ([]*os.File, error) { return nil, ErrNoFiles }
-
-func sendFiles(int, []byte, []*os.File) (int, error) { return 0, ErrNoFiles }
-
-func recvFiles(int, []byte, []byte) (int, []*os.File, error) { return 0, nil, ErrNoFiles }
-
-const controlSize = 0

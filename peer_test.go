@@ -326,3 +326,16 @@ func (l *countingLogger) Debug(string, ...any) { l.others.Add(1) }
 func (l *countingLogger) Info(string, ...any)  { l.others.Add(1) }
 func (l *countingLogger) Warn(string, ...any)  { l.others.Add(1) }
 func (l *countingLogger) Error(string, ...any) { l.errors.Add(1) }
+
+// wantDone requires that something has ended with err.
+func wantDone(t *testing.T, rule string, done <-chan error, want error) {
+	t.Helper()
+	select {
+	case err := <-done:
+		if err != want {
+			t.Errorf("%s: %v", rule, err)
+		}
+	default:
+		t.Errorf("%s: it still waits", rule)
+	}
+}

@@ -99,7 +99,8 @@ func (s *socket) readOnce(fd uintptr) bool {
 		s.rerr = errNoFrame
 	case err != nil:
 		s.reader.idle()
-		if s.rerr = err; err != errFilesTruncated {
+		s.rerr = err
+		if _, ok := err.(syscall.Errno); ok {
 			s.rerr = os.NewSyscallError("read", err)
 		}
 	default:
