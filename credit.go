@@ -87,7 +87,7 @@ func (c *conn) creditedLocked(had int) {
 
 // grantedLocked takes note of credit that the peer grants.
 func (c *conn) grantedLocked(f *frame) {
-	n := int(binary.BigEndian.Uint32(f.data))
+	n := int64(binary.BigEndian.Uint32(f.data))
 	x := c.ext
 	credit := &x.credit
 	s := c.streams[f.header.StreamID]
@@ -99,11 +99,11 @@ func (c *conn) grantedLocked(f *frame) {
 		credit = &s.flow.credit
 	}
 	had := *credit
-	if n == 0 || n > maxCredit || had+n > maxCredit {
+	if n == 0 || int64(had)+n > maxCredit {
 		c.failConnLocked(&connError{fmt.Sprintf("a credit of %d bytes on stream %d, which has %d", n, f.header.StreamID, had)})
 		return
 	}
-	*credit += n
+	*credit += int(n)
 	if s != nil {
 		s.waiting.Broadcast()
 	} else {

@@ -282,4 +282,54 @@ var faults = []fault{
 		old: "	return took == 0 || time.Duration(took) > limit",
 		new: "	return took == 0",
 	},
+	{
+		name: "a message that is withdrawn keeps the connection's credit", kind: leak, file: "credit.go",
+		old: "	c.ext.credit += int(f.charged)\n	f.charged = 0",
+		new: "	f.charged = 0",
+	},
+	{
+		name: "who waits for credit that was withdrawn sleeps on", kind: wakeup, file: "credit.go",
+		old: "	f.charged = 0\n	c.creditedLocked(had)",
+		new: "	f.charged = 0\n	_ = had",
+	},
+	{
+		name: "streams that consume little give the connection's credit never back", kind: leak, file: "credit.go",
+		old: " || owed >= c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {",
+		new: " || owed < 0 {",
+	},
+	{
+		name: "handlers of both ends wait for each other's credit", kind: wakeup, file: "credit.go",
+		old: "return f.credit > 0 && (credit > 0 || f.credit >= f.full) }",
+		new: "return f.credit > 0 && credit > 0 }",
+	},
+	{
+		name: "control frames wait behind what is queued", kind: order, file: "extended.go",
+		old: "	x.urgent.push(f)\n",
+		new: "	c.pushed++\n	f.seq = c.pushed\n	c.out.push(f)\n",
+	},
+	{
+		name: "a goodbye serves a call too many", kind: offBy1, file: "goodbye.go",
+		old: "	c.urgeLocked(goodbyeFrame(x.lastPeer, why))",
+		new: "	c.urgeLocked(goodbyeFrame(x.lastPeer+2, why))",
+	},
+	{
+		name: "files of dropped messages stay open", kind: leak, file: "assembler.go",
+		old: "	closeFiles(m.files)\n	m.files = nil",
+		new: "	m.files = nil",
+	},
+	{
+		name: "what was sent of a message is not taken back", kind: leak, file: "parts.go",
+		old: "	if first.sent > 0 {",
+		new: "	if false {",
+	},
+	{
+		name: "calls that were parked are forgotten", kind: wakeup, file: "extended.go",
+		old: "			for _, call := range calls {\n				c.serve(call)\n			}",
+		new: "			_ = calls",
+	},
+	{
+		name: "a call that may have run is repeated without leave", kind: rule, file: "redial_call.go",
+		old: "		case !unbegun && !repeatable:\n			return lost\n",
+		new: "		case false:\n			return lost\n",
+	},
 }
