@@ -44,6 +44,9 @@ type assembly struct {
 // begin prepares for the data of a frame. It returns a frame that has no data to
 // wait for.
 func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
+	if h.Type >= messageTypeRequest && h.Type <= messageTypeData && h.StreamID != 0 && len(a.open) == 0 {
+		return ch.begin(h) // as most are
+	}
 	if err := checkControl(h); err != nil {
 		return nil, err
 	}

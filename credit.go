@@ -34,7 +34,13 @@ type flow struct {
 	credit int // how much may be sent
 	full   int // what that is when nothing is outstanding
 	room   int // how much may be received
-	owed   int // the receiver's: how much he has taken since he last granted any
+
+	// The receiver's, on a cache line of its own: how much he has taken since he last
+	// granted any, and how much of that he has not told the connection.
+	_          [64]byte
+	owed       int
+	unreported int
+	_          [64]byte
 }
 
 // openFlowLocked gives a stream its credit in extended mode.
@@ -120,17 +126,20 @@ func (c *conn) chargeLocked(s *stream, f *frame) error {
 	x := c.ext
 	n := chargeOf(int(f.header.Length), len(f.files)) + int(f.charged)
 	x.room -= n
-	// Messages may arrive in another order than they were charged, and each stream may
-	// have one that the connection had no credit for.
-	if most := int64(len(c.streams)+1) * int64(chargeOf(c.messageLimit(), maxFiles)); -int64(x.room) > most {
-		c.failConnLocked(&connError{"a message without credit on the connection"})
+	had := 1
+	if s != nil && s.flow != nil {
+		had = s.flow.room
+		s.flow.room -= n
 	}
-	defer c.starveLocked(s)
-	if s == nil || s.flow == nil {
-		return nil
+	if x.room <= 0 {
+		// Messages may arrive in another order than they were charged, and each stream
+		// may have one that the connection had no credit for.
+		if most := int64(len(c.streams)+1) * int64(chargeOf(c.messageLimit(), maxFiles)); -int64(x.room) > most {
+			c.failConnLocked(&connError{"a message without credit on the connection"})
+		}
+		c.starveLocked(s)
 	}
-	had := s.flow.room
-	if s.flow.room -= n; had <= 0 {
+	if had <= 0 {
 		return status.Error(codes.ResourceExhausted, "ttrpc: a message without credit on the stream")
 	}
 	return nil
@@ -151,6 +160,7 @@ func (c *conn) starveLocked(arriving *stream) {
 				c.grantStreamLocked(s)
 			}
 		}
+		c.grantRoomLocked()
 	}
 }
 
@@ -160,12 +170,17 @@ func (s *stream) consumed(f *frame) {
 	if s.flow == nil {
 		return
 	}
-	n, c := chargeOf(f.size(), len(f.files)), s.conn
-	x := c.ext
-	s.flow.owed += n
-	owed := int(x.owed.Add(int64(n)))
-	if s.flow.owed >= c.cfg.queue.Window/2 || owed >= c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {
-		s.flow.owed = 0
+	n, c, flow := chargeOf(f.size(), len(f.files)), s.conn, s.flow
+	flow.owed += n
+	flow.unreported += n
+	window, x := c.cfg.queue.Window, c.ext
+	if flow.unreported < window/16 && flow.owed < window/2 && !x.starved.Load() {
+		return
+	}
+	owed := int(x.owed.Add(int64(flow.unreported)))
+	flow.unreported = 0
+	if flow.owed >= window/2 || owed >= c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {
+		flow.owed = 0
 		c.grant(s)
 	}
 }

@@ -45,9 +45,11 @@ type extended struct {
 	room   int // how much may be received
 	pings  pings
 
-	// These need no lock.
-	owed    atomic.Int64 // what was consumed since it was looked whether credit can be granted
+	// These need no lock, and are read for each message, so no other is on their cache line.
+	_       [64]byte
 	starved atomic.Bool  // the peer has no credit on the connection
+	owed    atomic.Int64 // what was consumed since it was looked whether credit can be granted
+	_       [64]byte
 
 	urgent  frameQueue // leaves before all else
 	replies int        // how much memory what the reader has answered takes up in the queue
@@ -172,10 +174,12 @@ func (c *conn) judgeExtendedLocked(s *stream, st streamState, streams bool, f *f
 // onExtendedReceiveLocked is onReceive in extended mode, where both ends open streams.
 func (c *conn) onExtendedReceiveLocked(st streamState, streams bool, h messageHeader) (action, violation) {
 	x, id := c.ext, h.StreamID
-	_, begun := x.incoming[id]
 	takes := h.Type >= messageTypeRequest && h.Type <= messageTypeData // what came in parts
-	if takes {
-		delete(x.incoming, id)
+	begun := false
+	if len(x.incoming) > 0 {
+		if _, begun = x.incoming[id]; takes {
+			delete(x.incoming, id)
+		}
 	}
 	switch {
 	case h.Type == messageTypeData && h.Flags&(flagRemoteClosed|flagNoData) == flagNoData:
