@@ -220,15 +220,15 @@ func (ch *channel) parse() (*frame, error) {
 				return nil, &connError{fmt.Sprintf("a frame header announces %d bytes, more than any message can have", h.Length)}
 			}
 			ch.r += messageHeaderLength
-			if ch.ext != nil {
-				if f, err := ch.ext.begin(ch, h); f != nil || err != nil {
-					return f, err
-				}
-			} else if f, err := ch.begin(h); err != nil {
-				return f, err
+			f, err := ch.beginNext(h)
+			if ch.part == nil && ch.seen != nil {
+				ch.seen(h, nil) // it has no data, or that is being dropped
 			}
-			if ch.part == nil {
-				continue // it is being dropped
+			switch {
+			case f != nil || err != nil:
+				return f, err
+			case ch.part == nil:
+				continue
 			}
 		}
 		f := ch.part
@@ -254,6 +254,15 @@ func (ch *channel) parse() (*frame, error) {
 			return f, err
 		}
 	}
+}
+
+// beginNext prepares for what follows a header. It returns a frame that has no data to
+// wait for.
+func (ch *channel) beginNext(h messageHeader) (*frame, error) {
+	if ch.ext != nil {
+		return ch.ext.begin(ch, h)
+	}
+	return ch.begin(h)
 }
 
 // begin prepares for the data of a frame, or drops it if it is over the limit.

@@ -318,7 +318,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 		s.init(c)
 		s.about.Store(new(about))
 	}
-	s.state = stateUnary
+	s.state, s.passed = stateUnary, false
 	about := s.about.Load()
 	about.service, about.method = service, method
 	reads, err := c.open(s, request)

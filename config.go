@@ -18,6 +18,7 @@ const (
 	defaultQueuePatience    = time.Second
 	defaultConnectionBytes  = 32 << 20
 	defaultWindow           = 256 << 10
+	defaultPingTimeout      = 20 * time.Second
 )
 
 // A connConfig is what a client's connection and a server's have in common.
@@ -46,6 +47,7 @@ func (c *connConfig) setDefaults() {
 	setDefault(&c.queue.Patience, defaultQueuePatience)
 	setDefault(&c.queue.ConnectionBytes, defaultConnectionBytes)
 	setDefault(&c.queue.Window, defaultWindow)
+	setDefault(&c.pingTimeout, defaultPingTimeout)
 	c.queue.ConnectionBytes = min(c.queue.ConnectionBytes, maxCredit)
 	c.queue.Window = min(c.queue.Window, c.queue.ConnectionBytes)
 	if c.log == nil {

@@ -147,6 +147,10 @@ func (s connState) String() string {
 func (c *conn) getState() (connState, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.getStateLocked()
+}
+
+func (c *conn) getStateLocked() (connState, bool) {
 	switch {
 	case c.closed:
 		return connStateClosed, true

@@ -11,32 +11,14 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Extended mode is what two ends may do that both know it: cancel streams, send no
 // more than is consumed, cut large messages, call each other, pass files, ping,
 // and say goodbye. They agree on it by the first call of a connection.
-const (
-	helloService = "ttrpc.extensions.v1.Connection"
-	helloMethod  = "Hello"
-	helloVersion = 1
-
-	featureFiles = "files"
-)
-
-// Tags of the fields of Hello. See PROTOCOL.md.
-const (
-	tagHelloVersion          = 1<<3 | byte(protowire.VarintType)
-	tagHelloFeature          = 2<<3 | byte(protowire.BytesType)
-	tagHelloMaxMessage       = 3<<3 | byte(protowire.VarintType)
-	tagHelloWindow           = 4<<3 | byte(protowire.VarintType)
-	tagHelloConnectionWindow = 5<<3 | byte(protowire.VarintType)
-	tagHelloServes           = 6<<3 | byte(protowire.VarintType)
-)
-
-// extended is what a connection in extended mode knows beyond others. It is
-// guarded by the connection's mu.
+//
+// An extended is what a connection in that mode knows beyond others. It is guarded
+// by the connection's mu.
 type extended struct {
 	peer  hello // immutable
 	files bool  // immutable: both pass files
@@ -145,7 +127,7 @@ func (c *conn) keeps(id uint32) bool {
 	return true
 }
 
-// expectsLocked tells whether a request has come in part, or waits to be started.
+// expectsLocked tells whether a request has come in part.
 func (c *conn) expectsLocked() bool { return c.ext != nil && len(c.ext.incoming) > 0 }
 
 // judgeExtendedLocked is judgeLocked in extended mode.

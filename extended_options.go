@@ -56,8 +56,8 @@ func WithConnectionHook(hook func(ctx context.Context)) ServerOpt {
 }
 
 // WithKeepalive has the client send a ping when nothing has come from the server for the
-// interval. If nothing comes for the timeout after that either, the connection ends, with
-// [ErrKeepalive]. A server whose handlers are busy answers nevertheless; one that is stopped
+// interval. If nothing comes for the timeout (20 s if it is 0 or less) after that either,
+// the connection ends, with [ErrKeepalive]. A server whose handlers are busy answers nevertheless; one that is stopped
 // does not. It works in extended mode only.
 func WithKeepalive(interval, timeout time.Duration) ClientOpts {
 	return func(c *Client) { c.config.pingInterval, c.config.pingTimeout = interval, timeout }

@@ -117,7 +117,12 @@ const frameOverhead = 128
 
 // cost is how many bytes of memory f takes up. It is what queues are bounded
 // by: empty messages are not free.
-func (f *frame) cost() int { return cap(f.data) + frameOverhead }
+func (f *frame) cost() int {
+	if f.pieces != nil {
+		return cap(f.data) + frameOverhead + f.size()
+	}
+	return cap(f.data) + frameOverhead
+}
 
 // size is how much data a received frame has.
 func (f *frame) size() int {

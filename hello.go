@@ -16,6 +16,24 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
+const (
+	helloService = "ttrpc.extensions.v1.Connection"
+	helloMethod  = "Hello"
+	helloVersion = 1
+
+	featureFiles = "files"
+)
+
+// Tags of the fields of Hello. See PROTOCOL.md.
+const (
+	tagHelloVersion          = 1<<3 | byte(protowire.VarintType)
+	tagHelloFeature          = 2<<3 | byte(protowire.BytesType)
+	tagHelloMaxMessage       = 3<<3 | byte(protowire.VarintType)
+	tagHelloWindow           = 4<<3 | byte(protowire.VarintType)
+	tagHelloConnectionWindow = 5<<3 | byte(protowire.VarintType)
+	tagHelloServes           = 6<<3 | byte(protowire.VarintType)
+)
+
 // A hello is what one end tells the other of itself.
 type hello struct {
 	version          uint64

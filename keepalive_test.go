@@ -225,3 +225,18 @@ func TestPingsTooOftenOfIdleClient(t *testing.T) {
 		}
 	})
 }
+
+// TestKeepaliveDefaultTimeout holds that no timeout means 20 s, and not none.
+func TestKeepaliveDefaultTimeout(t *testing.T) {
+	onExtendedClient(t, peerHello(), func(t *testing.T, c *Client, p *rawPeer) {
+		time.Sleep(20 * time.Second)
+		if err := c.Cause(); err != nil {
+			t.Errorf("B52: after 20 s: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		if err := c.Cause(); err != ErrKeepalive {
+			t.Errorf("B52: after 22 s: %v", err)
+		}
+		p.next("B52: the ping")
+	}, WithKeepalive(time.Second, 0))
+}

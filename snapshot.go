@@ -77,9 +77,9 @@ func (s *Server) Snapshot() []ConnSnapshot {
 }
 
 func (c *conn) snapshot() ConnSnapshot {
-	state, _ := c.getState()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	state, _ := c.getStateLocked()
 	snap := ConnSnapshot{
 		ID: c.number, Server: c.role == roleServer, State: state.String(),
 		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes, Received: int(c.total.Load()),

@@ -51,7 +51,7 @@ type FrameInfo struct {
 	Type     uint8
 	Flags    uint8
 	Length   int    // how many bytes of data it has, beside a header of 10
-	Data     []byte // those, until the function returns; nil if they are over the limit and dropped
+	Data     []byte // those, until the function returns; nil if they are dropped, unread
 }
 
 // WithClientTrace has t told what happens on the client's connection.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -175,6 +176,22 @@ func TestTraceParts(t *testing.T) {
 			}
 		}
 	}, WithExtensions())
+}
+
+// TestTraceDropped holds that frames of which nothing is kept are told, too: parts of a
+// message over the limit, and a reset.
+func TestTraceDropped(t *testing.T) {
+	var server traceLog
+	onExtendedServer(t, peerHello(), func(t *testing.T, _ *testServer, p *rawPeer) {
+		p.send(3, messageTypePart, 0, make([]byte, 2000))
+		p.send(3, messageTypePart, flagReset, nil)
+		p.send(5, messageTypeRequest, 0, make([]byte, 2000))
+		p.next("B7")
+		want := map[string]int{"sent=false request": 2, "sent=false part": 2, "sent=true response": 2}
+		if !maps.Equal(server.frames, want) {
+			t.Errorf("B55: told of %v, want %v", server.frames, want)
+		}
+	}, WithServerTrace(server.trace()), WithServerMaxMessageSize(1000))
 }
 
 func TestSnapshot(t *testing.T) {
