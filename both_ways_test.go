@@ -33,7 +33,7 @@ func TestNestedCalls(t *testing.T) {
 				t.Errorf("B50: %d calls deep: %d, %v", depth, n.Value, err)
 			}
 		}
-		wantAllClean(t, "B50", p.client.conn)
+		wantAllClean(t, "B50", connOf(p.client))
 		wantAllClean(t, "B50", p.serverConn())
 	})
 }
@@ -61,7 +61,7 @@ func TestCrowdBothWays(t *testing.T) {
 			}
 		}
 		wg.Wait()
-		wantAllClean(t, "B50", p.client.conn)
+		wantAllClean(t, "B50", connOf(p.client))
 		wantAllClean(t, "B50", p.serverConn())
 	})
 }
@@ -140,7 +140,7 @@ func TestPeerServesNothing(t *testing.T) {
 // TestPeerClassic holds what calls to a peer give that has not agreed.
 func TestPeerClassic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t)
+		ts := newTestServer(t, WithServerExtensions())
 		called := make(chan error, 2)
 		ts.Register("back", map[string]Method{"Call": func(ctx context.Context, _ func(any) error) (any, error) {
 			peer, err := PeerClient(ctx)
@@ -183,7 +183,7 @@ func TestPeerClientIsItsConnections(t *testing.T) {
 			services, _ := NewServer()
 			services.Register("name", map[string]Method{"Name": func(ctx context.Context, _ func(any) error) (any, error) {
 				self, err := PeerClient(ctx)
-				if self == nil || self.conn.role != roleClient {
+				if self == nil || connOf(self).role != roleClient {
 					t.Error("B50: the client's handlers have another peer than the server")
 				}
 				return wrapperspb.String(name), err
@@ -256,7 +256,7 @@ func TestPeerClientAfterHandler(t *testing.T) {
 // has ended.
 func TestPeerClientAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t)
+		ts := newTestServer(t, WithServerExtensions())
 		ts.peer.agree(peerHello())
 		gone := ts.conn.gone
 		ts.conn.gone = func() {

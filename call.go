@@ -61,8 +61,8 @@ func (call *serverCall) finish(f *frame) {
 	if !s.unary {
 		call.inbox.close(context.Canceled, true)
 	}
-	if files := call.files.Load(); files != nil {
-		f = files.leave(c, f)
+	if extras := call.extras.Load(); extras != nil {
+		f = (*extras).leave(c, f)
 	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
@@ -74,12 +74,7 @@ func (call *serverCall) finish(f *frame) {
 		f.release()
 		return
 	}
-	announced := false
-	if c.ext != nil {
-		f.stream = s
-		announced = f.files != nil && c.announceLocked(s, f)
-	}
-	if c.pushAnswerLocked(call, f) || announced {
+	if c.pushAnswerLocked(call, f) {
 		c.unlockAndLead(0)
 		return
 	}
@@ -124,7 +119,9 @@ func (call *serverCall) becomeStream() {
 	defer c.mu.Unlock()
 	if call.unary {
 		call.unary = false
-		c.openFlowLocked(&call.stream)
+		if c.mode != nil {
+			c.mode.addedLocked(&call.stream)
+		}
 	}
 }
 
@@ -153,6 +150,8 @@ func closeFrame(id uint32) *frame {
 	return f
 }
 
+type callKey struct{}
+
 // A callContext is a handler's context. What most handlers do not use, a
 // channel and a timer, is made when it is first asked for.
 type callContext struct {
@@ -163,7 +162,7 @@ type callContext struct {
 	reads    *conn     // whose reader runs the handler, or nil
 	turn     uint64    // the reader's turn for which it does
 
-	files atomic.Pointer[CallFiles] // nil if nobody asked for any and none came
+	extras atomic.Pointer[callExtras] // nil if nobody asked for any and none came
 
 	mu      sync.Mutex
 	ended   error           // the cause, once the call has ended

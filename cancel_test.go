@@ -139,8 +139,8 @@ func TestCancelOfParts(t *testing.T) {
 			p.wantFrames("B47: a reset, then a cancel, and nothing that was queued",
 				messageHeader{partSize, 3, messageTypePart, 0}, messageHeader{0, 3, messageTypePart, flagReset},
 				messageHeader{uint32(len(statusBytes(t, codes.Canceled, "context canceled"))), 3, messageTypeCancel, 0})
-			if c.conn.ext.credit != defaultConnectionBytes {
-				t.Errorf("B48: what was reset or withdrawn costs nothing; the credit is %d", c.conn.ext.credit)
+			if extOf(connOf(c)).send.have != defaultConnectionBytes {
+				t.Errorf("B48: what was reset or withdrawn costs nothing; the credit is %d", extOf(connOf(c)).send.have)
 			}
 		})
 	})
@@ -289,8 +289,8 @@ func TestCancelOfPartsOfAnswer(t *testing.T) {
 			synctest.Wait()
 			go p.receive()
 			want(p)
-			if ts.conn.ext.credit != defaultConnectionBytes {
-				t.Errorf("B48: the connection's credit is %d", ts.conn.ext.credit)
+			if extOf(ts.conn).send.have != defaultConnectionBytes {
+				t.Errorf("B48: the connection's credit is %d", extOf(ts.conn).send.have)
 			}
 		})
 	})
@@ -352,7 +352,7 @@ func TestCancelBothEnds(t *testing.T) {
 				t.Errorf("B47: %v", err)
 			}
 		}
-		wantAllClean(t, "B47", p.client.conn)
+		wantAllClean(t, "B47", connOf(p.client))
 		wantAllClean(t, "B47", p.serverConn())
 	})
 }

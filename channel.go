@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync/atomic"
 )
 
@@ -37,7 +36,10 @@ const (
 	messageTypeResponse messageType = 0x2 // server to client: ends a stream
 	messageTypeData     messageType = 0x3 // either way, on an open stream
 
-	// The extended mode's; see control.go.
+	// messageTypeBeyond is the first type that classic ttrpc does not have.
+	messageTypeBeyond messageType = 0x40
+
+	// The extended mode's; see ext_control.go.
 	messageTypePart    messageType = 0x40 // a piece of a larger frame
 	messageTypeFiles   messageType = 0x41 // descriptors of the next message
 	messageTypeCancel  messageType = 0x42 // the stream's opener has given up
@@ -142,15 +144,30 @@ type channel struct {
 	part *frame                    // a frame whose data has not arrived in full
 	want int                       // how many bytes of data part has then
 	skip int                       // how many bytes of an oversized frame are still to be dropped
-	ext  *assembler                // in extended mode, else nil
+	more framing                   // of a mode, or nil
+	open bool                      // nobody has said how much data will follow in part
 
 	heard *atomic.Uint64                     // counts reads if somebody wants to know, else nil
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
 	from  int                                // where in part's data the frame's begins
+	into  bool                               // space handed out part's own memory
+}
 
-	takes   bool       // files may come with what is read
-	arrived []*os.File // they did, and the frame that says whose they are has not
-	into    bool       // space handed out part's own memory
+// A framing is what a mode does to frames below the connection. It belongs to the reader.
+type framing interface {
+	// begin prepares for the data of a frame whose header has come, by channel.begin or
+	// channel.receiveInto. It may return a frame that has no data to wait for.
+	begin(ch *channel, h messageHeader) (*frame, error)
+
+	// end is called when a frame has arrived in full. It reports whether that is one for
+	// the connection; else it has taken it.
+	end(ch *channel, f *frame) (whole bool, err error)
+
+	// read reads once from a kernel socket, without blocking.
+	read(fd int, b []byte) (n int, err error)
+
+	// drop gives back all that is held. Nothing more is read.
+	drop()
 }
 
 // newChannel returns a channel with the default message limit on conn.
@@ -221,9 +238,6 @@ func (ch *channel) parse() (*frame, error) {
 			}
 			ch.r += messageHeaderLength
 			f, err := ch.beginNext(h)
-			if ch.part == nil && ch.seen != nil {
-				ch.seen(h, nil) // it has no data, or that is being dropped
-			}
 			switch {
 			case f != nil || err != nil:
 				return f, err
@@ -241,16 +255,16 @@ func (ch *channel) parse() (*frame, error) {
 		if len(f.data) < ch.want {
 			return nil, nil
 		}
-		ch.part = nil
+		ch.part, ch.open = nil, false
 		if ch.seen != nil {
 			h := f.header
 			h.Length = uint32(ch.want - ch.from)
 			ch.seen(h, f.data[ch.from:])
 		}
-		if ch.ext == nil {
+		if ch.more == nil {
 			return f, nil
 		}
-		if done, err := ch.ext.end(ch, f); done || err != nil {
+		if whole, err := ch.more.end(ch, f); whole || err != nil {
 			return f, err
 		}
 	}
@@ -259,8 +273,8 @@ func (ch *channel) parse() (*frame, error) {
 // beginNext prepares for what follows a header. It returns a frame that has no data to
 // wait for.
 func (ch *channel) beginNext(h messageHeader) (*frame, error) {
-	if ch.ext != nil {
-		return ch.ext.begin(ch, h)
+	if ch.more != nil {
+		return ch.more.begin(ch, h)
 	}
 	return ch.begin(h)
 }
@@ -268,11 +282,19 @@ func (ch *channel) beginNext(h messageHeader) (*frame, error) {
 // begin prepares for the data of a frame, or drops it if it is over the limit.
 func (ch *channel) begin(h messageHeader) (*frame, error) {
 	if int(h.Length) > ch.max {
-		ch.skip = int(h.Length)
+		ch.pass(h)
 		return &frame{header: h}, oversized(int(h.Length), ch.max)
 	}
 	ch.beginAny(h)
 	return nil, nil
+}
+
+// pass has the data of a frame dropped, if there is any.
+func (ch *channel) pass(h messageHeader) {
+	ch.skip = int(h.Length)
+	if ch.seen != nil {
+		ch.seen(h, nil)
+	}
 }
 
 // beginAny is begin for a frame that no limit is for.
@@ -282,32 +304,23 @@ func (ch *channel) beginAny(h messageHeader) {
 	ch.receiveInto(f, int(h.Length))
 }
 
-// takeFiles says whether files may come with what is read.
-func (ch *channel) takeFiles(takes bool) {
-	if ch.takes = takes; !takes {
-		closeFiles(ch.arrived)
-		ch.arrived = nil
-	}
-}
-
 // ended is called when nothing more is read.
 func (ch *channel) ended() {
 	ch.idle()
-	ch.takeFiles(false)
-	if ch.ext != nil {
-		if ch.part != nil && ch.ext.into == nil { // the last frame of a message
+	if ch.more != nil {
+		if ch.part != nil && !ch.open {
 			ch.part.release()
 		}
 		ch.part = nil
-		ch.ext.dropAll()
+		ch.more.drop()
 	}
 }
 
 // writeFrame writes the rest of f, of which some was written, and blocks until it is
 // done.
 func (ch *channel) writeFrame(f *frame, written int) error {
-	if f.files != nil {
-		n, err := ch.socket.writeFiles(f)
+	if f.writes() {
+		n, err := ch.socket.writeExtras(f)
 		if err != nil || n == len(f.data) {
 			return err
 		}

@@ -18,8 +18,33 @@ import (
 // closed.
 type Client struct {
 	config *clientConfig
-	conn   *conn     // nil if there is a redialer
-	redial *redialer // of a client made by Dial, else nil
+	via    connector // nil in the zero Client
+}
+
+// A connector is what a client's calls go through: one connection, or Dial's succession of
+// connections.
+type connector interface {
+	// await waits until it is known what the peer can do, if one asks for that.
+	await(ctx context.Context) error
+
+	// roundTrip sends a request and returns the response, which is then the caller's.
+	roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error)
+
+	// openStream is Client.openStream.
+	openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error)
+
+	extended(ctx context.Context) (bool, error) // is Client.Extended
+	cause() error                               // is Client.Cause
+	snapshot() ConnSnapshot                     // is Client.Snapshot
+	close()                                     // ends all connections now
+	drain()                                     // ends them in order
+}
+
+// A link is one connection as a client uses it.
+type link struct {
+	conn  *conn
+	cfg   *clientConfig
+	ready chan struct{} // closed once it is known what the peer can do; nil if it is not asked
 }
 
 // NewClient returns a client that makes its calls on conn, and from now on
@@ -31,60 +56,100 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 		opt(c)
 	}
 	c.config.finish()
-	c.connect(conn)
+	if c.config.dialling != nil {
+		panic("ttrpc: an option of Dial was given to NewClient, which does not dial")
+	}
+	l := newLink(c.config, conn, c)
+	l.conn.gone = func() { go c.config.closed() }
+	c.via = l
+	switch {
+	case c.config.handshaker != nil:
+		go l.handshake(conn)
+	case c.config.extends != nil || c.config.trace != nil:
+		l.start(conn, nil)
+	default:
+		l.conn.start(conn)
+	}
 	return c
 }
 
-// connect begins to use a connection.
-func (c *Client) connect(nc net.Conn) {
-	c.setUp(nc)
-	switch {
-	case c.config.handshaker != nil:
-		go c.handshake(nc)
-	case c.config.extends || c.config.trace != nil:
-		c.start(nc, nil)
-	default:
-		c.conn.start(nc)
+// newLink makes a client's link on nc.
+func newLink(cfg *clientConfig, nc net.Conn, user *Client) *link {
+	l := &link{conn: newConn(roleClient, nc, &cfg.connConfig), cfg: cfg}
+	l.conn.user = user
+	if cfg.extends != nil {
+		l.ready = make(chan struct{})
 	}
+	if cfg.serve != nil {
+		l.conn.serve, l.conn.hooks = cfg.serve, cfg.hooks
+	}
+	return l
 }
 
-// setUp makes nc the client's connection.
-func (c *Client) setUp(nc net.Conn) {
-	cfg := c.config
-	c.conn = newConn(roleClient, nc, &cfg.connConfig)
-	c.conn.user = c
-	c.conn.gone = func() { go cfg.closed() }
-	if s := cfg.services; s != nil {
-		c.conn.serve, c.conn.hooks = s.serve, &s.hooks
-	}
-}
-
-func (c *Client) handshake(nc net.Conn) {
-	shaken, auth, err := handshake(context.Background(), c.config.handshaker, nc, c.config.handshakeTimeout)
+func (l *link) handshake(nc net.Conn) {
+	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.handshakeTimeout)
 	if err != nil {
-		if c.Cause() == nil { // or it is our own Close
-			c.config.log.Error("ttrpc: client handshake failed", "error", err)
+		if l.cause() == nil { // or it is our own Close
+			l.cfg.log.Error("ttrpc: client handshake failed", "error", err)
 		}
-		c.conn.close(err)
-		if c.config.said != nil {
-			close(c.config.said)
+		l.conn.close(err)
+		if l.ready != nil {
+			close(l.ready)
 		}
 		return
 	}
-	c.start(shaken, auth)
+	l.start(shaken, auth)
 }
 
 // start begins to speak on nc, which may be what a handshake made of the conn.
-func (c *Client) start(nc net.Conn, auth any) {
-	c.conn.base = withPeer(context.Background(), c.conn, nc, auth)
-	c.conn.start(nc)
-	if c.config.extends {
+func (l *link) start(nc net.Conn, auth any) {
+	l.conn.base = withPeer(context.Background(), l.conn, nc, auth)
+	l.conn.start(nc)
+	if l.ready != nil {
 		go func() {
-			defer close(c.config.said)
-			c.conn.sayHello(c.config.handshakeTimeout)
+			defer close(l.ready)
+			l.cfg.extends.ask(l.conn)
 		}()
 	}
 }
+
+// await implements [connector].
+func (l *link) await(ctx context.Context) error {
+	if l.ready == nil {
+		return nil
+	}
+	select {
+	case <-l.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// extended implements [connector].
+func (l *link) extended(ctx context.Context) (bool, error) {
+	if err := l.await(ctx); err != nil {
+		return false, err
+	}
+	l.conn.mu.Lock()
+	defer l.conn.mu.Unlock()
+	if l.conn.mode == nil && l.conn.closed {
+		return false, ErrClosed
+	}
+	return l.conn.mode != nil, nil
+}
+
+// cause implements [connector].
+func (l *link) cause() error { return l.conn.why() }
+
+// snapshot implements [connector].
+func (l *link) snapshot() ConnSnapshot { return l.conn.snapshot() }
+
+// close implements [connector].
+func (l *link) close() { l.conn.close(ErrClosed) }
+
+// drain implements [connector].
+func (l *link) drain() { l.conn.drain() }
 
 // closed runs, on a goroutine of its own, when the connection has ended.
 func (cfg *clientConfig) closed() {
@@ -97,11 +162,8 @@ func (cfg *clientConfig) closed() {
 // Close ends the connection, and no other is made. Calls that are under way, and all
 // later ones, return ErrClosed. It returns nil, at once, and may be called again.
 func (c *Client) Close() error {
-	switch {
-	case c.redial != nil:
-		c.redial.stop(func(conn *conn) { conn.close(ErrClosed) })
-	case c.conn != nil:
-		c.conn.close(ErrClosed)
+	if c.via != nil {
+		c.via.close()
 	}
 	return nil
 }
@@ -114,13 +176,10 @@ func (c *Client) Close() error {
 // out of ids, 2^31 of them, and takes no more calls. Of a client made by Dial it
 // is nil until Close or Shutdown.
 func (c *Client) Cause() error {
-	switch {
-	case c.redial != nil && c.redial.ctx.Err() == nil:
-		return nil
-	case c.conn == nil:
+	if c.via == nil {
 		return ErrClosed
 	}
-	return c.conn.why()
+	return c.via.cause()
 }
 
 // UserOnCloseWait waits until the function given to WithOnClose has returned,
@@ -152,10 +211,10 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if c.config == nil {
 		return ErrClosed
 	}
-	if filesUsed.Load() {
-		defer callFilesOf(ctx).drop()
+	if extras := extrasOf(ctx); extras != nil {
+		defer extras.drop()
 	}
-	if err := c.awaitHello(ctx); err != nil {
+	if err := c.via.await(ctx); err != nil {
 		return err
 	}
 	if _, ok := ctx.Deadline(); !ok && c.config.defaultTimeout > 0 {
@@ -174,7 +233,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return err
 	}
-	f, err := c.roundTrip(ctx, head, p)
+	f, err := c.via.roundTrip(ctx, head, p)
 	if err != nil {
 		return err
 	}
@@ -214,7 +273,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 		return err
 	}
 	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
-	f, err := c.roundTrip(ctx, head, payload{encodedMessage(req.Payload), len(req.Payload)})
+	f, err := c.via.roundTrip(ctx, head, payload{encodedMessage(req.Payload), len(req.Payload)})
 	if err != nil {
 		return err
 	}
@@ -228,16 +287,25 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 	return nil
 }
 
-// roundTrip sends a request and returns the response, which is then the caller's.
-func (c *Client) roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error) {
-	if c.redial != nil {
-		return c.redial.call(ctx, head, p)
-	}
-	f, err := requestFrame(head, p, 0, c.conn.messageLimit())
+// roundTrip implements [connector].
+func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error) {
+	request, err := requestFrame(head, p, 0, l.conn.messageLimit())
 	if err != nil {
 		return nil, err
 	}
-	return c.conn.callWithFiles(ctx, head.service, head.method, f)
+	extras := extrasOf(ctx)
+	if extras == nil {
+		return l.conn.call(ctx, head.service, head.method, request)
+	}
+	if err := extras.attach(l.conn, request); err != nil {
+		request.release()
+		return nil, err
+	}
+	f, err := l.conn.call(ctx, head.service, head.method, request)
+	if err == nil {
+		extras.received(f)
+	}
+	return f, err
 }
 
 // newRequestHead takes what the context says of a call. It fails if the
@@ -318,7 +386,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 		s.init(c)
 		s.about.Store(new(about))
 	}
-	s.state, s.passed = stateUnary, false
+	s.state, s.passed, s.more = stateUnary, false, nil
 	about := s.about.Load()
 	about.service, about.method = service, method
 	reads, err := c.open(s, request)

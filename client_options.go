@@ -15,9 +15,10 @@ type clientConfig struct {
 	unaryChain  []UnaryClientInterceptor
 	stream      StreamClientInterceptor
 	streamChain []StreamClientInterceptor
-	closeDone   chan struct{} // closed once onClose has returned
-	said        chan struct{} // closed once the peer has said what it can do; nil if it is not asked
-	services    *Server       // answers the peer's calls, or nil
+	closeDone   chan struct{}                  // closed once onClose has returned
+	serve       func(*serverCall) (reads bool) // runs the peer's calls; nil if there are none
+	hooks       *connHooks                     // if there are
+	dialling    *dialling                      // how Dial connects; nil if no option says
 }
 
 func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }
@@ -32,9 +33,6 @@ func (cfg *clientConfig) finish() {
 		cfg.streamChain = append([]StreamClientInterceptor{cfg.stream}, cfg.streamChain...)
 	}
 	cfg.unary, cfg.stream = chainUnaryClient(cfg.unaryChain), chainStreamClient(cfg.streamChain)
-	if cfg.extends {
-		cfg.said = make(chan struct{})
-	}
 }
 
 // ClientOpts sets an option of a client. Of an option that is given twice the

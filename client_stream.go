@@ -57,10 +57,10 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 	if c.config == nil {
 		return nil, ErrClosed
 	}
-	if filesUsed.Load() {
-		defer callFilesOf(ctx).drop()
+	if extras := extrasOf(ctx); extras != nil {
+		defer extras.drop()
 	}
-	if err := c.awaitHello(ctx); err != nil {
+	if err := c.via.await(ctx); err != nil {
 		return nil, err
 	}
 	open := func(ctx context.Context, desc *StreamDesc, fullMethod string) (ClientStream, error) {
@@ -68,18 +68,16 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 		if i := strings.LastIndexByte(fullMethod, '/'); i > 0 {
 			service, method = fullMethod[1:i], fullMethod[i+1:]
 		}
-		return c.openStream(ctx, desc, service, method, req)
+		return c.via.openStream(ctx, desc, service, method, req)
 	}
 	if c.config.stream != nil {
 		return c.config.stream(ctx, desc, fullPath(service, method), open)
 	}
-	return c.openStream(ctx, desc, service, method, req)
+	return c.via.openStream(ctx, desc, service, method, req)
 }
 
-func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
-	if c.redial != nil {
-		return c.redial.openStream(ctx, desc, service, method, req)
-	}
+// openStream implements [connector].
+func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
 	head, err := newRequestHead(ctx, service, method)
 	if err != nil {
 		return nil, err
@@ -96,25 +94,27 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 			flags |= flagNoData
 		}
 	}
-	f, err := requestFrame(head, p, flags, c.conn.messageLimit())
+	f, err := requestFrame(head, p, flags, l.conn.messageLimit())
 	if err != nil {
 		return nil, err
 	}
-	cs := &clientStream{ctx: ctx, desc: *desc, files: callFilesOf(ctx)}
-	if err := c.conn.attach(f, cs.files); err != nil {
-		f.release()
-		return nil, err
+	cs := &clientStream{ctx: ctx, desc: *desc, extras: extrasOf(ctx)}
+	if cs.extras != nil {
+		if err := cs.extras.attach(l.conn, f); err != nil {
+			f.release()
+			return nil, err
+		}
 	}
 	s := &cs.stream
-	s.init(c.conn)
+	s.init(l.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
 	cs.about.service, cs.about.method = service, method
 	s.about.Store(&cs.about)
-	if _, err := c.conn.open(s, f); err != nil {
+	if _, err := l.conn.open(s, f); err != nil {
 		return nil, err
 	}
-	if c.conn.cfg.trace != nil {
-		c.conn.traceStream(s)
+	if l.conn.cfg.trace != nil {
+		l.conn.traceStream(s)
 	}
 	if ctx.Done() != nil {
 		cs.watch()
@@ -130,10 +130,10 @@ func (c *Client) openStream(ctx context.Context, desc *StreamDesc, service, meth
 // A clientStream is a stream as its client sees it.
 type clientStream struct {
 	stream
-	ctx   context.Context
-	desc  StreamDesc
-	files *CallFiles // of WithFiles, or nil
-	about about
+	ctx    context.Context
+	desc   StreamDesc
+	extras contextExtras // of ctx, or nil
+	about  about
 }
 
 // watch ends the stream when its context ends.
@@ -176,14 +176,12 @@ func (cs *clientStream) RecvMsg(m any) error {
 		return err
 	}
 	defer f.release()
-	cs.consumed(f)
-	f.join()
 	if f.header.Type == messageTypeData {
-		return decodeWithFiles(f, f.data, m, unmarshal)
+		return cs.conn.decodeData(&cs.stream, f, m, unmarshal)
 	}
-	if cs.files != nil { // and not the message's own
-		cs.files.receive(f.files)
-		f.files = nil
+	f.join()
+	if cs.extras != nil { // and not the message's own
+		cs.extras.received(f)
 	}
 	payload, err := responsePayload(cs.ctx, f.data)
 	switch {
@@ -191,10 +189,36 @@ func (cs *clientStream) RecvMsg(m any) error {
 	case cs.desc.StreamingServer && len(payload) == 0:
 		err = io.EOF // a server that says success with a response
 	default:
-		err = decodeWithFiles(f, payload, m, unmarshal)
+		err = decodeMessage(f, payload, m, unmarshal)
 	}
 	if err != nil {
 		cs.inbox.close(err, true)
 	}
 	return err
+}
+
+// dataFrame returns a sealed data frame that carries a message, with what it has beside
+// its encoding.
+func (c *conn) dataFrame(m any) (*frame, error) {
+	if extra, ok := m.(extraMessage); ok {
+		return extra.dataFrame(c)
+	}
+	return dataFrame(m, c.messageLimit())
+}
+
+// decodeData decodes a data frame that the stream's receiver has taken into m.
+func (c *conn) decodeData(s *stream, f *frame, m any, decode func([]byte, any) error) error {
+	if c.mode != nil {
+		c.mode.consumed(s, f, false)
+	}
+	f.join()
+	return decodeMessage(f, f.data, m, decode)
+}
+
+// decodeMessage decodes b, which came in the frame f, into m.
+func decodeMessage(f *frame, b []byte, m any, decode func([]byte, any) error) error {
+	if extra, ok := m.(extraMessage); ok {
+		return extra.decode(f, b, decode)
+	}
+	return decode(b, m)
 }

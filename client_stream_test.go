@@ -179,7 +179,7 @@ func TestStreamEndings(t *testing.T) {
 				s := open(t, context.Background(), c, test.desc, nil)
 				p.next("")
 				test.send(p)
-				wantClean(t, "B21: after the end, before RecvMsg", c.conn)
+				wantClean(t, "B21: after the end, before RecvMsg", connOf(c))
 				for _, want := range test.want {
 					wantRecv(t, "B21", s, want, nil)
 				}
@@ -232,7 +232,7 @@ func TestStreamContextEnds(t *testing.T) {
 		if err := <-received; err != context.Canceled {
 			t.Errorf("B4: RecvMsg: %v", err)
 		}
-		wantClean(t, "B21: nobody waits for an abandoned stream", c.conn)
+		wantClean(t, "B21: nobody waits for an abandoned stream", connOf(c))
 		if err := s.SendMsg(nil); err != context.Canceled {
 			t.Errorf("B4: SendMsg: %v", err)
 		}
@@ -290,11 +290,11 @@ func TestSendersWaitForRoom(t *testing.T) {
 			sent <- n
 		}()
 		synctest.Wait()
-		c.conn.mu.Lock()
-		if held := c.conn.out.bytes; held > 2*maxPending {
+		connOf(c).mu.Lock()
+		if held := connOf(c).out.bytes; held > 2*maxPending {
 			t.Errorf("%d bytes are queued", held)
 		}
-		c.conn.mu.Unlock()
+		connOf(c).mu.Unlock()
 		cancel()
 		if n := <-sent; n > 200 {
 			t.Errorf("%d messages were taken while the peer did not read", n)

@@ -43,12 +43,12 @@ func onClientOver(t *testing.T, limit int, f func(t *testing.T, c *Client, p *ra
 		c := NewClient(a, opts...)
 		f(t, c, p)
 		if c.Cause() == nil && limit == 0 {
-			wantClean(t, "after the test", c.conn)
+			wantClean(t, "after the test", connOf(c))
 		}
 		c.Close()
 		b.Close()
 		synctest.Wait()
-		wantClean(t, "after Close", c.conn)
+		wantClean(t, "after Close", connOf(c))
 	})
 }
 
@@ -158,7 +158,7 @@ func TestClientLateFrames(t *testing.T) {
 		if err := <-done; err != context.Canceled {
 			t.Errorf("B4: %v", err)
 		}
-		wantClean(t, "B21", c.conn)
+		wantClean(t, "B21", connOf(c))
 		for _, typ := range []messageType{messageTypeRequest, messageTypeResponse, messageTypeData, 0x42} {
 			p.send(1, typ, 0, []byte("late"))
 			p.send(99, typ, 0, []byte("never asked for"))
@@ -265,11 +265,11 @@ func TestClientNeverWaitsForTheWriter(t *testing.T) {
 		if d := time.Since(start); d != 100*time.Millisecond {
 			t.Errorf("B18: the calls took %v", d)
 		}
-		c.conn.mu.Lock()
-		if c.conn.out.count != 0 || len(c.conn.streams) != 1 {
-			t.Errorf("B18: %d frames are still queued, %d calls in the table", c.conn.out.count, len(c.conn.streams))
+		connOf(c).mu.Lock()
+		if connOf(c).out.count != 0 || len(connOf(c).streams) != 1 {
+			t.Errorf("B18: %d frames are still queued, %d calls in the table", connOf(c).out.count, len(connOf(c).streams))
 		}
-		c.conn.mu.Unlock()
+		connOf(c).mu.Unlock()
 		cancelLong()
 		if err := <-stuck; err != context.Canceled {
 			t.Errorf("B18: the call that is half written: %v", err)
@@ -290,7 +290,7 @@ func TestClientClose(t *testing.T) {
 		"protocol": func(c *Client, p *rawPeer) { p.write(bytes.Repeat([]byte{0xff}, 10)) },
 		"read": func(c *Client, p *rawPeer) {
 			p.conn.(*memconn.Conn).FailWrites(nil)
-			c.conn.nc.(*memconn.Conn).FailReads(io.ErrNoProgress)
+			connOf(c).nc.(*memconn.Conn).FailReads(io.ErrNoProgress)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -406,7 +406,7 @@ func TestClientAnswerAfterWriteFails(t *testing.T) {
 		var resp wrapperspb.StringValue
 		first := goCall(context.Background(), c, &resp)
 		p.wantRequest("B19", 1, 0)
-		c.conn.nc.(*memconn.Conn).FailWrites(io.ErrClosedPipe)
+		connOf(c).nc.(*memconn.Conn).FailWrites(io.ErrClosedPipe)
 		second := goCall(context.Background(), c, new(wrapperspb.StringValue))
 		synctest.Wait()
 		if err := <-goCall(context.Background(), c, new(wrapperspb.StringValue)); err != ErrClosed {
@@ -454,7 +454,7 @@ func TestLostPeerIsHeardOut(t *testing.T) {
 
 func TestClientIDsUsedUp(t *testing.T) {
 	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
-		c.conn.lastID = 1<<32 - 5
+		connOf(c).lastID = 1<<32 - 5
 		first := goCall(context.Background(), c, new(wrapperspb.StringValue))
 		p.wantRequest("B45", 1<<32-3, 0)
 		last := goCall(context.Background(), c, new(wrapperspb.StringValue))

@@ -18,7 +18,6 @@ const (
 	defaultQueuePatience    = time.Second
 	defaultConnectionBytes  = 32 << 20
 	defaultWindow           = 256 << 10
-	defaultPingTimeout      = 20 * time.Second
 )
 
 // A connConfig is what a client's connection and a server's have in common.
@@ -30,12 +29,8 @@ type connConfig struct {
 	handshakeTimeout time.Duration
 	defaultTimeout   time.Duration // for unary calls without one; 0 means none
 
-	trace           *Trace        // nil if there is none
-	extends         bool          // a client asks for extended mode
-	classic         bool          // a server does not know it
-	pingInterval    time.Duration // 0 means no pings
-	pingTimeout     time.Duration
-	minPingInterval time.Duration // of the peer's
+	trace   *Trace    // nil if there is none
+	extends extension // makes the extended mode; nil if no option asks for it
 }
 
 // setDefaults sets what no option has set.
@@ -47,7 +42,6 @@ func (c *connConfig) setDefaults() {
 	setDefault(&c.queue.Patience, defaultQueuePatience)
 	setDefault(&c.queue.ConnectionBytes, defaultConnectionBytes)
 	setDefault(&c.queue.Window, defaultWindow)
-	setDefault(&c.pingTimeout, defaultPingTimeout)
 	c.queue.ConnectionBytes = min(c.queue.ConnectionBytes, maxCredit)
 	c.queue.Window = min(c.queue.Window, c.queue.ConnectionBytes)
 	if c.log == nil {

@@ -36,7 +36,7 @@ type conn struct {
 	ch *channel
 
 	// Owned by the reader.
-	asked   bool      // at the server: the first request has come
+	offer   extension // may yet begin the mode with the peer's first request; else nil
 	arrived int       // once woken to settle: how much may still have arrived before
 	held    int       // how many answers wait for the reader to write them
 	first   *frame    // the request of the caller who reads, until he has written it
@@ -51,15 +51,15 @@ type conn struct {
 	settles  bool  // the reader is woken to take what has arrived
 	settled  bool  // what had arrived when draining began was read
 	closed   bool  // the end has been carried out
-	userTold bool  // at the server: the user was told of the end, if there was one
 	cause    error // why the connection ends or has ended, nil before
 	lost     error // why nothing can be written any more, nil before
 	lastID   uint32
 	accepted int                // how many streams in the table are the peer's
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
 	user     *Client            // who makes calls; at the server nil until it is asked for
-	ext      *extended          // in extended mode, else nil
-	traced   *connTrace         // nil if there is no trace
+	mode     mode               // beyond classic ttrpc, or nil
+	after    []func()           // to be called once mu is released
+	ends     []func(error)      // to be called when the connection has ended, with the cause
 
 	seats // guarded by mu
 
@@ -81,24 +81,23 @@ func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
 // start begins to read and write on nc, which is the conn given to newConn or
 // what a handshake made of it.
 func (c *conn) start(nc net.Conn) {
-	ch := newChannelSize(nc, c.messageLimit())
-	ch.takes = c.role == roleClient && c.cfg.extends && ch.passesFiles()
-	c.ch = ch
-	traced := c.traceConn()
+	c.ch = newChannelSize(nc, c.messageLimit())
+	if c.cfg.extends != nil {
+		c.cfg.extends.start(c)
+	}
+	c.traceConn()
 	c.mu.Lock()
 	if c.closed { // while the handshake ran
-		cause := c.cause
 		c.mu.Unlock()
 		closeConn(nc)
-		traced.connEnded(cause)
+		c.ch.ended()
 		return
 	}
-	c.nc, c.started, c.traced = nc, true, traced
+	c.nc, c.started = nc, true
 	lead := c.out.head != nil
 	c.writing = lead
 	if c.draining {
 		c.settleLocked()
-		c.sayGoodbyeLocked()
 	}
 	c.unlock()
 	if lead {
@@ -107,14 +106,11 @@ func (c *conn) start(nc net.Conn) {
 	go c.readLoop()
 }
 
-// connHooks is what a server's connections, or a client, have beside options. The
-// functions may be nil, but newUser of a server's.
+// connHooks is what a server's connections, or a client, have beside options.
 type connHooks struct {
-	maxHandlers int                 // 0 means no cap
-	newUser     func(*conn) *Client // makes user
-	agreed      func(*conn)         // called once, with mu held, when extended mode begins at the server
-	leaving     func(*conn)         // called once, without locks, when the peer has said goodbye
-	refusal     error               // what refusal returns, if not ErrClosed
+	maxHandlers int         // 0 means no cap
+	leaving     func(*conn) // called once, without locks, when the peer has said goodbye; or nil
+	refusal     error       // what refusal returns, if not ErrClosed
 }
 
 var noHooks connHooks
@@ -165,16 +161,16 @@ func (c *conn) getStateLocked() (connState, bool) {
 // unlock is the one door through which the connection's state changes: it
 // carries out the end if what changed since Lock asks for it.
 func (c *conn) unlock() {
-	if c.draining && c.settled && len(c.streams) == 0 && !c.writing && !c.expectsLocked() && c.cause == nil {
-		c.cause = ErrClosed
+	if c.draining && c.settled {
+		if c.mode != nil {
+			c.mode.settledLocked()
+		}
+		if c.cause == nil && len(c.streams) == 0 && !c.writing && !c.expectsLocked() {
+			c.cause = ErrClosed
+		}
 	}
 	if c.cause == nil || c.closed {
-		after, files := c.traced.takeAfterLocked(), c.takeClosingLocked()
-		c.mu.Unlock()
-		closeFiles(files)
-		for _, f := range after {
-			f()
-		}
+		c.unlockAfter()
 		return
 	}
 	c.closed = true
@@ -200,27 +196,54 @@ func (c *conn) unlock() {
 	}
 	c.popped = c.pushed
 	c.out.releaseAll()
-	c.dropExtendedLocked()
+	if c.mode != nil {
+		c.mode.droppedLocked()
+	}
 	c.room.Broadcast()
-	nc, cause, after, files := c.nc, c.cause, c.traced.takeAfterLocked(), c.takeClosingLocked()
+	nc, cause, after, ends := c.nc, c.cause, c.after, c.ends
+	c.after, c.ends = nil, nil
 	c.mu.Unlock()
-	closeFiles(files)
 
 	closeConn(nc)
 	for _, s := range streams {
 		s.connEnded(cause)
 	}
-	if c.ext != nil && c.ext.endHook != nil {
-		c.ext.endHook(cause)
-	}
 	for _, f := range after {
 		f()
 	}
-	c.traced.connEnded(cause)
+	for _, f := range ends {
+		f(cause)
+	}
 	if c.gone != nil {
 		c.gone()
 	}
 }
+
+// unlockAfter unlocks, and calls what was to be called then.
+func (c *conn) unlockAfter() {
+	after := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// onEnd has f called once the connection has ended, with the cause: at once if it has.
+func (c *conn) onEnd(f func(cause error)) {
+	c.mu.Lock()
+	closed, cause := c.closed, c.cause
+	if !closed {
+		c.ends = append(c.ends, f)
+	}
+	c.mu.Unlock()
+	if closed {
+		f(cause)
+	}
+}
+
+// expectsLocked tells whether a request has come in part.
+func (c *conn) expectsLocked() bool { return c.mode != nil && c.mode.expectsLocked() }
 
 // closeConn closes nc; in the background if that may take time, as TLS does.
 func closeConn(nc net.Conn) {
@@ -266,7 +289,6 @@ func (c *conn) drain() {
 	c.draining = true
 	if c.started {
 		c.settleLocked()
-		c.sayGoodbyeLocked()
 	}
 }
 

@@ -171,7 +171,7 @@ func TestCreditForHours(t *testing.T) {
 				for range 10 {
 					time.Sleep(time.Hour)
 					synctest.Wait()
-					if n := p.client.conn.total.Load(); n == 0 || n > int64(test.bound) {
+					if n := connOf(p.client).total.Load(); n == 0 || n > int64(test.bound) {
 						t.Fatalf("B48: %d bytes are held, want at most %d", n, test.bound)
 					}
 					if err := p.echo(t.Context(), "x"); err != nil {
@@ -182,7 +182,7 @@ func TestCreditForHours(t *testing.T) {
 					go consume(t, s, 100)
 				}
 				synctest.Wait()
-				wantAllClean(t, "B48", p.client.conn)
+				wantAllClean(t, "B48", connOf(p.client))
 				wantAllClean(t, "B48", p.serverConn())
 			})
 		})

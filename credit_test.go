@@ -38,7 +38,7 @@ func wantWaiting(t *testing.T, rule string, done <-chan error) {
 func (e *extendedEnd) credit() int {
 	e.conn.mu.Lock()
 	defer e.conn.mu.Unlock()
-	return e.conn.ext.credit
+	return int(extOf(e.conn).send.have)
 }
 
 // TestCreditOfSender holds the example of PROTOCOL.md, to the byte.
@@ -212,7 +212,7 @@ func wantRoom(t *testing.T, e *extendedEnd, rule string) {
 	t.Helper()
 	synctest.Wait()
 	e.conn.mu.Lock()
-	room, held := e.conn.ext.room, int(e.conn.total.Load())
+	room, held := int(extOf(e.conn).recv.room), int(e.conn.total.Load())
 	e.conn.mu.Unlock()
 	if room+held != e.conn.cfg.queue.ConnectionBytes {
 		t.Errorf("%s: %d are held and %d may be sent of %d", rule, held, room, e.conn.cfg.queue.ConnectionBytes)
@@ -230,8 +230,8 @@ func TestCreditOfReset(t *testing.T) {
 		e.peer.send(e.theirs(0), messageTypePart, 0, make([]byte, 1000))
 		e.peer.send(e.theirs(0), messageTypePart, flagReset, nil)
 		synctest.Wait()
-		if e.conn.ext.room != defaultConnectionBytes {
-			t.Errorf("B48: of the room %d are left", e.conn.ext.room)
+		if extOf(e.conn).recv.room != defaultConnectionBytes {
+			t.Errorf("B48: of the room %d are left", extOf(e.conn).recv.room)
 		}
 		e.ts.answers <- nil
 	})

@@ -85,7 +85,9 @@ func (d *dispatcher) find(call *serverCall) error {
 		call.about.Store(&call.streamMethod.about)
 	}
 	call.payload, call.metadata = v.payload, v.metadata
-	call.takeRequestFiles()
+	if m := call.conn.mode; m != nil {
+		m.beginCall(call)
+	}
 	timeout := time.Duration(v.timeoutNano)
 	if timeout == 0 && call.method != nil {
 		timeout = max(d.defaultTimeout, 0)

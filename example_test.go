@@ -41,7 +41,7 @@ func listen() (l net.Listener, remove func()) {
 
 // serve starts a server of the service that integration/streaming holds.
 func serve(opts ...ttrpc.ServerOpt) (address string, stop func()) {
-	server, err := ttrpc.NewServer(opts...)
+	server, err := ttrpc.NewServer(append(opts, ttrpc.WithServerExtensions())...)
 	check(err)
 	streaming.RegisterStreamingService(server, streaming.Service{})
 	l, remove := listen()

@@ -73,14 +73,14 @@ func TestParkedCallsStart(t *testing.T) {
 		p.request(7, 0, "Wait", nil)
 		synctest.Wait()
 		c.mu.Lock()
-		if len(c.ext.parked) != 1 {
-			t.Errorf("%d parked, %d bytes", len(c.ext.parked), c.out.bytes)
+		if len(extOf(c).parked) != 1 {
+			t.Errorf("%d parked, %d bytes", len(extOf(c).parked), c.out.bytes)
 		}
 		c.mu.Unlock()
 		for { // until the first is gone and the second is leaving
 			c.nextBatch().release()
 			c.mu.Lock()
-			n := c.out.bytes + c.ext.bytesLocked()
+			n := c.out.bytes + extOf(c).bytesLocked()
 			c.mu.Unlock()
 			if n == 0 {
 				t.Fatal("both are gone")
@@ -117,7 +117,8 @@ func TestMemoryOfParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b := unixPair(t)
 			ch := newChannelSize(b, 64<<20)
-			ch.ext = &assembler{keeps: func(uint32) bool { return true }, open: make(map[uint32]*assembly), most: 32 << 20}
+			assembler := newAssembler(32<<20, false)
+			assembler.agreed, ch.more = true, assembler
 			arrived := 0
 			for i, n := range parts {
 				data := make([]byte, messageHeaderLength+n)
@@ -131,12 +132,19 @@ func TestMemoryOfParts(t *testing.T) {
 					k := min(len(data), 10_000)
 					a.Write(data[:k])
 					data = data[k:]
-					if _, err := ch.recvFrame(false); err != errNoFrame {
+					f, err := ch.recvFrame(false)
+					if err == nil {
+						if err := assembler.takePart(ch, f.header, true); err != nil {
+							t.Fatal(err)
+						}
+						_, err = ch.recvFrame(false)
+					}
+					if err != errNoFrame {
 						t.Fatal(err)
 					}
 				}
 			}
-			m, held := ch.ext.open[3], 0
+			m, held := assembler.open[3], 0
 			if m.frame != nil {
 				held = cap(m.frame.data)
 			}

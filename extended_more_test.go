@@ -78,7 +78,7 @@ func echoMany(t *testing.T, c *Client, messages int) {
 // TestGoodbyeFollowsHello holds that no control frame overtakes the answer to Hello.
 func TestGoodbyeFollowsHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t)
+		ts := newTestServer(t, WithServerExtensions())
 		c := ts.conn
 		synctest.Wait()
 		byHand(c)
@@ -87,8 +87,7 @@ func TestGoodbyeFollowsHello(t *testing.T) {
 		synctest.Wait()
 		c.mu.Lock()
 		c.draining, c.settled = true, true
-		c.sayGoodbyeLocked()
-		c.mu.Unlock()
+		c.unlock()
 		go c.writeOut(nil, 0)
 		if f := ts.peer.next("B46"); f.Type != messageTypeResponse {
 			t.Errorf("B46: the first frame is %v", f.Type)
@@ -124,10 +123,10 @@ func writeHeaders(c *conn) (all []messageHeader) {
 func TestIdsRiseThoughPartsAreDropped(t *testing.T) {
 	onExtendedClient(t, peerHello(), func(t *testing.T, c *Client, _ *rawPeer) {
 		synctest.Wait()
-		byHand(c.conn)
+		byHand(connOf(c))
 		var begun []uint32
 		write := func() (goesOn bool) {
-			all := writeHeaders(c.conn)
+			all := writeHeaders(connOf(c))
 			for _, h := range all {
 				if h.StreamID != 0 && h.Flags&flagReset == 0 && !slices.Contains(begun, h.StreamID) {
 					begun = append(begun, h.StreamID)
@@ -260,7 +259,7 @@ func TestEmptyDataEndsBegunRequest(t *testing.T) {
 func TestManyLargeRequestsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newBubblePair(t, nil, WithClientMaxMessageSize(1<<20))
-		c := p.client.conn
+		c := connOf(p.client)
 		synctest.Wait()
 		byHand(c)
 		large := strings.Repeat("x", 200_000)
@@ -287,7 +286,7 @@ func TestManyLargeRequestsAtOnce(t *testing.T) {
 func TestStreamCalledAsUnaryAsConnectionEnds(t *testing.T) {
 	for range 100 {
 		synctest.Test(t, func(t *testing.T) {
-			ts := newTestServer(t)
+			ts := newTestServer(t, WithServerExtensions())
 			ts.peer.agree(peerHello())
 			ts.peer.request(3, 0, "Bidi", nil)
 			ts.peer.conn.Close()

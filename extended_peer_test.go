@@ -36,7 +36,7 @@ func helloRequest(t testing.TB, payload []byte) []byte {
 func onExtendedServer(t *testing.T, h hello, f func(t *testing.T, ts *testServer, p *rawPeer), opts ...ServerOpt) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t, opts...)
+		ts := newTestServer(t, append([]ServerOpt{WithServerExtensions()}, opts...)...)
 		ts.peer.agree(h)
 		f(t, ts, ts.peer)
 		ts.peer.conn.Close()
@@ -68,7 +68,7 @@ func onExtendedClient(t *testing.T, h hello, f func(t *testing.T, c *Client, p *
 		f(t, c, p)
 		c.Close()
 		b.Close()
-		wantAllClean(t, "after Close", c.conn)
+		wantAllClean(t, "after Close", connOf(c))
 	})
 }
 
@@ -97,7 +97,7 @@ func onStalledClient(t *testing.T, limit int, h hello, f func(t *testing.T, c *C
 		f(t, c, p)
 		c.Close()
 		b.Close()
-		wantAllClean(t, "after Close", c.conn)
+		wantAllClean(t, "after Close", connOf(c))
 	})
 }
 
@@ -105,7 +105,7 @@ func onStalledClient(t *testing.T, limit int, h hello, f func(t *testing.T, c *C
 func onStalledServer(t *testing.T, limit int, h hello, f func(t *testing.T, ts *testServer, p *rawPeer), opts ...ServerOpt) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t, opts...)
+		ts := newTestServer(t, append([]ServerOpt{WithServerExtensions()}, opts...)...)
 		a, b := memconn.Pipe(limit)
 		ts.conn = ts.add(t, b)
 		p := &rawPeer{t: t, conn: a}
@@ -151,15 +151,16 @@ func wantAllClean(t *testing.T, rule string, c *conn) {
 	wantClean(t, rule, c)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x, a := c.ext, c.ch.ext
+	x := extOf(c)
 	if x == nil {
 		return
 	}
+	a := x.parts
 	if x.urgent.count != 0 || len(x.waiting) != 0 || len(x.parked) != 0 {
 		t.Errorf("%s: left are %d control frames, %d frames in parts, %d parked calls", rule, x.urgent.count, len(x.waiting), len(x.parked))
 	}
-	if len(a.open) != 0 || a.held != 0 || a.bytes != 0 || len(c.ch.arrived) != 0 {
-		t.Errorf("%s: left are %d messages in part, %d bytes, %d and %d files", rule, len(a.open), a.bytes, a.held, len(c.ch.arrived))
+	if len(a.open) != 0 || a.held != 0 || a.bytes != 0 || len(a.arrived) != 0 {
+		t.Errorf("%s: left are %d messages in part, %d bytes, %d and %d files", rule, len(a.open), a.bytes, a.held, len(a.arrived))
 	}
 }
 

@@ -112,7 +112,7 @@ func runExtendedStress(t *testing.T, kind string, q StreamQueue, seed uint64, en
 	w.server.Close()
 	w.services.Close()
 	within(t, "B50: Done", func() { <-w.client.Done() })
-	w.wantNoParts(w.client.conn)
+	w.wantNoParts(connOf(w.client))
 }
 
 func newExtendedStress(t *testing.T, kind string, q StreamQueue) *extendedStress {
@@ -149,7 +149,7 @@ func newExtendedStress(t *testing.T, kind string, q StreamQueue) *extendedStress
 // awaitIdle waits until nothing of any call is left at either end, and all credit has come
 // back. Nothing signals that.
 func (w *extendedStress) awaitIdle() {
-	a, b := w.client.conn, w.accepted
+	a, b := connOf(w.client), w.accepted
 	left := ""
 	for deadline := time.Now().Add(progHang / 2); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if left = stressLeft(a) + stressLeft(b) + stressCredit(a, b) + stressCredit(b, a); left == "" {
@@ -163,7 +163,7 @@ func (w *extendedStress) awaitIdle() {
 func stressLeft(c *conn) (left string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x := c.ext
+	x := extOf(c)
 	for name, n := range map[string]int{
 		"streams": len(c.streams), "handlers": c.accepted, "requests in part": len(x.incoming), "parked calls": len(x.parked),
 		"frames": c.out.count, "bytes": c.out.bytes, "control frames": x.urgent.count, "bytes of those": x.urgent.bytes,
@@ -179,22 +179,22 @@ func stressLeft(c *conn) (left string) {
 // stressCredit tells what is wrong with the credit that a has and b has given.
 func stressCredit(a, b *conn) string {
 	a.mu.Lock()
-	credit := a.ext.credit
+	credit := int(extOf(a).send.have)
 	a.mu.Unlock()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	window := b.cfg.queue.ConnectionBytes
-	if credit == b.ext.room && credit > window/2 && credit <= window {
+	if credit == int(extOf(b).recv.room) && credit > window/2 && credit <= window {
 		return ""
 	}
-	return fmt.Sprintf(" a credit of %d, %d given of %d", credit, b.ext.room, window)
+	return fmt.Sprintf(" a credit of %d, %d given of %d", credit, int(extOf(b).recv.room), window)
 }
 
 // wantNoParts requires that the reader, which has ended, has left nothing.
 func (w *extendedStress) wantNoParts(c *conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.ext.waiting) + len(c.ext.parked) + c.ext.urgent.count + c.out.count; n != 0 {
+	if n := len(extOf(c).waiting) + len(extOf(c).parked) + extOf(c).urgent.count + c.out.count; n != 0 {
 		w.Errorf("B53: %d frames or calls are left after the end", n)
 	}
 }

@@ -109,7 +109,7 @@ func newExtendedServers(t testing.TB, serverOpts []ServerOpt) *extendedPair {
 	t.Helper()
 	p := &extendedPair{}
 	var err error
-	if p.server, err = NewServer(serverOpts...); err != nil {
+	if p.server, err = NewServer(append([]ServerOpt{WithServerExtensions()}, serverOpts...)...); err != nil {
 		t.Fatal(err)
 	}
 	if p.services, err = NewServer(); err != nil {

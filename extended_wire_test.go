@@ -54,7 +54,7 @@ func onEitherEndWith(t *testing.T, h hello, q StreamQueue, limit int, f func(t *
 	})
 	t.Run("client", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			ts := newTestServer(t)
+			ts := newTestServer(t, WithServerExtensions())
 			a, b := memconn.Pipe(0)
 			p := newRawPeer(t, b)
 			c := NewClient(a, WithClientServices(ts.Server), WithClientStreamQueue(q), WithClientMaxMessageSize(limit))
@@ -63,9 +63,9 @@ func onEitherEndWith(t *testing.T, h hello, q StreamQueue, limit int, f func(t *
 			if ok, err := c.Extended(t.Context()); !ok || err != nil {
 				t.Fatalf("B46: extended %v, %v", ok, err)
 			}
-			f(t, &extendedEnd{ts, c, c.conn, p})
+			f(t, &extendedEnd{ts, c, connOf(c), p})
 			b.Close()
-			wantAllClean(t, "after the test", c.conn)
+			wantAllClean(t, "after the test", connOf(c))
 		})
 	})
 }
@@ -178,7 +178,7 @@ func TestExtendedCallee(t *testing.T) {
 					wantCallee(e, rule, id, does, state)
 					e.peer.wantNothing(rule)
 					e.alive(rule, 2)
-					if n := len(e.conn.ext.incoming); n != 0 {
+					if n := len(extOf(e.conn).incoming); n != 0 {
 						t.Errorf("%s: %d requests are still expected", rule, n)
 					}
 				})

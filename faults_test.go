@@ -135,7 +135,7 @@ type faultWorld struct {
 }
 
 func newFaultWorld(t *testing.T, plan faultPlan, extended bool) *faultWorld {
-	srv, err := NewServer(WithServerStreamQueue(faultQueue))
+	srv, err := NewServer(WithServerExtensions(), WithServerStreamQueue(faultQueue))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func newFaultWorld(t *testing.T, plan faultPlan, extended bool) *faultWorld {
 		opts = append(opts, w.extend()...)
 	}
 	w.client = NewClient(w.near, opts...)
-	w.conns = append(w.conns, w.client.conn)
+	w.conns = append(w.conns, connOf(w.client))
 	near, far = memconn.Pipe(0)
 	srv.accept(context.Background(), far)
 	w.neighbour = NewClient(near)
@@ -334,7 +334,7 @@ func (w *faultWorld) end() {
 	w.far.Release()
 	for _, c := range w.conns {
 		wantClean(w.T, "after the end", c)
-		if c.ext != nil {
+		if extOf(c) != nil {
 			extCheckEmpty(w, c)
 		}
 	}

@@ -31,7 +31,7 @@ type filePeer struct {
 func onFileServer(t *testing.T, f func(t *testing.T, p *filePeer, c *conn)) {
 	t.Helper()
 	a, b := unixPair(t)
-	ts, err := NewServer(WithServerLogger(new(countingLogger)))
+	ts, err := NewServer(WithServerExtensions(), WithServerLogger(new(countingLogger)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestFilesOfQueuedAnswers(t *testing.T) {
 		}
 		for running := 1; running > 0; runtime.Gosched() { // until all have answered, behind the large one
 			c.mu.Lock()
-			running = len(c.streams) + 13 - int(c.ext.lastPeer) // 13 is the last id
+			running = len(c.streams) + 13 - int(extOf(c).lastPeer) // 13 is the last id
 			c.mu.Unlock()
 		}
 		got := map[uint32][]*os.File{}
@@ -321,7 +321,7 @@ func TestFilesViolations(t *testing.T) {
 // TestFilesWithoutFeature holds that files are not taken where only one side has them.
 func TestFilesWithoutFeature(t *testing.T) {
 	a, b := unixPair(t)
-	ts, _ := NewServer(WithServerLogger(new(countingLogger)))
+	ts, _ := NewServer(WithServerExtensions(), WithServerLogger(new(countingLogger)))
 	t.Cleanup(func() { ts.Close() })
 	ts.RegisterService("test", extendedService())
 	ts.accept(t.Context(), b)

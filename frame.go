@@ -5,7 +5,6 @@ package ttrpc
 
 import (
 	"math/bits"
-	"os"
 	"sync"
 )
 
@@ -22,18 +21,41 @@ type frame struct {
 	// next and prev link the frame in the one queue that owns it.
 	next, prev *frame
 
-	// stream is whom a queued outgoing frame belongs to, or nil.
-	stream *stream
+	// owner is told when the writer takes the frame; nil if nobody wants to know.
+	owner frameOwner
+
+	// extras is what a mode adds to the frame; nil for most.
+	extras frameExtras
 
 	seq uint64 // counts the frames that were queued on the connection
 
-	// In extended mode.
-	pieces  *frame     // of a large message that was received: what stands before data
-	files   []*os.File // that came with a message, or are to leave with this frame
-	sent    int        // how much data of an outgoing frame has left in parts
-	charged uint32     // how much credit an outgoing frame was charged
-
 	class int8 // index into framePools, or -1
+}
+
+// A frameOwner is whom a queued outgoing frame belongs to.
+type frameOwner interface {
+	// tookLocked is called, with the connection's mu held, when the writer has taken f
+	// from the queue.
+	tookLocked(f *frame)
+}
+
+// A frameExtras is what a mode adds to a frame: data that stands before the frame's own,
+// descriptors that go or have come with it. Whoever owns the frame owns it.
+type frameExtras interface {
+	// release gives back all of it.
+	release()
+
+	// pieces returns how many bytes stand before the frame's own data.
+	pieces() int
+
+	// join puts them there.
+	join(f *frame)
+
+	// writes tells whether write must be used to write the frame.
+	writes() bool
+
+	// write writes to a kernel socket, without blocking, what it takes of b.
+	write(fd int, b []byte) (n int, err error)
 }
 
 // Frames of up to 256 bytes share a pool. Above that each power of 2, and each
@@ -93,13 +115,9 @@ func (f *frame) release() {
 	if f == nil {
 		return
 	}
-	if f.files != nil {
-		closeFiles(f.files)
-		f.files = nil
-	}
-	for p := f.pieces; p != nil; p = f.pieces {
-		f.pieces, p.next = p.next, nil
-		p.release()
+	if f.extras != nil {
+		f.extras.release()
+		f.extras = nil
 	}
 	if f.class < 0 {
 		return
@@ -118,36 +136,32 @@ const frameOverhead = 128
 // cost is how many bytes of memory f takes up. It is what queues are bounded
 // by: empty messages are not free.
 func (f *frame) cost() int {
-	if f.pieces != nil {
-		return cap(f.data) + frameOverhead + f.size()
+	n := cap(f.data) + frameOverhead
+	if f.extras != nil {
+		n += f.extras.pieces()
 	}
-	return cap(f.data) + frameOverhead
+	return n
 }
 
 // size is how much data a received frame has.
 func (f *frame) size() int {
-	if f.pieces != nil {
-		return int(f.header.Length)
+	n := len(f.data)
+	if f.extras != nil {
+		n += f.extras.pieces()
 	}
-	return len(f.data)
+	return n
 }
 
-// join puts the pieces of a large message together. Who decodes it does that, for it
-// takes time.
+// join puts all data of a received frame into f.data. Who decodes it does that, for it
+// may take time.
 func (f *frame) join() {
-	if f == nil || f.pieces == nil {
-		return
+	if f != nil && f.extras != nil {
+		f.extras.join(f)
 	}
-	all := newFrame(f.size())
-	last := &frame{data: f.data, class: f.class}
-	for p := f.pieces; p != nil; p = f.pieces {
-		f.pieces, p.next = p.next, nil
-		all.data = append(all.data, p.data...)
-		p.release()
-	}
-	f.data, f.class = append(all.data, f.data...), all.class
-	last.release()
 }
+
+// writes tells whether the frame has extras that must be written with it.
+func (f *frame) writes() bool { return f.extras != nil && f.extras.writes() }
 
 // A frameQueue is a first-in first-out queue of frames, linked through them.
 type frameQueue struct {

@@ -221,7 +221,7 @@ func fuzzClient(t *testing.T, wire []byte) {
 			t.Errorf("B21: stream %d has not one end: %v", call.id, call.errs)
 		}
 	}
-	fuzzCheckEmpty(t, client.conn)
+	fuzzCheckEmpty(t, connOf(client))
 	if closed != 1 {
 		t.Errorf("B12: the function for the end ran %d times", closed)
 	}

@@ -143,11 +143,11 @@ func (m *extModel) check(t *testing.T, c *conn, got []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	window := c.cfg.queue.ConnectionBytes
-	if want := window + granted - m.charged; c.ext.room != want {
-		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, c.ext.room)
+	if want := window + granted - m.charged; int(extOf(c).recv.room) != want {
+		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, int(extOf(c).recv.room))
 	}
-	if window-c.ext.room >= window/4 {
-		t.Errorf("B48: %d of %d are left, and nothing is consumed any more", c.ext.room, window)
+	if window-int(extOf(c).recv.room) >= window/4 {
+		t.Errorf("B48: %d of %d are left, and nothing is consumed any more", int(extOf(c).recv.room), window)
 	}
 }
 

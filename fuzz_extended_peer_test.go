@@ -54,7 +54,7 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 	x := &extRaw{T: t, role: r, near: near, prog: &program{code: code}, pieces: map[uint32][][]byte{}}
 	x.changed.L = &x.mu
 	queue := StreamQueue{Window: 8 << 10, ConnectionBytes: 32 << 10}
-	srv, err := NewServer(WithServerMaxMessageSize(extFuzzLimit), WithServerStreamQueue(queue), WithServerLogger(new(countingLogger)))
+	srv, err := NewServer(WithServerExtensions(), WithServerMaxMessageSize(extFuzzLimit), WithServerStreamQueue(queue), WithServerLogger(new(countingLogger)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +66,12 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 		srv.accept(t.Context(), far)
 		for x.conn = range srv.connections {
 		}
-		near.Write(fuzzFrame(1, messageTypeRequest, 0, append(appendLength(slices.Clone(helloPrefix), tagRequestPayload, len(p)), p...)))
+		near.Write(fuzzFrame(1, messageTypeRequest, 0, append(appendLength(slices.Clone(helloPrefix()), tagRequestPayload, len(p)), p...)))
 		x.readFrame()
 		client, x.end = x.conn.client(), func() { srv.Close() }
 	} else {
 		client = NewClient(far, WithClientServices(srv), WithClientMaxMessageSize(extFuzzLimit), WithClientStreamQueue(queue), WithClientLogger(new(countingLogger)))
-		x.conn, x.end = client.conn, func() { client.Close(); srv.Close() }
+		x.conn, x.end = connOf(client), func() { client.Close(); srv.Close() }
 		x.readFrame()
 		near.Write(fuzzFrame(1, messageTypeResponse, 0, append(appendResponseFront(nil, nil, len(p)), p...)))
 	}
@@ -314,7 +314,7 @@ func (x *extRaw) checkMemory() {
 	if isClosed(x.conn) {
 		return
 	}
-	a, arrived, memory, beyond := x.conn.ch.ext, 0, 0, 0
+	a, arrived, memory, beyond := extOf(x.conn).parts, 0, 0, 0
 	for _, m := range a.open {
 		beyond += m.beyond
 		if m.frame != nil {
@@ -370,7 +370,8 @@ func extCheckEmpty(t testing.TB, c *conn) {
 	t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x, a := c.ext, c.ch.ext
+	x := extOf(c)
+	a := x.parts
 	if len(c.streams)+c.out.count+len(x.waiting)+x.urgent.count != 0 || c.total.Load() != 0 {
 		t.Errorf("B21: left are %d streams, %d frames, %d trains, %d control frames, %d bytes received", len(c.streams), c.out.count, len(x.waiting), x.urgent.count, c.total.Load())
 	}

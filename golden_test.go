@@ -298,7 +298,7 @@ func goldenClient(t *testing.T, x goldenExchange, exceptions []goldenException) 
 	if rest := tap.drain(t); len(rest) > 0 {
 		t.Errorf("%s: the client sent more: %x", x.About, rest)
 	}
-	if n := len(d.client.conn.streams); n != 0 {
+	if n := len(connOf(d.client).streams); n != 0 {
 		t.Errorf("B21: %d streams are left in the client's table", n)
 	}
 	d.client.Close()

@@ -214,7 +214,7 @@ func TestHelloNotAsked(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-	}, WithKeepalive(time.Second, time.Second))
+	})
 	hooked := false
 	onServer(t, func(t *testing.T, ts *testServer) {
 		ts.peer.wantEcho("B46", 1)

@@ -117,7 +117,7 @@ func TestHelloOfServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				ts := newTestServer(t, test.opts...)
+				ts := newTestServer(t, append(test.opts, WithServerExtensions())...)
 				h := peerHello()
 				h.files = true // not over this conn
 				ts.peer.send(1, messageTypeRequest, 0, helloRequest(t, h.append(nil)))
@@ -134,6 +134,7 @@ func TestHelloOfServer(t *testing.T) {
 func TestHelloMisplaced(t *testing.T) {
 	h := peerHello()
 	hi := helloRequest(t, h.append(nil))
+	knows := []ServerOpt{WithServerExtensions()}
 	unknown := func(p *rawPeer, id uint32) {
 		p.wantStatus("B46", id, codes.Unimplemented, "service ttrpc.extensions.v1.Connection")
 	}
@@ -141,31 +142,31 @@ func TestHelloMisplaced(t *testing.T) {
 		send func(p *rawPeer)
 		opts []ServerOpt
 	}{
-		"another id":     {func(p *rawPeer) { p.send(3, messageTypeRequest, 0, hi); unknown(p, 3) }, nil},
-		"opens a stream": {func(p *rawPeer) { p.send(1, messageTypeRequest, flagRemoteOpen, hi); unknown(p, 1) }, nil},
-		"opens half":     {func(p *rawPeer) { p.send(1, messageTypeRequest, flagRemoteClosed, hi); unknown(p, 1) }, nil},
-		"after another":  {func(p *rawPeer) { p.wantEcho("B46", 3); p.send(1, messageTypeRequest, 0, hi); unknown(p, 1) }, nil},
+		"another id":     {func(p *rawPeer) { p.send(3, messageTypeRequest, 0, hi); unknown(p, 3) }, knows},
+		"opens a stream": {func(p *rawPeer) { p.send(1, messageTypeRequest, flagRemoteOpen, hi); unknown(p, 1) }, knows},
+		"opens half":     {func(p *rawPeer) { p.send(1, messageTypeRequest, flagRemoteClosed, hi); unknown(p, 1) }, knows},
+		"after another":  {func(p *rawPeer) { p.wantEcho("B46", 3); p.send(1, messageTypeRequest, 0, hi); unknown(p, 1) }, knows},
 		"after a rejected": {func(p *rawPeer) {
 			p.send(2, messageTypeRequest, 0, nil)
 			p.next("")
 			p.send(1, messageTypeRequest, 0, hi)
 			unknown(p, 1)
-		}, nil},
-		"a server told not": {func(p *rawPeer) { p.send(1, messageTypeRequest, 0, hi); unknown(p, 1) }, []ServerOpt{WithoutExtensions()}},
+		}, knows},
+		"a server told nothing": {func(p *rawPeer) { p.send(1, messageTypeRequest, 0, hi); unknown(p, 1) }, nil},
 		"another method": {func(p *rawPeer) {
 			p.send(1, messageTypeRequest, 0, encode(t, &Request{Service: helloService, Method: "Hullo", Payload: h.append(nil)}))
 			unknown(p, 1)
-		}, nil},
+		}, knows},
 		"another service": {func(p *rawPeer) {
 			p.send(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: helloMethod}))
 			p.wantStatus("B46", 1, codes.Unimplemented, "method Hello")
-		}, nil},
+		}, knows},
 		"a second time, malformed first": {func(p *rawPeer) {
 			p.send(1, messageTypeRequest, 0, helloRequest(t, nil))
 			p.next("")
 			p.send(1, messageTypeRequest, 0, hi)
 			unknown(p, 1)
-		}, nil},
+		}, knows},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onServer(t, func(t *testing.T, ts *testServer) {
@@ -191,6 +192,9 @@ func wantClassicServer(ts *testServer) {
 	p.wantStatus("B46: classic", 2, codes.InvalidArgument, evenText)
 	p.wantEcho("B46: classic", 201)
 	p.wantEcho("B46: classic, ids may fall", 199)
+	if ts.conn.cfg.extends == nil {
+		return
+	}
 	if err := ts.conn.client().Call(p.t.Context(), "test", "Echo", wrapperspb.String(""), new(wrapperspb.StringValue)); err != ErrPeerClassic {
 		p.t.Errorf("B50: a call to a classic peer: %v", err)
 	}
@@ -218,7 +222,7 @@ func TestHelloMalformed(t *testing.T) {
 					t.Errorf("B46: the answer is %v on %d, %v", &r, f.StreamID, err)
 				}
 				wantClassicServer(ts)
-			})
+			}, WithServerExtensions())
 		})
 	}
 	t.Run("the envelope", func(t *testing.T) {
@@ -228,7 +232,7 @@ func TestHelloMalformed(t *testing.T) {
 				t.Errorf("B46: %v on %d", f.Type, f.StreamID)
 			}
 			wantClassicServer(ts)
-		})
+		}, WithServerExtensions())
 	})
 }
 
@@ -243,8 +247,8 @@ func TestHelloLimits(t *testing.T) {
 			if got := e.conn.messageLimit(); got != int(test.want) {
 				t.Errorf("B46: a limit of %d and one of %d make %d", test.ours, test.theirs, got)
 			}
-			if e.conn.ext.credit != maxCredit {
-				t.Errorf("B48: the connection's credit is %d", e.conn.ext.credit)
+			if extOf(e.conn).send.have != maxCredit {
+				t.Errorf("B48: the connection's credit is %d", extOf(e.conn).send.have)
 			}
 		})
 	}

@@ -24,14 +24,17 @@ type inbox struct {
 	begun   bool // the receiver has taken any message
 	more    bool // messages have come after the request
 	dropped bool // the stream has failed: nothing is kept
-	charges bool // extended mode: what counts is what the peer is charged
 
 	// waited is set when the receiver had to wait, so that its next message is
 	// likely one that the peer waits for. It needs no lock.
 	waited atomic.Bool
 
 	opening int32 // the memory of the request, until start
-	charged int   // what the peer was charged for what is queued
+	held    int   // what is queued, as weigh has it
+
+	// weigh says what a frame counts; nil is its cost. A mode that sets it has the sender
+	// wait for the receiver, so that the queue needs no bounds.
+	weigh func(*frame) int
 
 	// total counts the bytes of all inboxes of the connection, and of the
 	// requests that are still to be started; nil once the
@@ -40,7 +43,7 @@ type inbox struct {
 }
 
 func (b *inbox) fullLocked(q *StreamQueue) bool {
-	return b.queue.count > q.Messages || b.queue.bytes > q.Bytes
+	return b.queue.count > q.Messages || b.held > q.Bytes
 }
 
 // countLocked adds n bytes to the connection's total.
@@ -63,7 +66,7 @@ func (s *stream) put(f *frame) (kept bool) {
 	b.queue.push(f)
 	b.more = true
 	b.countFrameLocked(f, 1)
-	if s.flow == nil && !b.timed && b.fullLocked(q) {
+	if b.weigh == nil && !b.timed && b.fullLocked(q) {
 		b.timed, b.taken = true, false
 		if b.late == nil {
 			b.late = time.AfterFunc(q.Patience, s.checkOverdue)
@@ -106,11 +109,11 @@ func (b *inbox) expect(n int) {
 	b.countLocked(n)
 }
 
-// charge has the inbox count what the peer is charged.
-func (b *inbox) charge() {
+// weighWith has the inbox, which is empty, count frames so.
+func (b *inbox) weighWith(weigh func(*frame) int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.charges = true
+	b.weigh = weigh
 }
 
 // start ends what expect began. If the request has a message, it is f, and comes
@@ -176,7 +179,7 @@ func (b *inbox) close(err error, discard bool) {
 	if discard {
 		b.dropped = true
 		b.countLocked(-b.sizeLocked())
-		b.opening, b.charged = 0, 0
+		b.opening, b.held = 0, 0
 		b.queue.releaseAll()
 	}
 	if b.timed {
@@ -202,19 +205,16 @@ func (b *inbox) size() int {
 	return b.sizeLocked()
 }
 
-func (b *inbox) sizeLocked() int {
-	if b.charges {
-		return b.charged + int(b.opening)
-	}
-	return b.queue.bytes + int(b.opening)
-}
+func (b *inbox) sizeLocked() int { return b.held + int(b.opening) }
 
 // countFrameLocked counts a frame that was put in, or with -1 taken out.
 func (b *inbox) countFrameLocked(f *frame, sign int) {
-	n := f.cost()
-	if b.charges {
-		n = chargeOf(f.size(), len(f.files))
-		b.charged += sign * n
+	n := 0
+	if b.weigh == nil {
+		n = sign * f.cost()
+	} else {
+		n = sign * b.weigh(f)
 	}
-	b.countLocked(sign * n)
+	b.held += n
+	b.countLocked(n)
 }

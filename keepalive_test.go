@@ -49,7 +49,7 @@ func TestPingOvertakes(t *testing.T) {
 			p.send(0, messageTypePing, 0, make([]byte, 8))
 		}
 		synctest.Wait()
-		if n := ts.conn.ext.urgent.count; n != maxAnswers {
+		if n := extOf(ts.conn).urgent.count; n != maxAnswers {
 			t.Errorf("B52: %d answers wait to be written", n)
 		}
 		p.readFrame()
@@ -68,7 +68,7 @@ func keepAlive(t *testing.T, f func(t *testing.T, p *rawPeer, c *conn)) {
 			WithServerKeepalive(10*time.Second, 4*time.Second))
 	})
 	t.Run("client", func(t *testing.T) {
-		onExtendedClient(t, peerHello(), func(t *testing.T, c *Client, p *rawPeer) { f(t, p, c.conn) },
+		onExtendedClient(t, peerHello(), func(t *testing.T, c *Client, p *rawPeer) { f(t, p, connOf(c)) },
 			WithKeepalive(10*time.Second, 4*time.Second))
 	})
 }

@@ -353,13 +353,13 @@ func TestReaderNeverBlocks(t *testing.T) {
 			p.send(3+2*n, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large}))
 			synctest.Wait()
 		}
-		if parked := len(ts.conn.ext.parked); parked < 10 || parked > 19 {
+		if parked := len(extOf(ts.conn).parked); parked < 10 || parked > 19 {
 			t.Errorf("B48: %d requests wait for the peer to read", parked)
 		}
 		p.send(3+2*(n-1), messageTypeCancel, 0, nil)
 		p.send(0, messageTypePing, 0, make([]byte, 8))
 		synctest.Wait()
-		if u := ts.conn.ext.urgent.count; u != 1 {
+		if u := extOf(ts.conn).urgent.count; u != 1 {
 			t.Errorf("B56: %d answers to the ping wait", u)
 		}
 		go p.receive()

@@ -123,17 +123,17 @@ func (p *extPrograms) checkCredit(sender, receiver *conn) {
 	defer sender.mu.Unlock()
 	receiver.mu.Lock()
 	defer receiver.mu.Unlock()
-	credit := sender.ext.credit
-	if credit != receiver.ext.room || credit <= 0 && receiver.total.Load() == 0 {
-		p.Errorf("B48: a credit of %d on the connection, of %d for the receiver, who has %d bytes", credit, receiver.ext.room, receiver.total.Load())
+	credit := int(extOf(sender).send.have)
+	if credit != int(extOf(receiver).recv.room) || credit <= 0 && receiver.total.Load() == 0 {
+		p.Errorf("B48: a credit of %d on the connection, of %d for the receiver, who has %d bytes", credit, int(extOf(receiver).recv.room), receiver.total.Load())
 	}
 	for id, s := range sender.streams {
 		r := receiver.streams[id]
-		if r == nil || s.flow == nil || r.flow == nil || !s.isActive() || !r.isActive() {
+		if r == nil || s.more == nil || r.more == nil || s.more.flow == nil || r.more.flow == nil || !s.isActive() || !r.isActive() {
 			continue
 		}
-		if s.flow.credit != r.flow.room || s.flow.credit <= 0 && r.inbox.size() == 0 {
-			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", s.flow.credit, id, r.flow.room, r.inbox.size())
+		if s.more.send.have != r.more.recv.room || s.more.send.have <= 0 && r.inbox.size() == 0 {
+			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", s.more.send.have, id, r.more.recv.room, r.inbox.size())
 		}
 	}
 }
@@ -142,7 +142,7 @@ func (p *extPrograms) checkCredit(sender, receiver *conn) {
 func lacksCredit(s *stream) bool {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return s.flow != nil && !s.flow.maySend(s.conn.ext.credit)
+	return s.more != nil && s.more.flow != nil && !s.more.maySend(&extOf(s.conn).send)
 }
 
 // windDown ends all that a program has begun, in both directions, and checks what is left.

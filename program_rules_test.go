@@ -203,8 +203,8 @@ func (w *progWorld) check() {
 				n++
 			}
 		}
-		if w.sconn.ext != nil {
-			n -= len(w.sconn.ext.parked)
+		if extOf(w.sconn) != nil {
+			n -= len(extOf(w.sconn).parked)
 		}
 		if !w.sconn.closed && n != len(w.handlers) {
 			w.Errorf("B26: %d streams are open at the server, and %d handlers run", n, len(w.handlers))
@@ -235,7 +235,7 @@ func (w *progWorld) checkMemoryLocked(c *conn) {
 		w.Errorf("B41: %d bytes are queued for writing, more than %d", c.out.bytes, sent)
 	}
 	for f := c.out.head; f != nil && c.role == roleClient; f = f.next {
-		if messageType(f.data[8]) == messageTypeRequest && c.streams[f.stream.id] != f.stream {
+		if messageType(f.data[8]) == messageTypeRequest && c.streams[f.owner.(*stream).id] != f.owner {
 			w.Errorf("B18: the request of a call that has ended is still queued")
 		}
 	}

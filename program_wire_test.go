@@ -224,7 +224,7 @@ func stirPools(w *progWorld) {
 				w.Fatalf("a frame of %d bytes was released twice", cap(f.data))
 			}
 			memory[&b[0]] = true
-			if len(f.data) != 0 || f.next != nil || f.prev != nil || f.stream != nil {
+			if len(f.data) != 0 || f.next != nil || f.prev != nil || f.owner != nil {
 				w.Errorf("a released frame is in use: %+v", f)
 			}
 			for i := range min(len(b), 2*w.limit) { // more holds no message

@@ -138,7 +138,7 @@ func (w *progWorld) pipe(limit int) (net.Conn, net.Conn) {
 
 // newServer makes a server that runs the world's handlers.
 func (w *progWorld) newServer() {
-	opts := []ServerOpt{WithServerMaxMessageSize(w.limit), WithRecoverPanics(), WithServerStreamQueue(w.queue), WithServerLogger(new(countingLogger))}
+	opts := []ServerOpt{WithServerExtensions(), WithServerMaxMessageSize(w.limit), WithRecoverPanics(), WithServerStreamQueue(w.queue), WithServerLogger(new(countingLogger))}
 	if w.maxHandlers > 0 {
 		opts = append(opts, WithMaxConcurrentHandlers(w.maxHandlers))
 	}
@@ -176,7 +176,7 @@ func (w *progWorld) startClient(nc net.Conn, intercepted bool, opts ...ClientOpt
 		opts = append(opts, WithUnaryClientInterceptor(w.kept.intercept))
 	}
 	w.client = NewClient(nc, opts...)
-	w.cconn, w.queue = w.client.conn, w.client.config.queue
+	w.cconn, w.queue = connOf(w.client), w.client.config.queue
 }
 
 // quiet waits until nothing happens any more; over kernel sockets nobody can

@@ -196,7 +196,7 @@ func TestQueueOfAnEndedStream(t *testing.T) {
 			p.send(1, messageTypeData, 0, []byte("\n\x01m"))
 		}
 		p.send(1, messageTypeData, flagRemoteClosed|flagNoData, nil)
-		wantClean(t, "B21", c.conn)
+		wantClean(t, "B21", connOf(c))
 		time.Sleep(time.Hour)
 		for range 10 {
 			wantRecv(t, "B21: what came before the end", s, "m", nil)
@@ -385,9 +385,9 @@ func TestQueueOfALostConnection(t *testing.T) {
 			p.send(1, messageTypeData, 0, message)
 		}
 		synctest.Wait() // the reader waits for the next RecvMsg
-		c.conn.close(io.ErrClosedPipe)
+		connOf(c).close(io.ErrClosedPipe)
 		synctest.Wait()
-		if n := c.conn.total.Load(); n != 0 {
+		if n := connOf(c).total.Load(); n != 0 {
 			t.Errorf("B41: %d bytes are counted for a connection that has ended", n)
 		}
 		b.Close()

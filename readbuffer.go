@@ -11,7 +11,7 @@ func (ch *channel) hasFrame() bool {
 		return false
 	}
 	h, _ := parseHeader(ch.buf.data[ch.r:ch.w])
-	return ch.w-ch.r-messageHeaderLength >= int(h.Length) && (ch.ext == nil || h.Type < messageTypePart)
+	return ch.w-ch.r-messageHeaderLength >= int(h.Length) && (ch.more == nil || h.Type < messageTypeBeyond)
 }
 
 // firstSize is how much memory a frame with n bytes of data starts with: all
@@ -44,6 +44,10 @@ func (ch *channel) receiveInto(f *frame, want int) {
 	ch.part, ch.want, ch.from = f, want, len(f.data)
 }
 
+// roomFor is how much memory a message may take up of which n bytes have arrived, when
+// nobody has said how many will.
+func roomFor(n int) int { return min(growth*n, max(n+partSize, pieceSize)) }
+
 // growPart makes room for more of the frame that is arriving.
 func (ch *channel) growPart() {
 	f := ch.part
@@ -51,7 +55,7 @@ func (ch *channel) growPart() {
 		return
 	}
 	size := sizeFor(ch.want, len(f.data))
-	if ch.ext != nil && ch.ext.into != nil {
+	if ch.open {
 		size = min(max(size, roomFor(len(f.data))), ch.max)
 	}
 	f.grow(size)
@@ -120,9 +124,6 @@ func (ch *channel) advance(n int) {
 
 // fill reads once.
 func (ch *channel) fill(wait bool) error {
-	if len(ch.arrived) > maxFiles { // and all frames that are here have taken theirs
-		return errFilesUnannounced
-	}
 	if ch.heard != nil {
 		defer ch.heard.Add(1)
 	}

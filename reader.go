@@ -88,7 +88,6 @@ func (c *conn) settle() {
 	if c.cause == nil {
 		c.cause = c.lost
 	}
-	c.sayGoodbyeLocked()
 	c.unlock()
 }
 
@@ -97,8 +96,9 @@ func (c *conn) settle() {
 // still is the reader.
 func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	c.mu.Lock()
-	if c.ext != nil && f.header.Type >= messageTypePart {
-		return c.receiveControl(f)
+	if c.mode != nil && f.header.Type >= messageTypeBeyond {
+		c.mode.receiveLocked(f)
+		return true
 	}
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
@@ -114,8 +114,8 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	case actFail:
 		c.failLocked(s, err)
 	case actEnd:
-		if c.asksHello(s) && big == nil {
-			c.heardHelloLocked(f)
+		if s.id == 1 && c.role == roleClient && c.cfg.extends != nil && c.mode == nil && big == nil {
+			c.cfg.extends.answeredLocked(c, f)
 		}
 		c.removeLocked(s)
 		if s.done != nil {
@@ -158,24 +158,22 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 // judgeLocked decides what a frame for the stream s, nil if there is none, asks for.
 // The error is that with which the stream fails.
 func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act action, why violation, err error) {
-	st, streams := stateIdle, false
-	if s != nil {
-		st, streams = s.state, s.streams
+	if c.mode != nil {
+		return c.mode.judgeLocked(s, f, big)
 	}
-	if c.ext != nil {
-		return c.judgeExtendedLocked(s, st, streams, f, big)
-	}
+	st, streams := s.expects()
 	act, why = onReceive(c.role, st, streams, f.header)
 	switch {
 	case c.closed:
 		act = actIgnore
 	case big != nil:
 		act = onOversized(act)
-	case act == actOpen && c.isHello(f):
-		c.answerHelloLocked(f)
+	case act == actOpen && c.offer != nil && c.offer.offeredLocked(c, f):
 		act = actIgnore
 	}
-	c.asked = c.asked || f.header.Type == messageTypeRequest
+	if f.header.Type == messageTypeRequest {
+		c.offer = nil
+	}
 	if act == actFail {
 		err = failure(s.call != nil, why, f.header, big)
 	}
@@ -185,7 +183,7 @@ func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act a
 // awaitRoomLocked has a server's reader wait while the peer does not read its
 // answers: it gets nothing more done before.
 func (c *conn) awaitRoomLocked() {
-	for c.role == roleServer && c.ext == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
 		if c.held > 0 {
 			c.mu.Unlock()
 			c.writeHeld()
@@ -220,11 +218,11 @@ func failure(accepted bool, why violation, h messageHeader, big *OversizedMessag
 
 // deliver puts a message into a stream's inbox.
 func (c *conn) deliver(s *stream, f *frame) {
-	if c.ext == nil {
+	if c.mode == nil {
 		c.makeRoom(f.cost())
 	}
-	if !s.put(f) && s.flow != nil {
-		c.grant(s)
+	if !s.put(f) && c.mode != nil {
+		c.mode.consumed(s, nil, true)
 	}
 }
 

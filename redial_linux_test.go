@@ -25,7 +25,7 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer()
+	s, err := NewServer(WithServerExtensions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,8 +61,8 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	attached := files.out
-	first := c.redial.current
-	conn := first.client.conn
+	first := dialOf(c).current
+	conn := first.conn
 	conn.mu.Lock()
 	conn.draining = true // it takes no more calls
 	conn.mu.Unlock()
@@ -70,7 +70,7 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 	if err := c.Call(ctx, "test", "Count", new(emptypb.Empty), &n); err != nil || n.Value != 2 {
 		t.Errorf("B54: %d files came with the second attempt, %v", n.Value, err)
 	}
-	if c.redial.current == first {
+	if dialOf(c).current == first {
 		t.Error("there was but one attempt")
 	}
 	if err := files.Attach(file); err != nil {

@@ -58,8 +58,8 @@ func onDialOver(t *testing.T, limit int, fails error, f func(t *testing.T, d *di
 		f(t, d)
 		c.Close()
 		synctest.Wait()
-		if n := len(c.redial.links); n != 0 || c.redial.running {
-			t.Errorf("B54: after Close there are %d connections, running %v", n, c.redial.running)
+		if n := len(dialOf(c).links); n != 0 || dialOf(c).running {
+			t.Errorf("B54: after Close there are %d connections, running %v", n, dialOf(c).running)
 		}
 	})
 }
@@ -151,9 +151,10 @@ func (d *dialTest) drain() *conn {
 // current returns the current connection.
 func (d *dialTest) current() *conn {
 	synctest.Wait()
-	d.redial.mu.Lock()
-	defer d.redial.mu.Unlock()
-	return d.redial.current.client.conn
+	r := dialOf(d.Client)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.current.conn
 }
 
 // goodbye is what becomes of the current connection when its peer says goodbye:

@@ -119,7 +119,7 @@ func (w *restartWorld) serve(t *testing.T, ended <-chan struct{}) (restarts int)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := NewServer()
+		s, err := NewServer(WithServerExtensions())
 		if err != nil {
 			t.Fatal(err)
 		}

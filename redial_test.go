@@ -362,7 +362,7 @@ func TestDialCauseIsTold(t *testing.T) {
 		p.answers("B54", 1)
 		endOf(t, "B54", done)
 		time.Sleep(defaultBackoffMin / 2)
-		connection := d.redial.current.client
+		connection := dialOf(d.Client).current.conn.user
 		p.conn.Close()
 		<-connection.Done()
 		d.wantEvents("B54", ConnectionEvent{Kind: EventConnecting}, ConnectionEvent{Kind: EventConnected},

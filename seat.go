@@ -207,7 +207,7 @@ func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 // reports whether he need not write before he reads, because then he only writes
 // and waits: the answer cannot be there yet, so to try to read would be in vain.
 func (c *conn) writesFirstLocked() bool {
-	if c.out.count > 1 || c.ch.r < c.ch.w || c.ext != nil && !c.isPlainLocked(c.out.head) {
+	if c.out.count > 1 || c.ch.r < c.ch.w || c.mode != nil && !c.mode.isPlainLocked() {
 		return false
 	}
 	c.first = c.popLocked()
@@ -298,7 +298,7 @@ func (c *conn) isTurnLocked(turn uint64) bool { return c.seat == seatVacant && c
 // pushAnswerLocked queues the answer to a call and reports whether the caller must
 // write. If the reader ran the handler, the answer waits until the reader would.
 func (c *conn) pushAnswerLocked(call *serverCall, f *frame) (lead bool) {
-	lead = c.pushLocked(f)
+	lead = c.pushForLocked(&call.stream, f)
 	if call.reads == nil || !c.isTurnLocked(call.turn) || !lead && c.held == 0 {
 		return lead
 	}

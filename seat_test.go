@@ -145,12 +145,12 @@ func newSeatClient(t *testing.T) (*Client, *seatPeer) {
 	p := newSeatPeer(t, far)
 	c := NewClient(near)
 	t.Cleanup(func() { c.Close() })
-	holdWatch(c.conn)
+	holdWatch(connOf(c))
 	done := goNumber(context.Background(), c)
 	p.recv("the first call")
 	p.respond(1, 1)
 	wantNumber(t, "the first call", done, 1)
-	if s := seatOf(c.conn); s != seatVacant {
+	if s := seatOf(connOf(c)); s != seatVacant {
 		t.Fatalf("the seat is %d after a call, want it vacant", s)
 	}
 	return c, p
@@ -188,12 +188,12 @@ func TestCallerReads(t *testing.T) {
 	for n := range 3 {
 		done := goNumber(context.Background(), c)
 		h, _ := p.recv("a caller alone")
-		if s := seatOf(c.conn); s != seatCaller {
+		if s := seatOf(connOf(c)); s != seatCaller {
 			t.Errorf("the seat of a caller alone is %d", s)
 		}
 		p.respond(h.StreamID, n)
 		wantNumber(t, "a caller alone", done, n)
-		if s := seatOf(c.conn); s != seatVacant {
+		if s := seatOf(connOf(c)); s != seatVacant {
 			t.Errorf("the seat is %d after a call", s)
 		}
 	}
@@ -202,8 +202,8 @@ func TestCallerReads(t *testing.T) {
 // TestVacantSeatIsFilled holds B12: the peer's end is noticed though nobody calls.
 func TestVacantSeatIsFilled(t *testing.T) {
 	c, p := newSeatClient(t)
-	look(c.conn)
-	if s := seatOf(c.conn); s != seatReader {
+	look(connOf(c))
+	if s := seatOf(connOf(c)); s != seatReader {
 		t.Errorf("the seat is %d after the watch has looked", s)
 	}
 	p.nc.Close()
@@ -218,7 +218,7 @@ func TestEndBeforeCall(t *testing.T) {
 	time.Sleep(20 * time.Millisecond) // the poller may hear of it, and has nobody to tell
 	done := goNumber(context.Background(), c)
 	awaitBytes(t, p.nc, 0) // to read them would wake the caller
-	look(c.conn)
+	look(connOf(c))
 	wantNumber(t, "B1: a call after the peer's end", done, ErrClosed)
 	if c.Cause() != io.EOF {
 		t.Errorf("B1: the cause is %v", c.Cause())
@@ -234,7 +234,7 @@ func TestWriteBeforeRead(t *testing.T) {
 	var second <-chan any
 	first := goNumber(&watchedContext{Context: inner, onWatch: func() {
 		second = goNumber(context.Background(), c)
-		await(t, "a second request", func() bool { return queued(c.conn) > 0 })
+		await(t, "a second request", func() bool { return queued(connOf(c)) > 0 })
 	}}, c)
 	p.recv("a caller who reads")
 	p.recv("a caller who waits")
@@ -267,15 +267,15 @@ func TestGivesUpBeforeWrite(t *testing.T) {
 func TestWithdrawnBeforeWrite(t *testing.T) {
 	c, p := newSeatClient(t)
 	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1)}
-	s.init(c.conn)
-	if reads, err := c.conn.open(s, newOutFrame(0)); !reads || err != nil || c.conn.first == nil {
+	s.init(connOf(c))
+	if reads, err := connOf(c).open(s, newOutFrame(0)); !reads || err != nil || connOf(c).first == nil {
 		t.Fatalf("a caller alone does not write and read himself: %t, %v", reads, err)
 	}
-	c.conn.fail(s, context.Canceled)
-	c.conn.mu.Lock()
-	c.conn.relieveLocked()
-	c.conn.mu.Unlock()
-	c.conn.readFor(context.Background(), s)
+	connOf(c).fail(s, context.Canceled)
+	connOf(c).mu.Lock()
+	connOf(c).relieveLocked()
+	connOf(c).mu.Unlock()
+	connOf(c).readFor(context.Background(), s)
 	done := goNumber(context.Background(), c)
 	if h, _ := p.recv("B18: the next call"); h.StreamID != 5 {
 		t.Errorf("B18: call %d is sent, though its context had ended", h.StreamID)
@@ -307,7 +307,7 @@ func TestReadingCallerGivesUp(t *testing.T) {
 	p.recv("a caller who reads")
 	cancel()
 	wantNumber(t, "B4: a caller who reads", done, context.Canceled)
-	awaitSeat(t, "who gave up leaves the seat to a goroutine", c.conn, seatReader)
+	awaitSeat(t, "who gave up leaves the seat to a goroutine", connOf(c), seatReader)
 	done = goNumber(context.Background(), c)
 	p.recv("the next call")
 	p.respond(3, 3)
@@ -326,7 +326,7 @@ func TestCallerIsRelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.recv("a stream")
-	awaitSeat(t, "a stream was opened", c.conn, seatReader)
+	awaitSeat(t, "a stream was opened", connOf(c), seatReader)
 	p.write(wire(5, messageTypeData, flagRemoteClosed|flagNoData, nil))
 	within(t, "a stream beside a call", func() {
 		if err := s.RecvMsg(new(wrapperspb.Int64Value)); err != io.EOF {
@@ -339,8 +339,8 @@ func TestCallerIsRelieved(t *testing.T) {
 	c, p = newSeatClient(t)
 	done = goNumber(context.Background(), c)
 	p.recv("a caller who reads")
-	look(c.conn)
-	awaitSeat(t, "a caller has read for long", c.conn, seatReader)
+	look(connOf(c))
+	awaitSeat(t, "a caller has read for long", connOf(c), seatReader)
 	p.respond(3, 3)
 	wantNumber(t, "a caller who was relieved", done, 3)
 }
@@ -350,7 +350,7 @@ func TestCloseWhileVacant(t *testing.T) {
 	c.Close()
 	within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
 	wantNumber(t, "B1: a call after Close", goNumber(context.Background(), c), ErrClosed)
-	if c.conn.ch.buf != nil {
+	if connOf(c).ch.buf != nil {
 		t.Error("a read buffer is kept that nobody will use")
 	}
 

@@ -61,10 +61,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		},
 	}
 	s.workers.run = s.dispatcher.run
-	s.hooks = connHooks{maxHandlers: cfg.maxHandlers, newUser: s.newPeerClient}
-	if cfg.hook != nil {
-		s.hooks.agreed = s.hook
-	}
+	s.hooks = connHooks{maxHandlers: cfg.maxHandlers}
 	return s, nil
 }
 
@@ -263,15 +260,8 @@ func (s *Server) addConnection(c *conn) (ok bool, reason string) {
 	return true, ""
 }
 
-// removeConnection forgets a connection and tells the peer's client.
+// removeConnection forgets a connection.
 func (s *Server) removeConnection(c *conn) {
-	c.mu.Lock()
-	user := c.user
-	c.userTold = true
-	c.mu.Unlock()
-	if user != nil {
-		go user.config.closed()
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.connections, c)

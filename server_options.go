@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"context"
 	"errors"
 	"time"
 )
@@ -14,8 +13,6 @@ type serverConfig struct {
 	connConfig
 	maxConnections int
 	maxHandlers    int // of one connection; 0 means no cap
-	hook           func(context.Context)
-	peerOptions    []ClientOpts
 	recoverPanics  bool
 	newGoroutines  bool
 	unary          UnaryServerInterceptor

@@ -168,7 +168,5 @@ func (ss *serverStream) RecvMsg(m any) error {
 		return err
 	}
 	defer f.release()
-	ss.consumed(f)
-	f.join()
-	return decodeWithFiles(f, f.data, m, decodeRequest)
+	return ss.conn.decodeData(&ss.stream, f, m, decodeRequest)
 }

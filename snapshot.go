@@ -50,13 +50,10 @@ type StreamSnapshot struct {
 // Of a client made by [Dial] it is the one that takes calls; if there is none it is closed,
 // and the cause says why.
 func (c *Client) Snapshot() ConnSnapshot {
-	switch {
-	case c.redial != nil:
-		return c.redial.snapshot()
-	case c.conn == nil:
+	if c.via == nil {
 		return ConnSnapshot{State: connStateClosed.String()}
 	}
-	return c.conn.snapshot()
+	return c.via.snapshot()
 }
 
 // Snapshot tells what the server's connections look like now, in the order in which they
@@ -90,14 +87,8 @@ func (c *conn) snapshot() ConnSnapshot {
 	if c.cause != nil {
 		snap.Cause = c.cause.Error()
 	}
-	if x := c.ext; x != nil {
-		snap.Extended, snap.Files = true, x.files
-		snap.SendCredit, snap.RecvCredit, snap.Parked = x.credit, x.room, len(x.parked)
-		snap.QueuedFrames += x.urgent.count
-		snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()
-		for _, tr := range x.waiting {
-			snap.QueuedFrames += tr.count
-		}
+	if c.mode != nil {
+		c.mode.snapshotLocked(&snap)
 	}
 	for _, s := range c.streams {
 		snap.Streams = append(snap.Streams, s.snapshotLocked())
@@ -111,8 +102,8 @@ func (s *stream) snapshotLocked() StreamSnapshot {
 	s.inbox.mu.Lock()
 	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()
 	s.inbox.mu.Unlock()
-	if s.flow != nil {
-		snap.SendCredit, snap.RecvCredit = s.flow.credit, s.flow.room
+	if m := s.conn.mode; m != nil {
+		m.snapshotStreamLocked(s, &snap)
 	}
 	return snap
 }

@@ -18,4 +18,6 @@ func (*socket) writeFirst([]byte, func(int)) {}
 
 func (*socket) tryWrite(*frame) (int, error) { return 0, nil }
 
-func (*socket) writeFiles(*frame) (int, error) { return 0, nil }
+func (*socket) writeExtras(*frame) (int, error) { return 0, nil }
+
+func readSocket(int, []byte) (int, error) { return 0, errNoFrame }

@@ -110,17 +110,16 @@ func (s *socket) readOnce(fd uintptr) bool {
 	return true
 }
 
-// readInto reads what is there, and the files that came with it if any may.
+// readInto reads what is there.
 func (s *socket) readInto(fd int, b []byte) (int, error) {
-	if !s.reader.takes {
-		return ignoringEINTR(syscall.Read, uintptr(fd), b)
+	if more := s.reader.more; more != nil {
+		return more.read(fd, b)
 	}
-	control := newFrame(controlSize)
-	defer control.release()
-	n, files, err := recvFiles(fd, b, control.data[:controlSize])
-	s.reader.arrived = append(s.reader.arrived, files...)
-	return n, err
+	return readSocket(fd, b)
 }
+
+// readSocket reads once, without blocking.
+func readSocket(fd int, b []byte) (int, error) { return ignoringEINTR(syscall.Read, uintptr(fd), b) }
 
 // tryWrite writes what the socket takes of a frame without blocking, and says how
 // much.
@@ -134,12 +133,12 @@ func (s *socket) tryWrite(f *frame) (int, error) {
 	return s.wrote, err
 }
 
-// writeFiles writes the first bytes of a frame, with its files, and waits until the
+// writeExtras writes the first bytes of a frame, with its extras, and waits until the
 // socket takes them. It says how many there were.
-func (s *socket) writeFiles(f *frame) (n int, err error) {
+func (s *socket) writeExtras(f *frame) (n int, err error) {
 	for n == 0 && err == nil {
 		rawErr := s.raw.Write(func(fd uintptr) bool {
-			n, err = sendFiles(int(fd), f.data, f.files)
+			n, err = f.extras.write(int(fd), f.data)
 			return err != syscall.EAGAIN
 		})
 		if rawErr != nil {
@@ -153,8 +152,6 @@ func (s *socket) writeFiles(f *frame) (n int, err error) {
 	if err != nil {
 		return 0, os.NewSyscallError("sendmsg", err)
 	}
-	closeFiles(f.files)
-	f.files = nil
 	return n, nil
 }
 
@@ -162,11 +159,8 @@ func (s *socket) writeOnce(fd uintptr) bool {
 	for f := s.out; s.wrote < len(f.data); {
 		var n int
 		var err error
-		if f.files != nil {
-			if n, err = sendFiles(int(fd), f.data, f.files); n > 0 {
-				closeFiles(f.files)
-				f.files = nil
-			}
+		if f.writes() {
+			n, err = f.extras.write(int(fd), f.data)
 		} else {
 			n, err = ignoringEINTR(syscall.Write, fd, f.data[s.wrote:])
 		}

@@ -172,7 +172,7 @@ type stream struct {
 	conn *conn
 	done chan struct{} // a client's unary call: holds one token once result is set
 	call *serverCall   // if the peer opened it, else nil
-	flow *flow         // in extended mode, nil if it is unary
+	more *streamMore   // what a mode adds, or nil; guarded by conn.mu where it says so
 
 	streams bool // the server may send data
 	unary   bool // the inbox is not used; a server's handler may find that it is
@@ -181,8 +181,7 @@ type stream struct {
 	state      streamState
 	halfClosed bool // we sent our half-close
 	inARow     bool // a message was sent before
-	passed     bool // files were sent
-	rides      bool // it has a train
+	passed     bool // a frame with extras has left
 	id         uint32
 	opening    *frame    // the request, until the writer takes it
 	waiting    sync.Cond // a sender waits for the writer; its lock is conn.mu
@@ -204,6 +203,24 @@ func (s *stream) init(c *conn) {
 	s.waiting.L = &c.mu
 	s.inbox.ready.L = &s.inbox.mu
 	s.inbox.total = &c.total
+}
+
+// expects returns the state that decides what may be received, and whether the server
+// may send data. A nil stream, which is in no table, is idle. conn.mu must be held.
+func (s *stream) expects() (st streamState, streams bool) {
+	if s == nil {
+		return stateIdle, false
+	}
+	return s.state, s.streams
+}
+
+// tookLocked implements [frameOwner].
+func (s *stream) tookLocked(f *frame) {
+	if s.opening == f {
+		s.opening = nil
+	}
+	s.passed = s.passed || f.writes()
+	s.waiting.Broadcast()
 }
 
 // isActive tells whether the stream can still end. conn.mu must be held.

@@ -21,18 +21,18 @@ func (c *conn) refusal() error {
 
 // mayOpenLocked says why no stream can be opened.
 func (c *conn) mayOpenLocked() error {
-	x := c.ext
+	if c.mode != nil && !c.closed { // afterwards it is as with all connections (B1)
+		if err := c.mode.mayOpenLocked(); err != nil {
+			return err
+		}
+	}
 	switch {
-	case x != nil && x.bye.heard && !c.closed: // afterwards it is as with all connections (B1)
-		return x.bye.why
 	case c.closed || c.lost != nil || c.cause != nil || c.lastID >= 1<<32-2:
 		return c.refusal()
-	case c.role == roleServer && x == nil:
+	case c.role == roleServer && c.mode == nil:
 		return ErrPeerClassic
 	case c.draining && c.accepted == 0: // the peer's calls may still need ours
 		return c.refusal()
-	case x != nil && !x.peer.serves:
-		return status.Error(codes.Unimplemented, errServesNothing)
 	}
 	return nil
 }
@@ -54,19 +54,13 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	}
 	if c.lastID >= 1<<32-2 { // ids are used up (B45)
 		c.draining, c.settled = true, true
-		c.sayGoodbyeLocked()
 	}
 	s.id = c.lastID
 	c.addLocked(s)
-	c.openFlowLocked(s)
 	putStreamID(request.data, s.id)
-	request.stream, s.opening = s, request
-	announced := false
-	if request.files != nil {
-		announced = c.announceLocked(s, request)
-	}
+	request.owner, s.opening = s, request
 	reads = c.started && c.sitLocked(s)
-	switch lead := c.pushLocked(request) || announced; {
+	switch lead := c.pushForLocked(s, request); {
 	case lead && reads && c.writesFirstLocked():
 		c.unlock()
 		c.traceSent(c.first)
@@ -91,19 +85,18 @@ func (c *conn) firstID() uint32 {
 func (c *conn) acceptLocked(f *frame) bool {
 	limit := c.hooks.maxHandlers
 	switch {
-	case c.draining && c.settled && c.ext == nil:
+	case c.draining && c.settled && c.mode == nil:
 		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	case c.serve == nil:
 		c.replyLocked(f.header.StreamID, status.New(codes.Unimplemented, errServesNothing))
 	case limit > 0 && c.accepted >= limit:
 		c.replyLocked(f.header.StreamID, tooManyCalls(limit))
-	case c.ext != nil && len(c.ext.parked) >= maxParked:
-		c.replyLocked(f.header.StreamID, status.New(codes.ResourceExhausted, "ttrpc: answers are not read"))
+	case c.mode != nil && c.mode.mayAcceptLocked() != nil:
+		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked())
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
 		c.addLocked(&call.stream)
-		c.openFlowLocked(&call.stream)
-		parked := c.ext != nil && c.parkLocked(call)
+		parked := c.mode != nil && c.mode.parkLocked(call)
 		c.unlock()
 		return parked || c.serve(call)
 	}
@@ -119,7 +112,7 @@ func tooManyCalls(limit int) *status.Status {
 // opensWithRoomLocked makes room for the request of a stream, for which it lets go
 // of the lock. It reports whether the connection lasts.
 func (c *conn) opensWithRoomLocked(f *frame) bool {
-	if c.ext == nil && acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
+	if c.mode == nil && acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
 		c.mu.Unlock()
 		c.makeRoom(f.cost())
 		c.mu.Lock()
@@ -135,17 +128,19 @@ func (c *conn) addLocked(s *stream) {
 	if s.call != nil {
 		c.accepted++
 	}
+	if c.mode != nil {
+		c.mode.addedLocked(s)
+	}
 }
 
 // removeLocked takes a stream out of the table.
 func (c *conn) removeLocked(s *stream) {
 	delete(c.streams, s.id)
-	if s.call != nil {
+	switch {
+	case s.call != nil:
 		c.accepted--
-	} else if !s.rides {
+	case c.mode == nil:
 		c.withdrawLocked(s)
-	} else {
-		c.withdrawAllLocked(s)
 	}
 	s.state = stateIdle
 	s.waiting.Broadcast()
@@ -155,9 +150,9 @@ func (c *conn) removeLocked(s *stream) {
 	}
 	if !s.unary {
 		s.inbox.uncount()
-		if c.ext != nil {
-			c.grantRoomLocked()
-		}
+	}
+	if c.mode != nil {
+		c.mode.freedLocked(s, true)
 	}
 }
 
@@ -177,8 +172,8 @@ func (c *conn) fail(s *stream, err error) {
 // stays until the handler has returned.
 func (c *conn) failLocked(s *stream, err error) {
 	s.err = err
-	if c.ext != nil {
-		c.cancelOursLocked(s, err)
+	if c.mode != nil {
+		c.mode.failingLocked(s, err)
 	}
 	if s.call != nil {
 		s.state = stateEnded
@@ -190,8 +185,8 @@ func (c *conn) failLocked(s *stream, err error) {
 		s.waiting.Broadcast()
 		s.call.cancel(err)
 		s.inbox.close(err, true)
-		if c.ext != nil {
-			c.grantRoomLocked()
+		if c.mode != nil {
+			c.mode.freedLocked(s, false)
 		}
 		return
 	}

@@ -76,12 +76,6 @@ func (c *conn) info() ConnInfo {
 	return ConnInfo{ID: c.number, Server: c.role == roleServer, Peer: peer}
 }
 
-// A connTrace is what a connection remembers for its trace.
-type connTrace struct {
-	ended func(error) // is told of the end, or nil
-	after []func()    // guarded by the connection's mu: to be called once that is released
-}
-
 // An about is what a stream is to those who look from outside.
 type about struct {
 	service, method string // immutable
@@ -92,33 +86,19 @@ type about struct {
 }
 
 // traceConn tells the trace that the connection begins.
-func (c *conn) traceConn() *connTrace {
+func (c *conn) traceConn() {
 	t := c.cfg.trace
 	if t == nil || c.base == nil {
-		return nil
+		return
 	}
 	if t.Frame != nil {
 		c.ch.seen = func(h messageHeader, data []byte) { c.traceFrame(h, data, false) }
 	}
-	traced := new(connTrace)
-	if t.Conn != nil {
-		traced.ended = t.Conn(c.info())
+	if t.Conn == nil {
+		return
 	}
-	return traced
-}
-
-// takeAfterLocked returns what is to be called once the connection's lock is released.
-func (t *connTrace) takeAfterLocked() (after []func()) {
-	if t != nil {
-		after, t.after = t.after, nil
-	}
-	return after
-}
-
-// connEnded tells the trace of the connection's end.
-func (t *connTrace) connEnded(cause error) {
-	if t != nil && t.ended != nil {
-		t.ended(cause)
+	if ended := t.Conn(c.info()); ended != nil {
+		c.onEnd(ended)
 	}
 }
 
@@ -172,14 +152,14 @@ func traceAnswer(ctx context.Context, end func(error), f *frame, err error) {
 // traceEndLocked has the trace told of the end of a client's stream once the lock is
 // released.
 func (c *conn) traceEndLocked(s *stream, err error) {
-	if c.traced == nil || s.call != nil || s.unary {
+	if c.cfg.trace == nil || s.call != nil || s.unary {
 		return
 	}
 	about := s.about.Load()
 	about.told = err
 	if end := about.traced; end != nil {
 		about.traced = nil
-		c.traced.after = append(c.traced.after, func() { end(err) })
+		c.after = append(c.after, func() { end(err) })
 	}
 }
 

@@ -78,7 +78,7 @@ func (l *traceLog) want(t *testing.T, lines ...string) {
 func onTraced(t *testing.T, f func(t *testing.T, c *Client, s *Server, client, server *traceLog), opts ...ClientOpts) {
 	synctest.Test(t, func(t *testing.T) {
 		var client, server traceLog
-		s, err := NewServer(WithServerTrace(server.trace()))
+		s, err := NewServer(WithServerExtensions(), WithServerTrace(server.trace()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,24 +56,26 @@ func (c *conn) pushLocked(f *frame) (lead bool) {
 // connection that only waits for its queue to empty takes no more.
 func (c *conn) replyLocked(id uint32, st *status.Status) {
 	ending := c.draining && c.settled && len(c.streams) == 0
-	if c.closed || c.lost != nil || ending {
-		return
-	}
-	if c.ext != nil && c.ext.replies > c.cfg.queue.ConnectionBytes { // the reader does not wait
-		c.failConnLocked(&connError{"the peer does not read its answers"})
-		return
-	}
-	f := responseFrame(id, st.Proto())
-	if c.ext != nil && len(f.data) > messageHeaderLength+partSize { // what leaves in parts leaves for a stream
-		f.release()
-		f = responseFrame(id, status.New(st.Code(), "ttrpc: the status is too long to be told").Proto())
-	}
-	if c.ext != nil {
-		c.ext.replies += f.cost()
-	}
-	if c.pushLocked(f) {
+	switch {
+	case c.closed || c.lost != nil || ending:
+	case c.mode != nil:
+		c.mode.replyLocked(id, st)
+	case c.pushLocked(responseFrame(id, st.Proto())):
 		go c.writeOut(nil, 0)
 	}
+}
+
+// pushForLocked is pushLocked for a frame of a stream.
+func (c *conn) pushForLocked(s *stream, f *frame) (lead bool) {
+	if c.mode != nil {
+		return c.mode.pushLocked(s, f)
+	}
+	return c.pushLocked(f)
+}
+
+// queuedLocked tells whether a frame waits for the writer.
+func (c *conn) queuedLocked() bool {
+	return c.out.head != nil || c.mode != nil && c.mode.queuedLocked()
 }
 
 // withdrawLocked takes the frames of a stream whose request has not left out
@@ -84,7 +86,7 @@ func (c *conn) withdrawLocked(s *stream) {
 	}
 	for f := s.opening; f != nil; {
 		next := f.next
-		if f.stream == s {
+		if f.owner == frameOwner(s) {
 			c.out.remove(f)
 			f.release()
 		}
@@ -147,46 +149,33 @@ func (c *conn) writeOut(f *frame, written int) {
 func (c *conn) nextBatch() *frame {
 	c.mu.Lock()
 	var batch frameQueue
-	var part *frame
+	var one *frame
 	size := 0
 	switch {
 	case c.closed || c.lost != nil:
-	case c.ext != nil:
-		if part, size = c.nextExtendedLocked(&batch); part != nil {
-			c.unparkLocked()
-			c.unlock()
-			return part
-		}
+	case c.mode != nil:
+		one, batch, size = c.mode.nextLocked()
 	default:
-		size = c.collectLocked(&batch)
+		batch, size = c.collectLocked()
 	}
-	if size == 0 {
-		c.writing = false
-	}
+	c.writing = one != nil || size > 0
 	if c.out.bytes <= c.cfg.queue.ConnectionBytes {
 		c.room.Broadcast()
 	}
-	if c.ext != nil {
-		c.unparkLocked()
-	}
 	c.unlock()
+	if one != nil {
+		return one
+	}
 	return combine(batch, size)
 }
 
 // collectLocked takes from the queue what may leave in one write, and says how many
 // bytes that is.
-func (c *conn) collectLocked(batch *frameQueue) (size int) {
+func (c *conn) collectLocked() (batch frameQueue, size int) {
 	limit := c.ch.batchSize()
 	for f := c.out.head; f != nil; f = c.out.head {
 		n := len(f.data)
-		if c.ext != nil && c.followsLocked(f) {
-			continue
-		}
-		if size > 0 && (size+n > limit || n > maxCombined || f.files != nil) {
-			break
-		}
-		if c.ext != nil && n > messageHeaderLength+partSize && f.stream != nil {
-			c.startTrainLocked(f)
+		if size > 0 && !joins(f, size, limit) {
 			break
 		}
 		size += n
@@ -195,10 +184,15 @@ func (c *conn) collectLocked(batch *frameQueue) (size int) {
 			break
 		}
 	}
-	return size
+	return batch, size
 }
 
-// combine makes one frame of many. Files that come with them come with the first.
+// joins tells whether a frame may leave together with others before it, of size bytes.
+func joins(f *frame, size, limit int) bool {
+	return size+len(f.data) <= limit && len(f.data) <= maxCombined && f.extras == nil
+}
+
+// combine makes one frame of many. The first may have extras.
 func combine(batch frameQueue, size int) *frame {
 	if batch.count <= 1 {
 		return batch.pop()
@@ -206,8 +200,8 @@ func combine(batch frameQueue, size int) *frame {
 	all := newFrame(size)
 	for f := batch.pop(); f != nil; f = batch.pop() {
 		all.data = append(all.data, f.data...)
-		if f.files != nil {
-			all.files, f.files = f.files, nil
+		if f.extras != nil {
+			all.extras, f.extras = f.extras, nil
 		}
 		f.release()
 	}
@@ -218,15 +212,9 @@ func combine(batch frameQueue, size int) *frame {
 func (c *conn) popLocked() *frame {
 	f := c.out.pop()
 	c.popped = f.seq
-	if s := f.stream; s != nil {
-		if s.opening == f {
-			s.opening = nil
-		}
-		s.passed = s.passed || f.files != nil
-		s.waiting.Broadcast()
-		f.stream = nil
-	} else if c.ext != nil {
-		c.ext.replies -= f.cost()
+	if f.owner != nil {
+		f.owner.tookLocked(f)
+		f.owner = nil
 	}
 	return f
 }
@@ -241,13 +229,15 @@ func (c *conn) peerLost(err error) {
 		c.lost = err
 	}
 	for f := c.out.head; f != nil; f = c.out.head {
-		if s := f.stream; s != nil && s.done != nil && s.opening == f {
+		if s, _ := f.owner.(*stream); s != nil && s.done != nil && s.opening == f {
 			c.failLocked(s, c.refusal()) // nothing of the call has left; takes f out
 			continue
 		}
 		c.popLocked().release()
 	}
-	c.dropExtendedLocked()
+	if c.mode != nil {
+		c.mode.droppedLocked()
+	}
 	c.room.Broadcast()
 	if c.lost != nil {
 		time.AfterFunc(lostPeerGrace, c.giveUp)
@@ -272,8 +262,8 @@ func (c *conn) giveUp() {
 // a goroutine writes one, he queues the next, and many leave in one write.
 func (c *conn) send(s *stream, f *frame, closes bool) error {
 	c.mu.Lock()
-	if s.flow != nil && !closes && !s.halfClosed {
-		c.awaitCreditLocked(s)
+	if c.mode != nil && !closes && !s.halfClosed {
+		c.mode.awaitLocked(s)
 	}
 	write, err := onSend(s.state, s.halfClosed)
 	switch {
@@ -290,13 +280,9 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 		return err
 	}
 	putStreamID(f.data, s.id)
-	f.stream = s
-	if s.flow != nil && !closes {
-		c.spendLocked(s, f)
-	}
-	announced := f.files != nil && c.announceLocked(s, f)
-	lead, seq := c.pushLocked(f), f.seq
-	lead = lead || announced
+	f.owner = s
+	lead := c.pushForLocked(s, f)
+	seq := f.seq
 	row := s.inARow
 	s.inARow = true
 	switch {

@@ -32,38 +32,46 @@ func (e *notExecutedError) GRPCStatus() *status.Status {
 
 func (e *notExecutedError) Unwrap() error { return ErrNotExecuted }
 
-// sayGoodbyeLocked tells the peer which of its calls are served, once that is known.
-func (c *conn) sayGoodbyeLocked() {
-	if c.draining && c.settled {
-		c.partLocked(status.New(codes.Unavailable, "the peer is shutting down"))
+// hear takes note of a goodbye of the peer's. It reports whether that was the first. An
+// error means that the peer has contradicted itself.
+func (p *parting) hear(last uint32, why *status.Status) (first bool, err error) {
+	if p.heard && last > p.last {
+		return false, fmt.Errorf("a goodbye up to id %d after one up to id %d", last, p.last)
+	}
+	first = !p.heard
+	p.heard, p.last = true, last
+	p.why = &notExecutedError{why}
+	return first, nil
+}
+
+// settledLocked implements [mode]: it tells the peer which of its calls are served.
+func (x *extended) settledLocked() {
+	if !x.bye.said {
+		x.partLocked(status.New(codes.Unavailable, "the peer is shutting down"))
 	}
 }
 
 // partLocked tells the peer which of its calls are served, and why not more.
-func (c *conn) partLocked(why *status.Status) {
-	x := c.ext
-	if x == nil || x.bye.said || c.cause != nil {
+func (x *extended) partLocked(why *status.Status) {
+	if x.bye.said || x.c.cause != nil {
 		return
 	}
 	x.bye.said, x.bye.served = true, x.lastPeer
-	c.urgeLocked(goodbyeFrame(x.lastPeer, why))
+	x.urgeLocked(goodbyeFrame(x.lastPeer, why))
 }
 
 // heardGoodbyeLocked ends the calls that the peer does not serve. It reports whether
 // the peer had not said so before.
-func (c *conn) heardGoodbyeLocked(f *frame) (first bool) {
-	bye := &c.ext.bye
+func (x *extended) heardGoodbyeLocked(f *frame) (first bool) {
 	last := binary.BigEndian.Uint32(f.data)
-	if bye.heard && last > bye.last {
-		c.failConnLocked(&connError{fmt.Sprintf("a goodbye up to id %d after one up to id %d", last, bye.last)})
+	first, err := x.bye.hear(last, parseStatus(f.data[4:], codes.Unavailable))
+	if err != nil {
+		x.failConnLocked(&connError{err.Error()})
 		return false
 	}
-	first = !bye.heard
-	bye.heard, bye.last = true, last
-	bye.why = &notExecutedError{parseStatus(f.data[4:], codes.Unavailable)}
-	for _, s := range c.streams {
+	for _, s := range x.c.streams {
 		if s.call == nil && s.isActive() && s.id > last {
-			c.failLocked(s, bye.why)
+			x.c.failLocked(s, x.bye.why)
 		}
 	}
 	return first

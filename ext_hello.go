@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
@@ -94,10 +93,10 @@ func parseHello(b []byte) (h hello, err error) {
 }
 
 // ourHello returns what this end says of itself.
-func (c *conn) ourHello() hello {
+func ourHello(c *conn) hello {
 	return hello{
 		version:          helloVersion,
-		files:            c.ch.passesFiles(),
+		files:            passesFiles(c.ch),
 		maxMessage:       uint64(c.cfg.maxMessage),
 		window:           uint64(c.cfg.queue.Window),
 		connectionWindow: uint64(c.cfg.queue.ConnectionBytes),
@@ -106,16 +105,26 @@ func (c *conn) ourHello() hello {
 }
 
 // helloPrefix is how a Hello's request begins, whatever its payload.
-var helloPrefix = appendString(appendString(nil, tagRequestService, helloService), tagRequestMethod, helloMethod)
-
-// isHello tells whether a request asks for the extended mode.
-func (c *conn) isHello(f *frame) bool {
-	return f.header.StreamID == 1 && c.role == roleServer && !c.asked && !c.cfg.classic &&
-		acceptedState(f.header.Flags) == stateUnary && bytes.HasPrefix(f.data, helloPrefix)
+func helloPrefix() []byte {
+	return appendString(appendString(nil, tagRequestService, helloService), tagRequestMethod, helloMethod)
 }
 
-// answerHelloLocked begins the extended mode at the server.
-func (c *conn) answerHelloLocked(f *frame) {
+// start implements [extension]. A client may be sent files together with the answer to
+// its Hello.
+func (e *extensions) start(c *conn) {
+	switch {
+	case c.role == roleServer:
+		c.offer = e
+	case passesFiles(c.ch):
+		c.ch.more = newAssembler(c.cfg.queue.ConnectionBytes, true)
+	}
+}
+
+// offeredLocked implements [extension].
+func (e *extensions) offeredLocked(c *conn, f *frame) bool {
+	if f.header.StreamID != 1 || acceptedState(f.header.Flags) != stateUnary || !bytes.HasPrefix(f.data, helloPrefix()) {
+		return false
+	}
 	v, err := parseRequest(f.data)
 	var peer hello
 	if err == nil {
@@ -123,27 +132,29 @@ func (c *conn) answerHelloLocked(f *frame) {
 	}
 	if err != nil {
 		c.replyLocked(f.header.StreamID, status.Newf(codes.InvalidArgument, "ttrpc: malformed Hello: %v", err))
-		return
+		return true
 	}
-	c.extendLocked(peer)
-	c.ext.lastPeer = f.header.StreamID
-	ours := c.ourHello()
+	x := e.extendLocked(c, peer)
+	x.lastPeer = f.header.StreamID
+	ours := ourHello(c)
 	p := ours.append(nil)
 	answer := newOutFrame(sizeResponse(nil, len(p)))
 	answer.data = append(appendResponseFront(answer.data, nil, len(p)), p...)
 	answer.seal(messageHeader{StreamID: f.header.StreamID, Type: messageTypeResponse})
-	c.urgeLocked(answer) // a ping or goodbye must not overtake it
-	if c.hooks.agreed != nil {
-		c.hooks.agreed(c)
+	x.urgeLocked(answer) // a ping or goodbye must not overtake it
+	if e.hook != nil {
+		ctx, end := context.WithCancelCause(c.base)
+		c.ends = append(c.ends, end)
+		go e.hook(ctx)
 	}
+	return true
 }
 
-// sayHello asks the server for the extended mode. It is the client's first call,
-// for which all others wait.
-func (c *conn) sayHello(timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+// ask implements [extension]. It is the client's first call, for which all others wait.
+func (e *extensions) ask(c *conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.handshakeTimeout)
 	defer cancel()
-	ours := c.ourHello()
+	ours := ourHello(c)
 	b := ours.append(nil)
 	head := requestHead{service: helloService, method: helloMethod}
 	f, err := requestFrame(head, payload{encodedMessage(b), len(b)}, 0, c.messageLimit())
@@ -159,16 +170,15 @@ func (c *conn) sayHello(timeout time.Duration) {
 	}
 }
 
-// asksHello tells whether a client's stream asks for the extended mode.
-func (c *conn) asksHello(s *stream) bool {
-	return s.id == 1 && c.role == roleClient && c.cfg.extends && c.ext == nil
-}
-
-// heardHelloLocked begins the extended mode at the client if the server agrees. An
-// error means a peer that does not know it.
-func (c *conn) heardHelloLocked(f *frame) {
+// answeredLocked implements [extension]. An error means a peer that does not know the
+// mode.
+func (e *extensions) answeredLocked(c *conn, f *frame) {
 	st, payload, err := parseResponse(f.data)
 	if err != nil || st != nil && st.Code != int32(codes.OK) {
+		if a, ok := c.ch.more.(*assembler); ok {
+			a.drop()
+			c.ch.more = nil
+		}
 		return
 	}
 	peer, err := parseHello(payload)
@@ -176,5 +186,29 @@ func (c *conn) heardHelloLocked(f *frame) {
 		c.cause = &connError{fmt.Sprintf("malformed answer to Hello: %v", err)}
 		return
 	}
-	c.extendLocked(peer)
+	e.extendLocked(c, peer)
+}
+
+// extendLocked begins the extended mode. The reader calls it, before it reads
+// anything that belongs to it.
+func (e *extensions) extendLocked(c *conn, peer hello) *extended {
+	limit := min(uint64(c.cfg.maxMessage), peer.maxMessage, maxMessageCap)
+	x := &extended{
+		c: c, cfg: e, peer: peer,
+		files:    peer.files && passesFiles(c.ch),
+		credit:   credit{send: newSendCredit(peer.connectionWindow), recv: newRecvWindow(c.cfg.queue.ConnectionBytes)},
+		incoming: make(map[uint32]struct{}),
+	}
+	x.parts, _ = c.ch.more.(*assembler)
+	if x.parts == nil {
+		x.parts = newAssembler(c.cfg.queue.ConnectionBytes, x.files)
+		c.ch.more = x.parts
+	}
+	x.parts.agreed = true
+	x.parts.takeFiles(x.files)
+	c.mode = x
+	c.limit.Store(int64(limit))
+	c.ch.max = int(limit)
+	x.keepAliveLocked()
+	return x
 }

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// passesFiles tells whether the conn can pass files.
-func (ch *channel) passesFiles() bool {
+// passesFiles tells whether the channel's conn can pass files.
+func passesFiles(ch *channel) bool {
 	_, ok := ch.conn.(*net.UnixConn)
 	return ok && ch.socket != nil
 }

@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 )
@@ -20,31 +19,42 @@ const (
 	maxFilesHeld = 4 * maxFiles
 )
 
-// An assembler puts together what arrives in parts. It belongs to the reader.
+// An assembler puts together what arrives in parts, and gives files to the messages that
+// they came with. It implements [framing], and knows neither streams nor locks: whether a
+// part is wanted it asks by handing up a frame that has only the part's header. The answer
+// is a call of takePart, before anything else is read.
 type assembler struct {
-	keeps func(id uint32) bool // is anybody interested in what comes for an id?
-	open  map[uint32]*assembly
-	into  *assembly // whose part is arriving, or nil
-	held  int       // how many files open has
-	bytes int       // how much data, beyond the first part of each message
-	most  int       // how much more it may have than maxRotating messages
+	agreed bool // else all is as without it, but that files may come
+	takes  bool // files may come with what is read
+
+	arrived []*os.File // they did, and the frame that says whose they are has not
+	open    map[uint32]*assembly
+	into    *assembly // whose part is arriving, or nil
+	held    int       // how many files open has
+	bytes   int       // how much data, beyond the first part of each message
+	most    int       // how much more it may have than maxRotating messages
+	asks    frame     // what is handed up to ask
+}
+
+func newAssembler(most int, takes bool) *assembler {
+	return &assembler{open: make(map[uint32]*assembly), most: most, takes: takes, asks: frame{class: -1}}
 }
 
 // An assembly is what has arrived of a message before its last frame.
 type assembly struct {
 	frame   *frame // nil if there were no parts, or they are dropped
 	pieces  *frame // what stands before it, the last first
+	before  int    // how many bytes those have
 	total   int    // how many bytes there were
 	beyond  int    // how many of those that are held came after the first part
 	files   []*os.File
-	dropped bool   // it is over the limit, or nobody wants it
-	lost    uint32 // what the files cost that were dropped
+	dropped bool // it is over the limit, or nobody wants it
+	lost    int  // what the files cost that were dropped
 }
 
-// begin prepares for the data of a frame. It returns a frame that has no data to
-// wait for.
+// begin implements [framing].
 func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
-	if h.Type >= messageTypeRequest && h.Type <= messageTypeData && h.StreamID != 0 && len(a.open) == 0 {
+	if !a.agreed || isMessageType(h.Type) && h.StreamID != 0 && len(a.open) == 0 {
 		return ch.begin(h) // as most are
 	}
 	if err := checkControl(h); err != nil {
@@ -54,10 +64,12 @@ func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
 	switch {
 	case h.Type == messageTypePart && h.Flags&flagReset != 0:
 		a.forget(h.StreamID)
-		return &frame{header: h}, nil
+		ch.pass(h)
+		fallthrough
 	case h.Type == messageTypePart:
-		return nil, a.beginPart(ch, h, m)
-	case m != nil && h.Type >= messageTypeRequest && h.Type <= messageTypeData:
+		a.asks.header = h
+		return &a.asks, nil
+	case m != nil && isMessageType(h.Type):
 		return a.beginLast(ch, h, m)
 	case h.Type > messageTypePart && h.Type < messageTypeOptional:
 		ch.beginAny(h) // the message limit may be less than these need
@@ -66,7 +78,10 @@ func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
 	return ch.begin(h)
 }
 
-func (a *assembler) beginPart(ch *channel, h messageHeader, m *assembly) error {
+// takePart prepares for the data of a part whose header was handed up, or with keep unset
+// has it dropped.
+func (a *assembler) takePart(ch *channel, h messageHeader, keep bool) error {
+	m := a.open[h.StreamID]
 	if m == nil {
 		var err error
 		if m, err = a.add(h.StreamID); err != nil {
@@ -78,10 +93,10 @@ func (a *assembler) beginPart(ch *channel, h messageHeader, m *assembly) error {
 		return &connError{fmt.Sprintf("%d bytes of messages that are not complete", a.bytes)}
 	}
 	m.total = min(m.total+n, maxMessageCap+1)
-	if keeps := a.keeps(h.StreamID); m.dropped || m.total > ch.max || !keeps {
+	if m.dropped || m.total > ch.max || !keep {
 		a.release(m)
 		m.drop()
-		ch.skip = n
+		ch.pass(h)
 		return nil
 	}
 	m.makeRoom(ch, n)
@@ -94,26 +109,36 @@ func (a *assembler) beginPart(ch *channel, h messageHeader, m *assembly) error {
 	a.bytes += beyond
 	m.beyond += beyond
 	ch.receiveInto(m.frame, len(m.frame.data)+n)
+	ch.open = true
 	return nil
 }
 
 // beginLast prepares for the frame that completes a message.
 func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame, error) {
+	last := h
 	rest := int(h.Length)
 	m.total = min(m.total+rest, maxMessageCap+1)
 	h.Length = uint32(m.total)
 	a.remove(h.StreamID, m)
-	if m.dropped || m.total > ch.max || !a.keeps(h.StreamID) {
+	if m.dropped || m.total > ch.max {
 		m.drop()
-		ch.skip = rest
-		return &frame{header: h, charged: m.lost}, oversized(m.total, ch.max)
+		ch.pass(last)
+		f := &frame{header: h}
+		if m.lost > 0 {
+			moreOf(f).charged = m.lost
+		}
+		return f, oversized(m.total, ch.max)
 	}
 	m.makeRoom(ch, rest)
 	f := m.frame
-	f.header, f.files = h, m.files
+	f.header = h
+	if len(m.files) > 0 {
+		moreOf(f).files = m.files
+	}
 	for p := m.pieces; p != nil; p = m.pieces { // the first first
-		m.pieces, p.next = p.next, f.pieces
-		f.pieces = p
+		more := moreOf(f)
+		m.pieces, p.next = p.next, more.before
+		more.before, more.length = p, m.before
 	}
 	ch.receiveInto(f, len(f.data)+rest)
 	return nil, nil
@@ -125,6 +150,7 @@ func (m *assembly) makeRoom(ch *channel, n int) {
 	size := ch.firstSize(n)
 	if m.frame != nil && len(m.frame.data)+n > pieceSize {
 		m.frame.next, m.pieces = m.pieces, m.frame
+		m.before += len(m.frame.data)
 		m.frame, size = nil, max(size, roomFor(m.total-n))
 	}
 	if m.frame == nil {
@@ -132,18 +158,14 @@ func (m *assembly) makeRoom(ch *channel, n int) {
 	}
 }
 
-// end is called when a frame has arrived in full. It reports whether that is a
-// frame for the connection.
-func (a *assembler) end(ch *channel, f *frame) (done bool, err error) {
+// end implements [framing].
+func (a *assembler) end(ch *channel, f *frame) (whole bool, err error) {
 	switch {
+	case !a.agreed:
+		return true, nil
 	case a.into != nil:
 		a.into = nil
 		return false, nil
-	case f.header.Type == messageTypeFiles:
-		n := binary.BigEndian.Uint32(f.data)
-		id := f.header.StreamID
-		f.release()
-		return false, a.assign(ch, id, int(n))
 	}
 	return true, nil
 }
@@ -158,13 +180,13 @@ func (a *assembler) add(id uint32) (*assembly, error) {
 }
 
 // assign gives the next n files that have arrived to the message that is to come
-// on a stream.
-func (a *assembler) assign(ch *channel, id uint32, n int) error {
-	if n < 1 || n > maxFiles || n > len(ch.arrived) {
-		return &connError{fmt.Sprintf("a frame says that %d files come with it, and %d did", n, len(ch.arrived))}
+// on a stream, or with keep unset closes them.
+func (a *assembler) assign(id uint32, n int, keep bool) error {
+	if n < 1 || n > maxFiles || n > len(a.arrived) {
+		return &connError{fmt.Sprintf("a frame says that %d files come with it, and %d did", n, len(a.arrived))}
 	}
-	files := ch.arrived[:n:n]
-	ch.arrived = ch.arrived[n:]
+	files := a.arrived[:n:n]
+	a.arrived = a.arrived[n:]
 	m := a.open[id]
 	if m == nil {
 		var err error
@@ -179,7 +201,7 @@ func (a *assembler) assign(ch *channel, id uint32, n int) error {
 	}
 	m.files = files
 	a.held += n
-	if m.dropped || !a.keeps(id) {
+	if m.dropped || !keep {
 		a.release(m)
 		m.drop()
 	}
@@ -216,19 +238,39 @@ func (m *assembly) drop() {
 	}
 	m.frame, m.dropped = nil, true
 	if n := len(m.files); n > 0 {
-		m.lost = uint32(n * fileCharge)
+		m.lost = n * fileCharge
 	}
 	closeFiles(m.files)
 	m.files = nil
 }
 
-// dropAll is called when nothing more is read.
-func (a *assembler) dropAll() {
+// drop implements [framing].
+func (a *assembler) drop() {
+	a.takeFiles(false)
 	for id := range a.open {
 		a.forget(id)
 	}
 }
 
-// roomFor is how much memory the parts of a message may take up when n bytes of
-// them have arrived: how many will come nobody has said.
-func roomFor(n int) int { return min(growth*n, max(n+partSize, pieceSize)) }
+// takeFiles says whether files may come with what is read.
+func (a *assembler) takeFiles(takes bool) {
+	if a.takes = takes; !takes {
+		closeFiles(a.arrived)
+		a.arrived = nil
+	}
+}
+
+// read implements [framing].
+func (a *assembler) read(fd int, b []byte) (int, error) {
+	if !a.takes {
+		return readSocket(fd, b)
+	}
+	if len(a.arrived) > maxFiles { // and all frames that are here have taken theirs
+		return 0, errFilesUnannounced
+	}
+	control := newFrame(controlSize)
+	defer control.release()
+	n, files, err := recvFiles(fd, b, control.data[:controlSize])
+	a.arrived = append(a.arrived, files...)
+	return n, err
+}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -34,9 +33,9 @@ func (e *lostError) GRPCStatus() *status.Status {
 
 func (e *lostError) Unwrap() error { return ErrClosed }
 
-// call makes a unary call and returns the response, which is then the caller's.
-func (r *redialer) call(ctx context.Context, head requestHead, p payload) (response *frame, err error) {
-	err = r.try(ctx, isRepeatable(ctx), func(l *link) error {
+// roundTrip implements [connector].
+func (r *redialer) roundTrip(ctx context.Context, head requestHead, p payload) (response *frame, err error) {
+	err = r.try(ctx, isRepeatable(ctx), func(l *dialled) error {
 		left, err := timeLeft(ctx)
 		if err != nil {
 			return err
@@ -44,7 +43,7 @@ func (r *redialer) call(ctx context.Context, head requestHead, p payload) (respo
 		if left > 0 { // there is less of it than when the head was made
 			head.timeoutNano = min(head.timeoutNano, left)
 		}
-		if response, err = l.client.roundTrip(ctx, head, p); err == nil && !l.answered.Load() {
+		if response, err = l.link.roundTrip(ctx, head, p); err == nil && !l.answered.Load() {
 			l.answered.Store(true)
 		}
 		return err
@@ -52,10 +51,10 @@ func (r *redialer) call(ctx context.Context, head requestHead, p payload) (respo
 	return response, err
 }
 
-// openStream opens a stream.
+// openStream implements [connector].
 func (r *redialer) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (cs ClientStream, err error) {
-	err = r.try(ctx, false, func(l *link) (err error) {
-		cs, err = l.client.openStream(ctx, desc, service, method, req)
+	err = r.try(ctx, false, func(l *dialled) (err error) {
+		cs, err = l.link.openStream(ctx, desc, service, method, req)
 		return err
 	})
 	return cs, err
@@ -64,12 +63,12 @@ func (r *redialer) openStream(ctx context.Context, desc *StreamDesc, service, me
 // try makes attempts on one connection after the other, until one succeeds, fails
 // for another reason than its connection, or may not be followed by a next one.
 // repeatable tells whether one that may have run may be.
-func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*link) error) error {
-	files := callFilesOf(ctx)
-	var kept []*os.File // each attempt sends duplicates
-	if files != nil {
-		kept = files.take()
-		defer closeFiles(kept)
+func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*dialled) error) error {
+	again := func() error { return nil }
+	if extras := extrasOf(ctx); extras != nil {
+		var done func()
+		again, done = extras.keep()
+		defer done()
 	}
 	var lost error // of the last attempt that may have run
 	for {
@@ -80,7 +79,12 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*link)
 		case err != nil:
 			return err
 		}
-		err = l.try(ctx, files, kept, attempt)
+		if err = l.await(ctx); err == nil {
+			err = again()
+		}
+		if err == nil {
+			err = attempt(l)
+		}
 		unbegun := errors.Is(err, ErrNotExecuted)
 		switch {
 		case !unbegun && !errors.Is(err, ErrClosed):
@@ -88,7 +92,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*link)
 		case r.ctx.Err() != nil:
 			return ErrClosed
 		case !unbegun:
-			lost = &lostError{l.client.Cause()}
+			lost = &lostError{l.cause()}
 		}
 		r.leave(l)
 		switch {
@@ -100,21 +104,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*link)
 	}
 }
 
-// try makes one attempt, with duplicates of the files.
-func (l *link) try(ctx context.Context, of *CallFiles, files []*os.File, attempt func(*link) error) error {
-	if err := l.client.awaitHello(ctx); err != nil {
-		return err
-	}
-	if len(files) > 0 {
-		if err := of.Attach(files...); err != nil {
-			return err
-		}
-		defer func() { closeFiles(of.take()) }() // if they were not sent
-	}
-	return attempt(l)
-}
-
-// extended waits for a connection, whatever WithFailFast says, and tells whether it
+// extended implements [connector]. It waits for a connection, whatever WithFailFast says, and tells whether it
 // is in extended mode.
 func (r *redialer) extended(ctx context.Context) (bool, error) {
 	for {
@@ -122,7 +112,7 @@ func (r *redialer) extended(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if is, err := l.client.Extended(ctx); err != ErrClosed {
+		if is, err := l.link.extended(ctx); err != ErrClosed {
 			return is, err
 		}
 		r.leave(l)
@@ -130,7 +120,7 @@ func (r *redialer) extended(ctx context.Context) (bool, error) {
 }
 
 // get returns the current link. If there is none it waits for one, or fails.
-func (r *redialer) get(ctx context.Context, waits bool) (*link, error) {
+func (r *redialer) get(ctx context.Context, waits bool) (*dialled, error) {
 	for {
 		r.mu.Lock()
 		l, changed, absent := r.current, r.changed, r.absent

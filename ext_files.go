@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 )
 
 // maxFiles is how many files may come with one message: what the kernel allows.
@@ -78,46 +77,51 @@ func (f *CallFiles) take() []*os.File {
 	return files
 }
 
-// drop closes what was attached and has not left. Nil has none.
-func (f *CallFiles) drop() {
-	if f != nil {
-		closeFiles(f.take())
-	}
-}
+// drop implements [contextExtras].
+func (f *CallFiles) drop() { closeFiles(f.take()) }
 
-// receive adds what came with a message.
-func (f *CallFiles) receive(files []*os.File) {
+// received implements [contextExtras].
+func (f *CallFiles) received(answer *frame) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.in = append(f.in, files...)
+	f.in = append(f.in, takeFiles(answer)...)
 }
 
-type (
-	filesKey struct{}
-	callKey  struct{}
-)
+// keep implements [contextExtras]. Each attempt sends duplicates.
+func (f *CallFiles) keep() (attempt func() error, done func()) {
+	kept := f.take()
+	attempt = func() error {
+		f.drop() // if they were not sent
+		if len(kept) == 0 {
+			return nil
+		}
+		return f.Attach(kept...)
+	}
+	return attempt, func() { f.drop(); closeFiles(kept) }
+}
 
-// filesUsed is set once anybody passes files, so that calls of others do not have to look
-// for them in their contexts.
-var filesUsed atomic.Bool
+// attach implements [contextExtras].
+func (f *CallFiles) attach(c *conn, request *frame) error {
+	out := f.take()
+	if len(out) == 0 {
+		return nil
+	}
+	if !c.passesFiles() {
+		closeFiles(out)
+		return ErrNoFiles
+	}
+	moreOf(request).files = out
+	return nil
+}
 
 // WithFiles returns a context for one call or stream of a client, and what holds its
 // files: those attached to it before the call go with the request; those that came with
 // the answer can be claimed once the call has returned. The call returns [ErrNoFiles], and
 // nothing is sent, if files are attached that the connection cannot pass.
 func WithFiles(ctx context.Context) (context.Context, *CallFiles) {
-	filesUsed.Store(true)
+	extrasUsed.Store(true)
 	files := new(CallFiles)
-	return context.WithValue(ctx, filesKey{}, files), files
-}
-
-// callFilesOf returns the files of WithFiles, or nil.
-func callFilesOf(ctx context.Context) *CallFiles {
-	if !filesUsed.Load() {
-		return nil
-	}
-	files, _ := ctx.Value(filesKey{}).(*CallFiles)
-	return files
+	return context.WithValue(ctx, extrasKey{}, contextExtras(files)), files
 }
 
 // FilesFromContext returns the files of the call that a handler runs: it claims those of
@@ -129,23 +133,15 @@ func FilesFromContext(ctx context.Context) (*CallFiles, error) {
 	if !ok {
 		return nil, errors.New("ttrpc: the context is not that of a handler")
 	}
-	if call.files.Load() == nil {
-		call.files.CompareAndSwap(nil, new(CallFiles))
+	if call.extras.Load() == nil {
+		extras := callExtras(new(CallFiles))
+		call.extras.CompareAndSwap(nil, &extras)
 	}
-	return call.files.Load(), nil
+	files, _ := (*call.extras.Load()).(*CallFiles)
+	return files, nil
 }
 
-// takeRequestFiles gives the call the files that came with its request.
-func (call *serverCall) takeRequestFiles() {
-	if f := call.request; f.files != nil {
-		files := &CallFiles{in: f.files}
-		f.files = nil
-		call.files.Store(files)
-	}
-}
-
-// leave attaches what the handler wants to go with the answer, and closes what it has not
-// claimed. It returns the answer, which is an error if the files cannot be passed.
+// leave implements [callExtras]. The answer is an error if the files cannot be passed.
 func (f *CallFiles) leave(c *conn, answer *frame) *frame {
 	closeFiles(f.Claim())
 	files := f.take()
@@ -154,7 +150,7 @@ func (f *CallFiles) leave(c *conn, answer *frame) *frame {
 		return answer
 	}
 	if c.passesFiles() {
-		answer.files = files
+		moreOf(answer).files = files
 		return answer
 	}
 	closeFiles(files)
@@ -167,47 +163,12 @@ func (f *CallFiles) leave(c *conn, answer *frame) *frame {
 func (c *conn) passesFiles() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ext != nil && c.ext.files
+	x, ok := c.mode.(*extended)
+	return ok && x.files
 }
 
-// attach gives a frame the files that are to leave with it.
-func (c *conn) attach(f *frame, files *CallFiles) error {
-	if files == nil {
-		return nil
-	}
-	out := files.take()
-	if len(out) == 0 {
-		return nil
-	}
-	if !c.passesFiles() {
-		closeFiles(out)
-		return ErrNoFiles
-	}
-	f.files = out
-	return nil
-}
-
-// callWithFiles is call, with the files of the context.
-func (c *conn) callWithFiles(ctx context.Context, service, method string, request *frame) (*frame, error) {
-	files := callFilesOf(ctx)
-	if err := c.attach(request, files); err != nil {
-		request.release()
-		return nil, err
-	}
-	f, err := c.call(ctx, service, method, request)
-	if files != nil && err == nil && f.files != nil {
-		files.receive(f.files)
-		f.files = nil
-	}
-	return f, err
-}
-
-// dataFrame returns a sealed data frame that carries a message, and its files.
-func (c *conn) dataFrame(m any) (*frame, error) {
-	fm, ok := m.(*FileMessage)
-	if !ok {
-		return dataFrame(m, c.messageLimit())
-	}
+// dataFrame implements [extraMessage].
+func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	if len(fm.Files) == 0 {
 		return dataFrame(fm.Message, c.messageLimit())
 	}
@@ -223,38 +184,40 @@ func (c *conn) dataFrame(m any) (*frame, error) {
 		closeFiles(files.take())
 		return nil, err
 	}
-	f.files = files.take()
+	moreOf(f).files = files.take()
 	return f, nil
 }
 
-// decodeWithFiles decodes what came in a frame into m, and if that is a FileMessage gives
-// it the files, unless there is an error.
-func decodeWithFiles(f *frame, b []byte, m any, decode func([]byte, any) error) error {
-	fm, ok := m.(*FileMessage)
-	if !ok {
-		return decode(b, m)
-	}
+// decode implements [extraMessage].
+func (fm *FileMessage) decode(f *frame, b []byte, decode func([]byte, any) error) error {
 	fm.Files = nil
 	if err := decode(b, fm.Message); err != nil {
 		return err
 	}
-	fm.Files, f.files = f.files, nil
+	fm.Files = takeFiles(f)
 	return nil
 }
 
 // announceLocked queues a frame that has the files of the message f, which is queued
 // next. It reports whether the caller has become the writer.
-func (c *conn) announceLocked(s *stream, f *frame) (lead bool) {
-	if len(f.data) > messageHeaderLength+partSize {
-		return false // they leave before the last part
+func (x *extended) announceLocked(s *stream, f *frame) (lead bool) {
+	files := filesOf(f)
+	if len(files) == 0 || isLarge(f) { // then they leave before the last part
+		return false
 	}
-	a := numberFrame(messageTypeFiles, s.id, uint32(len(f.files)))
-	a.files, f.files = f.files, nil
-	a.stream = s
+	a := filesFrame(s.id, takeFiles(f))
+	a.owner = s
 	if s.opening == f {
 		s.opening = a
 	}
-	return c.pushLocked(a)
+	return x.c.pushLocked(a)
+}
+
+// filesFrame returns a sealed frame that announces files, which come with it.
+func filesFrame(id uint32, files []*os.File) *frame {
+	a := numberFrame(messageTypeFiles, id, uint32(len(files)))
+	moreOf(a).files = files
+	return a
 }
 
 func closeFiles(files []*os.File) {

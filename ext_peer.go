@@ -42,11 +42,15 @@ func (x *connContext) Value(key any) any {
 // Its calls fail at once, with nothing sent, with [ErrPeerClassic] if the peer does not
 // know the extended mode, and with a status of code Unimplemented if it answers no calls.
 //
-// The error says that ctx is not such a context.
+// The error says that ctx is not such a context, or that the server was made without
+// [WithServerExtensions].
 func PeerClient(ctx context.Context) (*Client, error) {
 	c, ok := ctx.Value(connKey{}).(*conn)
 	if !ok {
 		return nil, errors.New("ttrpc: the context is not that of a handler or a connection")
+	}
+	if c.role == roleServer && c.cfg.extends == nil {
+		return nil, errors.New("ttrpc: the server calls no clients: it was made without WithServerExtensions")
 	}
 	return c.client(), nil
 }
@@ -67,32 +71,27 @@ func ClientFromContext[C any](ctx context.Context, newClient func(*Client) C) (C
 // client returns who makes calls on the connection.
 func (c *conn) client() *Client {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.user == nil {
-		c.user = c.hooks.newUser(c)
-		if c.userTold { // too early
-			close(c.user.config.closeDone)
-		}
+	user, made := c.user, c.user == nil
+	if made {
+		user = c.cfg.extends.newUser(c)
+		c.user = user
 	}
-	return c.user
+	c.mu.Unlock()
+	if made {
+		c.onEnd(func(error) { go user.config.closed() })
+	}
+	return user
 }
 
-// newPeerClient makes a client that makes calls to a peer which has dialled.
-func (s *Server) newPeerClient(conn *conn) *Client {
-	c := &Client{config: newClientConfig(), conn: conn}
-	for _, opt := range s.config.peerOptions {
-		opt(c)
+// newUser implements [extension].
+func (e *extensions) newUser(c *conn) *Client {
+	user := &Client{config: newClientConfig()}
+	for _, opt := range e.peerOptions {
+		opt(user)
 	}
-	c.config.extends = false // that is agreed
-	c.config.finish()
-	return c
-}
-
-// hook runs the function of WithConnectionHook for a connection.
-func (s *Server) hook(c *conn) {
-	ctx, end := context.WithCancelCause(c.base)
-	c.ext.endHook = end
-	go s.config.hook(ctx)
+	user.config.finish()
+	user.via = &link{conn: c, cfg: user.config}
+	return user
 }
 
 // Done returns a channel that is closed when the connection has ended, whoever ended
@@ -111,35 +110,10 @@ func (c *Client) Done() <-chan struct{} {
 // if the connection has ended before that. A client made by [Dial] waits for a
 // connection, and tells of that.
 func (c *Client) Extended(ctx context.Context) (bool, error) {
-	switch {
-	case c.redial != nil:
-		return c.redial.extended(ctx)
-	case c.conn == nil:
+	if c.via == nil {
 		return false, ErrClosed
 	}
-	if err := c.awaitHello(ctx); err != nil {
-		return false, err
-	}
-	c.conn.mu.Lock()
-	defer c.conn.mu.Unlock()
-	if c.conn.ext == nil && c.conn.closed {
-		return false, ErrClosed
-	}
-	return c.conn.ext != nil, nil
-}
-
-// awaitHello waits until it is known what the peer can do.
-func (c *Client) awaitHello(ctx context.Context) error {
-	said := c.config.said
-	if said == nil {
-		return nil
-	}
-	select {
-	case <-said:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return c.via.extended(ctx)
 }
 
 // Shutdown ends the connection in order. In extended mode it tells the peer to make no
@@ -148,14 +122,10 @@ func (c *Client) awaitHello(ctx context.Context) error {
 // again, or Close. Calls made after it return ErrClosed, except those that are made while
 // a call of the peer's runs.
 func (c *Client) Shutdown(ctx context.Context) error {
-	switch {
-	case c.redial != nil:
-		c.redial.stop((*conn).drain)
-	case c.conn == nil:
+	if c.via == nil {
 		return nil
-	default:
-		c.conn.drain()
 	}
+	c.via.drain()
 	select {
 	case <-c.Done():
 		return nil

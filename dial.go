@@ -38,17 +38,19 @@ import (
 func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	r := &redialer{
 		target:  target,
-		links:   make(map[*link]struct{}),
+		links:   make(map[*dialled]struct{}),
 		changed: make(chan struct{}),
 		absent:  errNotYet,
 		running: true,
 	}
-	c := &Client{config: newClientConfig(), redial: r}
+	c := &Client{config: newClientConfig(), via: r}
 	for _, opt := range opts {
 		opt(c)
 	}
 	c.config.finish()
-	c.config.said = nil // each connection has its own
+	if c.config.dialling != nil {
+		r.dialling = *c.config.dialling
+	}
 	if r.dial == nil {
 		var err error
 		if r.dial, err = targetDialer(target); err != nil {
@@ -73,35 +75,32 @@ var (
 // that they have. There is no goroutine while one takes calls, else one: run.
 type redialer struct {
 	// Immutable.
-	target   string
-	config   *clientConfig
-	dial     func(ctx context.Context, target string) (net.Conn, error)
-	backoff  Backoff
-	failFast bool
-	hook     func(ConnectionEvent)
-	ctx      context.Context // ends with the client
-	end      context.CancelFunc
+	dialling
+	target string
+	config *clientConfig
+	ctx    context.Context // ends with the client
+	end    context.CancelFunc
 
 	failures int // in a row; owned by run
 
 	mu sync.Mutex // no connection's is taken while it is held
 
 	// Guarded by mu.
-	links   map[*link]struct{} // all that have not ended
-	current *link              // the one that takes calls, or nil
-	changed chan struct{}      // closed while there is a current one
-	absent  error              // why there is none
-	lost    *link              // was the current one, and run has not told of it yet
-	running bool               // run runs
-	stopped bool               // the client has ended, and so has its last connection
+	links   map[*dialled]struct{} // all that have not ended
+	current *dialled              // the one that takes calls, or nil
+	changed chan struct{}         // closed while there is a current one
+	absent  error                 // why there is none
+	lost    *dialled              // was the current one, and run has not told of it yet
+	running bool                  // run runs
+	stopped bool                  // the client has ended, and so has its last connection
 }
 
-// A link is one connection of a redialer.
-type link struct {
-	client   *Client // of that connection alone; has the same options
+// A dialled is one connection of a redialer.
+type dialled struct {
+	*link
 	since    time.Time
 	answered atomic.Bool // a unary call has been
-	cause    error       // set when it became lost: why it ended, nil if it had not
+	ended    error       // set when it became lost: why it ended, nil if it had not
 }
 
 // run makes connections until one takes calls, and tells of all that happens.
@@ -112,7 +111,7 @@ func (r *redialer) run() {
 		case !goesOn:
 			return
 		case lost != nil:
-			r.pause(ConnectionEvent{EventDisconnected, lost.cause, r.pauseAfter(lost)})
+			r.pause(ConnectionEvent{EventDisconnected, lost.ended, r.pauseAfter(lost)})
 			continue
 		}
 		r.tell(ConnectionEvent{Kind: EventConnecting})
@@ -128,7 +127,7 @@ func (r *redialer) run() {
 
 // next returns the link that run is to tell of, or nil if it is to make one. It
 // reports whether there is anything to do for it; else leave will start it again.
-func (r *redialer) next() (lost *link, goesOn bool) {
+func (r *redialer) next() (lost *dialled, goesOn bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lost, r.lost = r.lost, nil
@@ -137,12 +136,12 @@ func (r *redialer) next() (lost *link, goesOn bool) {
 }
 
 // pauseAfter is how long to wait before lost is replaced.
-func (r *redialer) pauseAfter(lost *link) time.Duration {
+func (r *redialer) pauseAfter(lost *dialled) time.Duration {
 	age := time.Since(lost.since)
 	switch {
 	case r.ctx.Err() != nil:
 		return 0
-	case lost.cause == nil, lost.answered.Load(), age >= r.backoff.Max:
+	case lost.ended == nil, lost.answered.Load(), age >= r.backoff.Max:
 		r.failures = 0
 		return max(0, r.backoff.Min-age)
 	}
@@ -187,7 +186,7 @@ func (r *redialer) connect() error {
 		closeConn(nc)
 		return ErrClosed
 	}
-	l.client.start(nc, auth)
+	l.start(nc, auth)
 	return nil
 }
 
@@ -205,25 +204,22 @@ func (r *redialer) transport() (nc net.Conn, auth any, err error) {
 	return handshake(r.ctx, r.config.handshaker, nc, r.config.handshakeTimeout)
 }
 
-func (r *redialer) newLink(nc net.Conn) *link {
+func (r *redialer) newLink(nc net.Conn) *dialled {
 	cfg := *r.config
 	cfg.closeDone = make(chan struct{})
-	if cfg.extends {
-		cfg.said = make(chan struct{})
-	}
-	l := &link{client: &Client{config: &cfg}, since: time.Now()}
-	l.client.setUp(nc)
-	c := l.client.conn
-	hooks := *c.hooks
+	user := &Client{config: &cfg}
+	l := &dialled{link: newLink(&cfg, nc, user), since: time.Now()}
+	user.via = l.link
+	hooks := *l.conn.hooks
 	hooks.refusal = errEnded
 	hooks.leaving = func(*conn) { r.leave(l) }
-	c.hooks = &hooks
-	c.gone = func() { r.forget(l) }
+	l.conn.hooks = &hooks
+	l.conn.gone = func() { r.forget(l) }
 	return l
 }
 
 // adopt makes l the current link, unless the client has ended.
-func (r *redialer) adopt(l *link) bool {
+func (r *redialer) adopt(l *dialled) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ctx.Err() != nil {
@@ -236,14 +232,14 @@ func (r *redialer) adopt(l *link) bool {
 }
 
 // leave has no more calls made on l.
-func (r *redialer) leave(l *link) {
-	cause := l.client.Cause()
+func (r *redialer) leave(l *dialled) {
+	cause := l.cause()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.current != l {
 		return
 	}
-	l.cause = cause
+	l.ended = cause
 	r.current, r.lost, r.absent = nil, l, cause
 	if cause == nil {
 		r.absent = errLeft
@@ -256,8 +252,8 @@ func (r *redialer) leave(l *link) {
 }
 
 // forget is called when the connection of l has ended.
-func (r *redialer) forget(l *link) {
-	close(l.client.config.closeDone)
+func (r *redialer) forget(l *dialled) {
+	close(l.cfg.closeDone)
 	r.leave(l)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -265,16 +261,33 @@ func (r *redialer) forget(l *link) {
 	r.endLocked()
 }
 
+// cause implements [connector]. It is nil as long as the client goes on.
+func (r *redialer) cause() error {
+	if r.ctx.Err() == nil {
+		return nil
+	}
+	return ErrClosed
+}
+
+// close implements [connector].
+func (r *redialer) close() { r.stop((*link).close) }
+
+// drain implements [connector].
+func (r *redialer) drain() { r.stop((*link).drain) }
+
+// await implements [connector]. Each connection waits for itself.
+func (r *redialer) await(context.Context) error { return nil }
+
 // stop ends the client. What it does to each connection must end that, sooner or
 // later.
-func (r *redialer) stop(end func(*conn)) {
+func (r *redialer) stop(end func(*link)) {
 	r.mu.Lock()
 	r.end()
 	links := slices.Collect(maps.Keys(r.links))
 	r.endLocked()
 	r.mu.Unlock()
 	for _, l := range links {
-		end(l.client.conn)
+		end(l.link)
 	}
 }
 
@@ -294,5 +307,5 @@ func (r *redialer) snapshot() ConnSnapshot {
 	if l == nil {
 		return ConnSnapshot{State: connStateClosed.String(), Cause: absent.Error()}
 	}
-	return l.client.Snapshot()
+	return l.link.snapshot()
 }

@@ -13,6 +13,22 @@ import (
 	"time"
 )
 
+// A dialling is what options say of how Dial connects.
+type dialling struct {
+	dial     func(ctx context.Context, target string) (net.Conn, error)
+	backoff  Backoff
+	failFast bool
+	hook     func(ConnectionEvent)
+}
+
+// dialling returns what the options of Dial set.
+func (cfg *clientConfig) dials() *dialling {
+	if cfg.dialling == nil {
+		cfg.dialling = new(dialling)
+	}
+	return cfg.dialling
+}
+
 // Defaults of Backoff.
 const (
 	defaultBackoffMin = 50 * time.Millisecond
@@ -21,46 +37,30 @@ const (
 
 // WithDialer has dial make the connections of a client made by [Dial], which
 // hands it the target as it is. The context ends with the client, and after as
-// long as a handshake may take. NewClient ignores this option.
+// long as a handshake may take. NewClient panics if it is given this option.
 func WithDialer(dial func(ctx context.Context, target string) (net.Conn, error)) ClientOpts {
-	return func(c *Client) {
-		if c.redial != nil {
-			c.redial.dial = dial
-		}
-	}
+	return func(c *Client) { c.config.dials().dial = dial }
 }
 
 // WithBackoff sets how long a client made by [Dial] pauses between attempts to
-// connect. NewClient ignores this option.
+// connect. NewClient panics if it is given this option.
 func WithBackoff(b Backoff) ClientOpts {
-	return func(c *Client) {
-		if c.redial != nil {
-			c.redial.backoff = b
-		}
-	}
+	return func(c *Client) { c.config.dials().backoff = b }
 }
 
 // WithFailFast has the calls of a client made by [Dial] fail at once if there is
 // no connection: with a status of code Unavailable that wraps ErrNotExecuted.
-// NewClient ignores this option.
+// NewClient panics if it is given this option.
 func WithFailFast() ClientOpts {
-	return func(c *Client) {
-		if c.redial != nil {
-			c.redial.failFast = true
-		}
-	}
+	return func(c *Client) { c.config.dials().failFast = true }
 }
 
 // WithConnectionEvents tells what becomes of the connections of a client made by
 // [Dial]. hook is called for one event at a time, in their order, and the next
 // attempt to connect waits for it. It may use the client, but should not wait for
-// a call, which may need that attempt. NewClient ignores this option.
+// a call, which may need that attempt. NewClient panics if it is given this option.
 func WithConnectionEvents(hook func(ConnectionEvent)) ClientOpts {
-	return func(c *Client) {
-		if c.redial != nil {
-			c.redial.hook = hook
-		}
-	}
+	return func(c *Client) { c.config.dials().hook = hook }
 }
 
 // Backoff is how long a client made by [Dial] pauses between attempts to connect:

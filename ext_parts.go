@@ -13,11 +13,15 @@ import "slices"
 // partSize is how much data a frame may have without being cut.
 const partSize = 64 << 10
 
+// isLarge tells whether a sealed frame leaves in parts.
+func isLarge(f *frame) bool { return len(f.data) > messageHeaderLength+partSize }
+
 // A train is what leaves of one stream after a part of a frame has left: the rest
 // of that, and the stream's frames behind it.
 type train struct {
 	frameQueue
-	of *stream
+	of   *stream
+	sent int // how much data of the first frame has left
 }
 
 // maxRotating is how many trains take turns. The others wait.
@@ -35,14 +39,17 @@ type trains struct {
 	view    frame  // the part of cut
 }
 
-// queuedLocked tells whether a frame waits for the writer.
-func (c *conn) queuedLocked() bool {
-	return c.out.head != nil || c.ext != nil && (c.ext.urgent.head != nil || len(c.ext.waiting) > 0)
-}
+// queuedLocked implements [mode].
+func (x *extended) queuedLocked() bool { return x.urgent.head != nil || len(x.waiting) > 0 }
 
-// trainOf returns the train of a stream that has one.
-func (t *trains) trainOf(s *stream) *train {
-	return t.waiting[slices.IndexFunc(t.waiting, func(tr *train) bool { return tr.of == s })]
+// pushLocked implements [mode]. A message is charged, and its files are announced.
+func (x *extended) pushLocked(s *stream, f *frame) (lead bool) {
+	f.owner = s
+	if h, _ := parseHeader(f.data); h.Type == messageTypeData && h.Flags&flagNoData == 0 {
+		x.spendLocked(s, f)
+	}
+	announced := f.extras != nil && x.announceLocked(s, f)
+	return x.c.pushLocked(f) || announced
 }
 
 // bytesLocked is how much memory the frames take up.
@@ -61,50 +68,69 @@ func (t *trains) putBackLocked() {
 	t.cut, t.done = nil, false
 }
 
-// nextExtendedLocked is collectLocked where frames may overtake others, and leave in
-// parts, of which it returns one.
-func (c *conn) nextExtendedLocked(batch *frameQueue) (part *frame, size int) {
-	x := c.ext
+// nextLocked implements [mode]: frames may overtake others, and leave in parts, of which
+// it returns one.
+func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
+	defer x.unparkLocked()
 	x.putBackLocked()
-	limit := c.ch.batchSize()
+	limit := x.c.ch.batchSize()
 	for f := x.urgent.head; f != nil && (size == 0 || size+len(f.data) <= limit); f = x.urgent.head {
 		size += len(f.data)
 		batch.push(x.urgent.pop())
 	}
 	switch {
 	case size > 0:
-		return nil, size
+		return nil, batch, size
 	case len(x.waiting) > 0 && (!x.last || x.next != nil):
-		return x.nextPartLocked(), 0
+		return x.nextPartLocked(), batch, 0
 	}
 	x.last = false
-	if size = c.collectLocked(batch); size == 0 && len(x.waiting) > 0 {
-		return x.nextPartLocked(), 0
+	if batch, size = x.collectLocked(); size == 0 && len(x.waiting) > 0 {
+		return x.nextPartLocked(), batch, 0
 	}
-	return nil, size
+	return nil, batch, size
 }
 
-// followsLocked has the first frame of the queue leave behind those of its stream
-// that are leaving in parts, if there are any.
-func (c *conn) followsLocked(f *frame) bool {
-	if f.stream == nil || !f.stream.rides {
-		return false
+// collectLocked is conn.collectLocked, where large frames leave in parts.
+func (x *extended) collectLocked() (batch frameQueue, size int) {
+	c, limit := x.c, x.c.ch.batchSize()
+	for f := c.out.head; f != nil; f = c.out.head {
+		s, _ := f.owner.(*stream)
+		switch n := len(f.data); {
+		case s != nil && s.more != nil && s.more.train != nil:
+			x.rideLocked(f, s.more.train)
+		case size > 0 && !joins(f, size, limit):
+			return batch, size
+		case s != nil && isLarge(f):
+			x.startTrainLocked(f, s)
+			return batch, size
+		default:
+			size += n
+			batch.push(c.popLocked())
+			if n > maxCombined {
+				return batch, size
+			}
+		}
 	}
-	tr := c.ext.trainOf(f.stream)
-	c.popLocked()
+	return batch, size
+}
+
+// rideLocked has the first frame of the queue leave behind those of its stream that are
+// leaving in parts.
+func (x *extended) rideLocked(f *frame, tr *train) {
+	x.c.popLocked()
 	f.header, _ = parseHeader(f.data)
 	tr.push(f)
-	return true
 }
 
 // startTrainLocked has the first frame of the queue, a large one, leave in parts. The
 // first part is the next to leave, for ids rise in the order of first frames.
-func (c *conn) startTrainLocked(f *frame) {
-	x, tr := c.ext, &train{of: f.stream}
-	tr.of.rides = true
+func (x *extended) startTrainLocked(f *frame, s *stream) {
+	tr := &train{of: s}
+	s.moreLocked().train = tr
 	x.waiting = append(x.waiting, tr)
 	x.turn = len(x.waiting) - 1
-	c.followsLocked(f)
+	x.rideLocked(f, tr)
 }
 
 // nextPartLocked returns the next part that is to be written.
@@ -117,26 +143,24 @@ func (t *trains) nextPartLocked() *frame {
 	}
 	tr := t.waiting[t.turn]
 	f := tr.head
-	n := min(len(f.data)-messageHeaderLength-f.sent, partSize)
-	if last := f.sent+n == len(f.data)-messageHeaderLength; last && f.files != nil && f.header.Type != messageTypeFiles {
-		a := numberFrame(messageTypeFiles, f.header.StreamID, uint32(len(f.files)))
-		a.files, f.files = f.files, nil
+	n := min(len(f.data)-messageHeaderLength-tr.sent, partSize)
+	if last := tr.sent+n == len(f.data)-messageHeaderLength; last && f.writes() && f.header.Type != messageTypeFiles {
 		tr.of.passed, t.last, t.next = true, true, tr
-		return a
+		return filesFrame(f.header.StreamID, takeFiles(f))
 	}
 	h := f.header
-	if t.done = f.sent+n == len(f.data)-messageHeaderLength; !t.done {
+	if t.done = tr.sent+n == len(f.data)-messageHeaderLength; !t.done {
 		h = messageHeader{StreamID: h.StreamID, Type: messageTypePart}
 	}
 	h.Length = uint32(n)
 	// The header has the place of what was written before.
-	piece := f.data[f.sent : f.sent+messageHeaderLength+n]
+	piece := f.data[tr.sent : tr.sent+messageHeaderLength+n]
 	h.put(piece)
-	f.sent += n
+	tr.sent += n
 	t.cut, t.last = f, true
 	t.view = frame{data: piece, class: -1}
 	if f.header.Type == messageTypeFiles {
-		t.view.files, f.files = f.files, nil
+		moreOf(&t.view).files = takeFiles(f)
 		t.next = tr
 	}
 	if !t.done {
@@ -144,10 +168,11 @@ func (t *trains) nextPartLocked() *frame {
 		return &t.view
 	}
 	tr.pop()
+	tr.sent = 0
 	tr.of.waiting.Broadcast()
 	t.waiting = append(t.waiting[:t.turn], t.waiting[t.turn+1:]...)
 	if tr.head == nil {
-		tr.of.rides = false
+		tr.of.more.train = nil
 	} else {
 		t.waiting = append(t.waiting, tr)
 	}
@@ -160,65 +185,62 @@ func (t *trains) nextPartLocked() *frame {
 // withdrawAllLocked takes all frames of a stream that have not left out of the
 // queues. Of a message that has left in part the peer is told to forget it. It
 // reports whether the request has left.
-func (c *conn) withdrawAllLocked(s *stream) (left bool) {
+func (x *extended) withdrawAllLocked(s *stream) (left bool) {
+	c := x.c
 	left = true
 	for f := c.out.head; f != nil; {
 		next := f.next
-		if f.stream == s {
+		if f.owner == frameOwner(s) {
 			left = left && messageType(f.data[8]) != messageTypeRequest
 			c.out.remove(f)
-			c.dropUnsentLocked(f)
+			x.dropUnsentLocked(f)
 		}
 		f = next
 	}
 	s.opening = nil
-	if s.rides {
-		s.rides = false
-		tr := c.ext.trainOf(s)
-		left = c.dropTrainLocked(tr) && left
+	if s.more != nil && s.more.train != nil {
+		left = x.dropTrainLocked(s.more.train) && left
+		s.more.train = nil
 	}
 	if s.passed {
-		c.urgeLocked(resetFrame(s.id))
+		x.urgeLocked(resetFrame(s.id))
 	}
 	return left
 }
 
 // dropTrainLocked drops what would have left in parts. It reports whether that was
 // not the request.
-func (c *conn) dropTrainLocked(tr *train) (left bool) {
-	x := c.ext
+func (x *extended) dropTrainLocked(tr *train) (left bool) {
 	x.waiting = slices.DeleteFunc(x.waiting, func(t *train) bool { return t == tr })
 	if x.next == tr {
 		x.next = nil
 	}
 	first := tr.head
 	left = first.header.Type != messageTypeRequest
-	if first.sent > 0 {
-		c.urgeLocked(resetFrame(first.header.StreamID))
+	if tr.sent > 0 {
+		x.urgeLocked(resetFrame(first.header.StreamID))
 	}
 	for f := tr.pop(); f != nil; f = tr.pop() {
 		if f == x.cut { // it is being written
+			x.refundLocked(f)
 			x.closeLaterLocked(f)
 			x.done = true
-			c.unspendLocked(f)
 			continue
 		}
-		c.dropUnsentLocked(f)
+		x.dropUnsentLocked(f)
 	}
 	return left
 }
 
 // dropUnsentLocked releases a frame that was to be sent.
-func (c *conn) dropUnsentLocked(f *frame) {
-	c.unspendLocked(f)
-	if c.ext != nil {
-		c.ext.closeLaterLocked(f)
-	}
+func (x *extended) dropUnsentLocked(f *frame) {
+	x.refundLocked(f)
+	x.closeLaterLocked(f)
 	f.release()
 }
 
-// isPlainLocked tells whether the first frame of the queue is the next to leave, in
-// one write like any other.
-func (c *conn) isPlainLocked(f *frame) bool {
-	return c.ext.urgent.head == nil && len(c.ext.waiting) == 0 && f.files == nil && len(f.data) <= messageHeaderLength+partSize
+// isPlainLocked implements [mode].
+func (x *extended) isPlainLocked() bool {
+	f := x.c.out.head
+	return !x.queuedLocked() && !f.writes() && !isLarge(f)
 }

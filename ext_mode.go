@@ -1,0 +1,265 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"errors"
+	"os"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Extended mode is what two ends may do once both have agreed on it: cancel streams, send
+// no more than is consumed, cut large messages, call each other, pass files, ping, and say
+// goodbye. They agree on it by the first call of a connection.
+//
+// An extended is a connection in that mode. It is guarded by the connection's mu, but for
+// what says otherwise.
+type extended struct {
+	c     *conn       // immutable
+	cfg   *extensions // immutable
+	peer  hello       // immutable
+	files bool        // immutable: both pass files
+	parts *assembler  // the reader's
+
+	credit  // of the connection
+	pings   pings
+	trains  // what leaves in parts
+	urgent  frameQueue
+	replies int // how much memory what the reader has answered takes up in the queue
+
+	lastPeer uint32              // the last id of the peer's that has come
+	incoming map[uint32]struct{} // the peer's ids whose requests have come in part
+	parked   []*serverCall       // wait until the peer reads its answers
+
+	bye     parting
+	closing []*os.File // to be closed once the lock is released, for that may take time
+}
+
+// A streamMore is what a stream has in extended mode.
+type streamMore struct {
+	*flow        // nil of a unary call
+	train *train // what leaves in parts, or nil; guarded by the connection's mu
+}
+
+// moreLocked returns what the stream has in extended mode.
+func (s *stream) moreLocked() *streamMore {
+	if s.more == nil {
+		s.more = new(streamMore)
+	}
+	return s.more
+}
+
+// closeLaterLocked takes the files off a frame that is dropped.
+func (x *extended) closeLaterLocked(f *frame) {
+	files := takeFiles(f)
+	if len(files) == 0 {
+		return
+	}
+	if x.closing == nil {
+		x.c.after = append(x.c.after, x.closeFiles)
+	}
+	x.closing = append(x.closing, files...)
+}
+
+func (x *extended) closeFiles() {
+	x.c.mu.Lock()
+	files := x.closing
+	x.closing = nil
+	x.c.mu.Unlock()
+	closeFiles(files)
+}
+
+// maxUrgent is how much memory control frames may take up that a peer does not read.
+const maxUrgent = 16 << 20
+
+// urgeLocked queues a control frame, which overtakes all others. A goroutine
+// writes it if nobody does.
+func (x *extended) urgeLocked(f *frame) {
+	c := x.c
+	if c.closed || c.lost != nil {
+		f.release()
+		return
+	}
+	if x.urgent.bytes > maxUrgent {
+		x.failConnLocked(&connError{"the peer does not read"})
+	}
+	x.urgent.push(f)
+	if !c.writing {
+		c.writing = true
+		go c.writeOut(nil, 0)
+	}
+}
+
+// isPeers tells whether an id is one that the peer opens streams with.
+func (c *conn) isPeers(id uint32) bool { return (id%2 == 1) == (c.role == roleServer) }
+
+// failConnLocked ends the connection because of what the peer sent.
+func (x *extended) failConnLocked(err error) {
+	if x.c.cause == nil {
+		x.c.cause = err
+		x.c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", x.c.nc.RemoteAddr())
+	}
+}
+
+// expectsLocked implements [mode].
+func (x *extended) expectsLocked() bool { return len(x.incoming) > 0 }
+
+// droppedLocked implements [mode]: it empties the queues.
+func (x *extended) droppedLocked() {
+	x.urgent.releaseAll()
+	for _, tr := range x.waiting {
+		tr.of.more.train = nil
+		for f := tr.pop(); f != nil; f = tr.pop() {
+			x.closeLaterLocked(f)
+			if f != x.cut { // which is being written
+				f.release()
+			}
+		}
+	}
+	x.waiting, x.next = nil, nil
+	for _, call := range x.parked {
+		x.closeLaterLocked(call.request)
+		call.request.release()
+	}
+	x.parked = nil
+	x.pings.stop()
+	for _, s := range x.c.streams { // which may wait for credit
+		s.waiting.Broadcast()
+	}
+}
+
+// mayOpenLocked implements [mode].
+func (x *extended) mayOpenLocked() error {
+	switch {
+	case x.bye.heard:
+		return x.bye.why
+	case !x.peer.serves:
+		return status.Error(codes.Unimplemented, errServesNothing)
+	}
+	return nil
+}
+
+// maxParked is how many calls may wait for the peer to read its answers.
+const maxParked = 1000
+
+// mayAcceptLocked implements [mode].
+func (x *extended) mayAcceptLocked() *status.Status {
+	if len(x.parked) < maxParked {
+		return nil
+	}
+	return status.New(codes.ResourceExhausted, "ttrpc: answers are not read")
+}
+
+// addedLocked implements [mode].
+func (x *extended) addedLocked(s *stream) {
+	if s.unary {
+		return
+	}
+	s.moreLocked().flow = newFlow(x.peer.window, x.c.cfg.queue.Window)
+	s.inbox.weighWith(chargeOfReceived)
+}
+
+// failingLocked implements [mode]: it withdraws what has not left of a stream, and tells
+// the peer if we opened it.
+func (x *extended) failingLocked(s *stream, err error) {
+	left := x.withdrawAllLocked(s)
+	if errors.Is(err, ErrProtocol) {
+		err = status.Error(codes.InvalidArgument, err.Error())
+	}
+	if s.call == nil && left && !(x.bye.heard && s.id > x.bye.last) {
+		x.urgeLocked(cancelFrame(s.id, err))
+	}
+}
+
+// freedLocked implements [mode].
+func (x *extended) freedLocked(s *stream, gone bool) {
+	if gone && s.call == nil {
+		if s.more != nil && s.more.train != nil {
+			x.withdrawAllLocked(s)
+		} else {
+			x.c.withdrawLocked(s)
+		}
+	}
+	if !s.unary {
+		x.grantRoomLocked()
+	}
+}
+
+// parkLocked implements [mode]: it keeps a call from being started while the peer does not
+// read its answers.
+func (x *extended) parkLocked(call *serverCall) (parked bool) {
+	if !x.isUnreadLocked() && len(x.parked) == 0 {
+		return false
+	}
+	call.parked = true
+	x.parked = append(x.parked, call)
+	return true
+}
+
+// unparkLocked has a goroutine start the calls that waited for the peer to read.
+func (x *extended) unparkLocked() {
+	if len(x.parked) > 0 && !x.isUnreadLocked() {
+		calls := x.parked
+		x.parked = nil
+		go func() {
+			for _, call := range calls {
+				x.c.serve(call)
+			}
+		}()
+	}
+}
+
+// isUnreadLocked tells whether the peer leaves too much of what it is sent unread.
+func (x *extended) isUnreadLocked() bool {
+	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.queue.ConnectionBytes
+}
+
+// beginCall implements [mode].
+func (x *extended) beginCall(call *serverCall) {
+	if files := takeFiles(call.request); files != nil {
+		extras := callExtras(&CallFiles{in: files})
+		call.extras.Store(&extras)
+	}
+}
+
+// replyLocked implements [mode]. The reader does not wait for the peer to read.
+func (x *extended) replyLocked(id uint32, st *status.Status) {
+	if x.replies > x.c.cfg.queue.ConnectionBytes {
+		x.failConnLocked(&connError{"the peer does not read its answers"})
+		return
+	}
+	f := responseFrame(id, st.Proto())
+	if isLarge(f) { // what leaves in parts leaves for a stream
+		f.release()
+		f = responseFrame(id, status.New(st.Code(), "ttrpc: the status is too long to be told").Proto())
+	}
+	f.owner = x
+	x.replies += f.cost()
+	if x.c.pushLocked(f) {
+		go x.c.writeOut(nil, 0)
+	}
+}
+
+// tookLocked implements [frameOwner] for replies.
+func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }
+
+// snapshotLocked implements [mode].
+func (x *extended) snapshotLocked(snap *ConnSnapshot) {
+	snap.Extended, snap.Files = true, x.files
+	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), len(x.parked)
+	snap.QueuedFrames += x.urgent.count
+	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()
+	for _, tr := range x.waiting {
+		snap.QueuedFrames += tr.count
+	}
+}
+
+// snapshotStreamLocked implements [mode].
+func (x *extended) snapshotStreamLocked(s *stream, snap *StreamSnapshot) {
+	if s.more != nil && s.more.flow != nil {
+		snap.SendCredit, snap.RecvCredit = int(s.more.send.have), int(s.more.recv.room)
+	}
+}

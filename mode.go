@@ -1,0 +1,170 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"sync/atomic"
+
+	"google.golang.org/grpc/status"
+)
+
+// What a connection does beyond classic ttrpc is a mode, and this file is the one door to
+// it. Classic code calls these interfaces where conn.mode or the like is not nil, and
+// knows nothing else of the mode. What implements them is reachable only from options, and
+// from functions that are of no use without it, so other programs do not link it.
+//
+// Of all methods, those whose names end in Locked are called with the connection's mu held.
+
+// A mode is what a connection does beyond classic ttrpc once both ends have agreed on it.
+type mode interface {
+	modeStreams
+	modeReading
+	modeWriting
+
+	// expectsLocked tells whether a request has come in part, so that the connection is
+	// not idle.
+	expectsLocked() bool
+
+	// settledLocked is called, again and again, when the connection is draining and what
+	// had arrived before was read.
+	settledLocked()
+
+	// droppedLocked is called when nothing more is written: the peer is lost, or the
+	// connection has ended.
+	droppedLocked()
+
+	// snapshotLocked and snapshotStreamLocked add what the mode knows.
+	snapshotLocked(*ConnSnapshot)
+	snapshotStreamLocked(*stream, *StreamSnapshot)
+}
+
+// modeStreams is what a mode has to do with the table of streams.
+type modeStreams interface {
+	// mayOpenLocked says why this end may open no stream.
+	mayOpenLocked() error
+
+	// mayAcceptLocked says why the peer may open none now.
+	mayAcceptLocked() *status.Status
+
+	// addedLocked is called when a stream has come into the table, and when one that
+	// looked like a unary call turns out to be none.
+	addedLocked(*stream)
+
+	// failingLocked is called before a stream is failed with err.
+	failingLocked(s *stream, err error)
+
+	// freedLocked is called when what a stream held of received messages is given back.
+	// If it has left the table, gone is set, and what it has not sent is withdrawn.
+	freedLocked(s *stream, gone bool)
+
+	// parkLocked reports whether it keeps an accepted call, to be served later.
+	parkLocked(*serverCall) bool
+
+	// beginCall is called before the handler of a call runs.
+	beginCall(*serverCall)
+}
+
+// modeReading is what a mode has to do with frames that arrive.
+type modeReading interface {
+	// judgeLocked is conn.judgeLocked.
+	judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (action, violation, error)
+
+	// receiveLocked handles a frame of a type that classic ttrpc does not have, which it
+	// then owns. It unlocks.
+	receiveLocked(*frame)
+
+	// consumed is called when the stream's receiver has taken a message, or when it was
+	// dropped because the stream has ended.
+	consumed(s *stream, f *frame, dropped bool)
+}
+
+// modeWriting is what a mode has to do with frames that leave.
+type modeWriting interface {
+	// awaitLocked waits until a message may be queued, or the stream ends.
+	awaitLocked(*stream)
+
+	// pushLocked is conn.pushLocked for a frame of a stream.
+	pushLocked(s *stream, f *frame) (lead bool)
+
+	// replyLocked is conn.replyLocked.
+	replyLocked(id uint32, st *status.Status)
+
+	// queuedLocked tells whether frames wait beside those of conn.out.
+	queuedLocked() bool
+
+	// isPlainLocked tells whether the first frame of conn.out is the next to leave, in
+	// one write like any other.
+	isPlainLocked() bool
+
+	// nextLocked takes what leaves in the next write from the queues: one frame, or a
+	// batch of size bytes.
+	nextLocked() (one *frame, batch frameQueue, size int)
+}
+
+// An extension makes the mode. Options put it into a connection's configuration.
+type extension interface {
+	// start is called before a connection is read.
+	start(*conn)
+
+	// offeredLocked is called with the server's first request. It reports whether that
+	// asked for the mode, and then it has answered.
+	offeredLocked(c *conn, request *frame) bool
+
+	// ask asks the server for the mode. It returns when it is known what the peer can do.
+	ask(*conn)
+
+	// answeredLocked is called with the server's answer to the client's first call.
+	answeredLocked(c *conn, answer *frame)
+
+	// newUser makes who calls the peer of a server's connection.
+	newUser(*conn) *Client
+}
+
+// A contextExtras is what a function like WithFiles puts into the context of a call.
+type contextExtras interface {
+	// attach gives the request what is to leave with it.
+	attach(c *conn, request *frame) error
+
+	// received takes from the answer what came with it.
+	received(answer *frame)
+
+	// drop gives back what was attached and has not left.
+	drop()
+
+	// keep takes what was attached, for a call that may be made again: attempt attaches
+	// it once more, and done gives it back.
+	keep() (attempt func() error, done func())
+}
+
+type extrasKey struct{}
+
+// extrasUsed is set once any context has extras, so that calls of programs without do not
+// have to look for them.
+var extrasUsed atomic.Bool
+
+// extrasOf returns what the context has for its calls, or nil.
+func extrasOf(ctx context.Context) contextExtras {
+	if !extrasUsed.Load() {
+		return nil
+	}
+	extras, _ := ctx.Value(extrasKey{}).(contextExtras)
+	return extras
+}
+
+// A callExtras is what the handler of a call has beyond classic ttrpc.
+type callExtras interface {
+	// leave gives the call's last frame what is to leave with it, or returns another in
+	// its place, and drops what the handler has not taken.
+	leave(c *conn, last *frame) *frame
+}
+
+// An extraMessage is a message that has more than its encoding.
+type extraMessage interface {
+	// dataFrame returns a sealed data frame with the message.
+	dataFrame(*conn) (*frame, error)
+
+	// decode decodes what came in a frame.
+	decode(f *frame, payload []byte, unmarshal func([]byte, any) error) error
+}
