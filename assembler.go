@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 )
@@ -140,7 +139,7 @@ func (a *assembler) end(ch *channel, f *frame) (done bool, err error) {
 		a.into = nil
 		return false, nil
 	case f.header.Type == messageTypeFiles:
-		n := binary.BigEndian.Uint32(f.data)
+		n := numberOf(f)
 		id := f.header.StreamID
 		f.release()
 		return false, a.assign(ch, id, int(n))

@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
@@ -46,7 +45,7 @@ type flow struct {
 // openFlowLocked gives a stream its credit in extended mode.
 func (c *conn) openFlowLocked(s *stream) {
 	if x := c.ext; x != nil && !s.unary {
-		credit := int(min(x.peer.window, maxCredit))
+		credit := int(min(x.peer.Window, maxCredit))
 		s.flow = &flow{credit: credit, full: credit, room: c.cfg.queue.Window}
 		s.inbox.charge()
 	}
@@ -93,7 +92,7 @@ func (c *conn) creditedLocked(had int) {
 
 // grantedLocked takes note of credit that the peer grants.
 func (c *conn) grantedLocked(f *frame) {
-	n := int64(binary.BigEndian.Uint32(f.data))
+	n := int64(numberOf(f))
 	x := c.ext
 	credit := &x.credit
 	s := c.streams[f.header.StreamID]

@@ -87,11 +87,11 @@ func (c *conn) isPeers(id uint32) bool { return (id%2 == 1) == (c.role == roleSe
 // anything that belongs to it.
 func (c *conn) extendLocked(peer hello) {
 	ours := c.ourHello()
-	limit := min(uint64(c.cfg.maxMessage), peer.maxMessage, maxMessageCap)
+	limit := min(uint64(c.cfg.maxMessage), peer.MaxMessage, maxMessageCap)
 	x := &extended{
 		peer:     peer,
-		files:    ours.files && peer.files,
-		credit:   int(min(peer.connectionWindow, maxCredit)),
+		files:    ours.Files && peer.Files,
+		credit:   int(min(peer.ConnectionWindow, maxCredit)),
 		room:     c.cfg.queue.ConnectionBytes,
 		incoming: make(map[uint32]struct{}),
 	}

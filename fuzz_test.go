@@ -12,6 +12,8 @@ import (
 	"net"
 	"syscall"
 	"testing"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // fuzzLimit is the message limit of what is fuzzed: low, so that inputs may
@@ -39,9 +41,7 @@ func fuzzSeeds(f *testing.F, from string, add func(wire []byte)) {
 }
 
 func fuzzFrame(id uint32, typ messageType, flags uint8, data []byte) []byte {
-	b := make([]byte, messageHeaderLength)
-	messageHeader{uint32(len(data)), id, typ, flags}.put(b)
-	return append(b, data...)
+	return wire.AppendFrame(nil, id, typ, flags, data)
 }
 
 // A fuzzRecord is what a reader of frames reports: a frame, one that is too

@@ -4,11 +4,12 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // A parting is what the two ends have said of the end of their connection.
@@ -53,14 +54,14 @@ func (c *conn) partLocked(why *status.Status) {
 // the peer had not said so before.
 func (c *conn) heardGoodbyeLocked(f *frame) (first bool) {
 	bye := &c.ext.bye
-	last := binary.BigEndian.Uint32(f.data)
+	last, why, _ := wire.ParseGoodbye(f.data) // checkControl has looked at its length
 	if bye.heard && last > bye.last {
 		c.failConnLocked(&connError{fmt.Sprintf("a goodbye up to id %d after one up to id %d", last, bye.last)})
 		return false
 	}
 	first = !bye.heard
 	bye.heard, bye.last = true, last
-	bye.why = &notExecutedError{parseStatus(f.data[4:], codes.Unavailable)}
+	bye.why = &notExecutedError{parseStatus(why, codes.Unavailable)}
 	for _, s := range c.streams {
 		if s.call == nil && s.isActive() && s.id > last {
 			c.failLocked(s, bye.why)

@@ -131,7 +131,7 @@ func (t *trains) nextPartLocked() *frame {
 	h.Length = uint32(n)
 	// The header has the place of what was written before.
 	piece := f.data[f.sent : f.sent+messageHeaderLength+n]
-	h.put(piece)
+	h.Put(piece)
 	f.sent += n
 	t.cut, t.last = f, true
 	t.view = frame{data: piece, class: -1}

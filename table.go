@@ -31,7 +31,7 @@ func (c *conn) mayOpenLocked() error {
 		return ErrPeerClassic
 	case c.draining && c.accepted == 0: // the peer's calls may still need ours
 		return c.refusal()
-	case x != nil && !x.peer.serves:
+	case x != nil && !x.peer.Serves:
 		return status.Error(codes.Unimplemented, errServesNothing)
 	}
 	return nil
