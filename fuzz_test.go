@@ -180,27 +180,3 @@ func FuzzParseFrames(f *testing.F) {
 		}
 	})
 }
-
-// FuzzParseRequest compares our decoder with protobuf's.
-func FuzzParseRequest(f *testing.F) { fuzzEnvelope(f, messageTypeRequest, envelopeCheckRequest) }
-
-// FuzzParseResponse compares our decoder with protobuf's.
-func FuzzParseResponse(f *testing.F) { fuzzEnvelope(f, messageTypeResponse, envelopeCheckResponse) }
-
-func fuzzEnvelope(f *testing.F, typ messageType, check func(b []byte) error) {
-	for _, x := range goldenExchanges(f) {
-		for _, frame := range x.Frames {
-			if data, err := hex.DecodeString(frame.Data); err == nil && frame.Type == typ {
-				f.Add(data)
-			}
-		}
-	}
-	for _, wire := range envelopeWires(f) {
-		f.Add(wire)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := check(b); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
