@@ -161,34 +161,34 @@ func AppendResponseFront(b, status []byte, n int) []byte {
 // The payload aliases b, and the status does unless it was given in several pieces;
 // what is in it is not looked at. A nil status was not given at all.
 func ParseResponse(b []byte) (Response, error) {
-	var r Response
-	pieces := 0 // of the status
+	var status, payload []byte
+	given := 0 // pieces of the status
 	ok := eachField(b, func(tag byte, value []byte, _ uint64) bool {
 		switch tag {
+		case tagResponsePayload:
+			payload = value
 		case tagResponseStatus:
-			if pieces++; pieces == 1 {
-				r.Status = value
+			if given++; given == 1 {
+				status = value
 				return true
 			}
 			// Protobuf merges messages that are given again. To put them one after
 			// the other means the same if each by itself is whole.
-			if pieces == 2 {
-				if !isMessage(r.Status) {
+			if given == 2 {
+				if !isMessage(status) {
 					return false
 				}
-				r.Status = slices.Clone(r.Status)
+				status = slices.Clone(status)
 			}
-			r.Status = append(r.Status, value...)
+			status = append(status, value...)
 			return isMessage(value)
-		case tagResponsePayload:
-			r.Payload = value
 		}
 		return true
 	})
 	if !ok {
 		return Response{}, ErrMalformed
 	}
-	return r, nil
+	return Response{status, payload}, nil
 }
 
 // isMessage tells whether b consists of fields.
