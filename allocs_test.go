@@ -63,7 +63,7 @@ func TestAllocsClientStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	msg := wrapperspb.String(text(64))
-	message := wire(1, messageTypeData, 0, encode(t, msg))
+	message := frameBytes(1, messageTypeData, 0, encode(t, msg))
 	wantAllocs(t, "receiving a message", 2, func() {
 		if _, err := far.Write(message); err != nil {
 			t.Fatal(err)
@@ -84,10 +84,10 @@ func TestAllocsClientStream(t *testing.T) {
 func TestAllocsServerStream(t *testing.T) {
 	near, far := unixPair(t)
 	benchServer(t).accept(context.Background(), far)
-	if _, err := near.Write(wire(1, messageTypeRequest, flagRemoteOpen|flagNoData, encode(t, &Request{Service: "test", Method: "Bidi"}))); err != nil {
+	if _, err := near.Write(frameBytes(1, messageTypeRequest, flagRemoteOpen|flagNoData, encode(t, &Request{Service: "test", Method: "Bidi"}))); err != nil {
 		t.Fatal(err)
 	}
-	message := wire(1, messageTypeData, 0, encode(t, wrapperspb.String(text(64))))
+	message := frameBytes(1, messageTypeData, 0, encode(t, wrapperspb.String(text(64))))
 	answer := make([]byte, len(message))
 	wantAllocs(t, "receiving a message and sending it back", 2, func() {
 		if _, err := near.Write(message); err != nil {

@@ -36,21 +36,32 @@ func newVTString(value string) *vtString {
 	return m
 }
 
-func (m *vtString) SizeVT() int { return sizeField(len(m.Value)) }
+func (m *vtString) SizeVT() int {
+	if m.Value == "" {
+		return 0
+	}
+	return protowire.SizeTag(1) + protowire.SizeBytes(len(m.Value))
+}
 
 func (m *vtString) MarshalToSizedBufferVT(b []byte) (int, error) {
 	n := m.SizeVT()
-	appendString(b[len(b)-n:][:0], byte(1<<3|protowire.BytesType), m.Value)
+	if n > 0 {
+		protowire.AppendString(protowire.AppendTag(b[len(b)-n:][:0], 1, protowire.BytesType), m.Value)
+	}
 	return n, nil
 }
 
 func (m *vtString) UnmarshalVT(b []byte) error {
-	ok := eachField(b, func(_ byte, value []byte, _ uint64) bool {
-		m.Value = string(value)
-		return true
-	})
-	if !ok {
-		return errMalformed
+	for len(b) > 0 { // there is no other field
+		_, _, tag := protowire.ConsumeTag(b)
+		if tag < 0 {
+			return protowire.ParseError(tag)
+		}
+		value, n := protowire.ConsumeString(b[tag:])
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		m.Value, b = value, b[tag+n:]
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func TestIdsOfBothEnds(t *testing.T) {
 // a client refuses those that come all the same.
 func TestPeerServesNothing(t *testing.T) {
 	h := peerHello()
-	h.serves = false
+	h.Serves = false
 	onEitherEndWith(t, h, StreamQueue{}, 0, func(t *testing.T, e *extendedEnd) {
 		err := e.client.Call(t.Context(), "test", "Echo", wrapperspb.String(""), new(wrapperspb.StringValue))
 		if status.Code(err) != codes.Unimplemented {

@@ -118,7 +118,7 @@ func TestCancelOfParts(t *testing.T) {
 			}
 			go p.receive()
 			p.wantFrames("B47: a reset and no cancel",
-				messageHeader{partSize, 3, messageTypePart, 0}, messageHeader{0, 3, messageTypePart, flagReset})
+				headerOf(partSize, 3, messageTypePart, 0), headerOf(0, 3, messageTypePart, flagReset))
 		})
 	})
 	t.Run("message", func(t *testing.T) {
@@ -137,8 +137,8 @@ func TestCancelOfParts(t *testing.T) {
 			synctest.Wait()
 			go p.receive()
 			p.wantFrames("B47: a reset, then a cancel, and nothing that was queued",
-				messageHeader{partSize, 3, messageTypePart, 0}, messageHeader{0, 3, messageTypePart, flagReset},
-				messageHeader{uint32(len(statusBytes(t, codes.Canceled, "context canceled"))), 3, messageTypeCancel, 0})
+				headerOf(partSize, 3, messageTypePart, 0), headerOf(0, 3, messageTypePart, flagReset),
+				headerOf(uint32(len(statusBytes(t, codes.Canceled, "context canceled"))), 3, messageTypeCancel, 0))
 			if extOf(connOf(c)).send.have != defaultConnectionBytes {
 				t.Errorf("B48: what was reset or withdrawn costs nothing; the credit is %d", extOf(connOf(c)).send.have)
 			}
@@ -231,7 +231,7 @@ func TestCancelReachesHandler(t *testing.T) {
 // of a cancel.
 func TestCancelUnblocks(t *testing.T) {
 	h := peerHello()
-	h.window = 1
+	h.Window = 1
 	for name, wait := range map[string]func(StreamServer) error{
 		"for a message": func(ss StreamServer) error { return ss.RecvMsg(new(wrapperspb.StringValue)) },
 		"for credit":    func(ss StreamServer) error { return ss.SendMsg(nil) },
@@ -262,8 +262,8 @@ func TestCancelUnblocks(t *testing.T) {
 // TestCancelOfPartsOfAnswer holds that an answer which leaves in parts is reset.
 func TestCancelOfPartsOfAnswer(t *testing.T) {
 	want := func(p *rawPeer) {
-		p.wantFrames("B47: a part, a reset, one terminal frame", messageHeader{partSize, 3, messageTypePart, 0},
-			messageHeader{0, 3, messageTypePart, flagReset}, messageHeader{4, 3, messageTypeResponse, 0})
+		p.wantFrames("B47: a part, a reset, one terminal frame", headerOf(partSize, 3, messageTypePart, 0),
+			headerOf(0, 3, messageTypePart, flagReset), headerOf(4, 3, messageTypeResponse, 0))
 	}
 	t.Run("unary", func(t *testing.T) {
 		onStalledServer(t, 4096, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {

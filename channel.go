@@ -4,117 +4,48 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
+
+	"github.com/containerd/ttrpc/internal/wire"
+)
+
+// What stands on the wire is the business of internal/wire. These names of its
+// things are short for this package, and some must stay as they are: tests inside
+// the package that came with releases use messageHeader with its fields Length,
+// StreamID, Type and Flags, the messageType constants, messageLengthMax, and
+// newChannel with send and recv; and of other files fullPath, a server's mu,
+// listeners, connections and countConnection, and a connection's getState.
+type (
+	messageType   = wire.Type
+	messageHeader = wire.Header
 )
 
 const (
-	// messageHeaderLength is the length of a frame's header in bytes.
-	messageHeaderLength = 10
+	messageHeaderLength = wire.HeaderLength
+	messageLengthMax    = wire.DefaultMaxLength
+	messageLengthCap    = wire.MaxLength // a longer frame ends the connection (B7)
 
-	// messageLengthMax is how many bytes of data a frame may carry by default.
-	messageLengthMax = 4 << 20
+	messageTypeRequest  = wire.TypeRequest
+	messageTypeResponse = wire.TypeResponse
+	messageTypeData     = wire.TypeData
 
-	// messageLengthCap is what no frame can exceed. A longer length on the
-	// wire is no message that anybody sent but noise, such as another
-	// protocol's text, so it ends the connection (B7).
-	messageLengthCap = 1<<24 - 1
-
-	// maxMessageCap is what no option can exceed in extended mode, where large
-	// messages are cut.
-	maxMessageCap = 1 << 30
+	flagRemoteClosed = wire.FlagRemoteClosed
+	flagRemoteOpen   = wire.FlagRemoteOpen
+	flagNoData       = wire.FlagNoData
 )
 
-// messageType is the fifth field of a frame's header.
-type messageType uint8
+// messageTypeBeyond is the first type that classic ttrpc does not have.
+const messageTypeBeyond messageType = 0x40
 
-const (
-	messageTypeRequest  messageType = 0x1 // client to server: opens a stream
-	messageTypeResponse messageType = 0x2 // server to client: ends a stream
-	messageTypeData     messageType = 0x3 // either way, on an open stream
-
-	// messageTypeBeyond is the first type that classic ttrpc does not have.
-	messageTypeBeyond messageType = 0x40
-
-	// The extended mode's; see ext_control.go.
-	messageTypePart    messageType = 0x40 // a piece of a larger frame
-	messageTypeFiles   messageType = 0x41 // descriptors of the next message
-	messageTypeCancel  messageType = 0x42 // the stream's opener has given up
-	messageTypeCredit  messageType = 0x43 // the receiver may send more
-	messageTypePing    messageType = 0x44
-	messageTypeGoodbye messageType = 0x45 // no more streams are served
-
-	// messageTypeOptional is the first type that may be ignored in extended
-	// mode by who does not know it. Unknown ones below end the connection.
-	messageTypeOptional messageType = 0x80
-)
-
-func (t messageType) String() string {
-	switch t {
-	case messageTypeRequest:
-		return "request"
-	case messageTypeResponse:
-		return "response"
-	case messageTypeData:
-		return "data"
-	case messageTypePart:
-		return "part"
-	case messageTypeFiles:
-		return "files"
-	case messageTypeCancel:
-		return "cancel"
-	case messageTypeCredit:
-		return "credit"
-	case messageTypePing:
-		return "ping"
-	case messageTypeGoodbye:
-		return "goodbye"
-	}
-	return fmt.Sprintf("type %#x", uint8(t))
-}
-
-const (
-	flagRemoteClosed uint8 = 0x1 // the sender will send no more data
-	flagRemoteOpen   uint8 = 0x2 // on a request: data of the client follows
-	flagNoData       uint8 = 0x4 // the frame carries no message, not an empty one
-)
-
-// messageHeader is the header of a frame:
-//
-//	0       4       8    9    10
-//	| length|  id   |type|flags|
-//
-// Length and id are big-endian; the length counts the data after the header.
-type messageHeader struct {
-	Length   uint32
-	StreamID uint32
-	Type     messageType
-	Flags    uint8
-}
+// maxMessageCap is what no option can exceed in extended mode, where large
+// messages are cut.
+const maxMessageCap = 1 << 30
 
 // parseHeader reads a header from the front of b.
-func parseHeader(b []byte) (messageHeader, error) {
-	if len(b) < messageHeaderLength {
-		return messageHeader{}, io.ErrUnexpectedEOF
-	}
-	return messageHeader{
-		Length:   binary.BigEndian.Uint32(b[0:4]),
-		StreamID: binary.BigEndian.Uint32(b[4:8]),
-		Type:     messageType(b[8]),
-		Flags:    b[9],
-	}, nil
-}
-
-// put writes the header into the first messageHeaderLength bytes of b.
-func (h messageHeader) put(b []byte) {
-	binary.BigEndian.PutUint32(b[0:4], h.Length)
-	binary.BigEndian.PutUint32(b[4:8], h.StreamID)
-	b[8] = byte(h.Type)
-	b[9] = h.Flags
-}
+func parseHeader(b []byte) (messageHeader, error) { return wire.ParseHeader(b) }
 
 const (
 	// packetSize is what one Write may carry on a conn that is no kernel

@@ -16,13 +16,17 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
-// wire returns the bytes of one frame.
-func wire(id uint32, t messageType, flags uint8, data []byte) []byte {
-	b := make([]byte, messageHeaderLength, messageHeaderLength+len(data))
-	messageHeader{Length: uint32(len(data)), StreamID: id, Type: t, Flags: flags}.put(b)
-	return append(b, data...)
+// headerOf returns a header.
+func headerOf(length, id uint32, t messageType, flags uint8) messageHeader {
+	return messageHeader{Length: length, StreamID: id, Type: t, Flags: flags}
+}
+
+// frameBytes returns the bytes of one frame.
+func frameBytes(id uint32, t messageType, flags uint8, data []byte) []byte {
+	return wire.AppendFrame(nil, id, t, flags, data)
 }
 
 // unixPair returns the two ends of a unix stream socket.
@@ -57,23 +61,6 @@ var connPairs = map[string]func(t testing.TB) (net.Conn, net.Conn){
 		return a, b
 	},
 	"synchronous": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
-}
-
-func TestHeaderLayout(t *testing.T) {
-	b := wire(0x01020304, messageTypeData, flagRemoteClosed|flagNoData, []byte("abc"))
-	want := []byte{0, 0, 0, 3, 1, 2, 3, 4, 3, 5, 'a', 'b', 'c'}
-	if !bytes.Equal(b, want) {
-		t.Fatalf("B35: the frame is % x, want % x", b, want)
-	}
-	for i := range messageHeaderLength {
-		if _, err := parseHeader(b[:i]); err != io.ErrUnexpectedEOF {
-			t.Errorf("a header of %d bytes: %v", i, err)
-		}
-	}
-	h, err := parseHeader(b)
-	if want := (messageHeader{3, 0x01020304, messageTypeData, 5}); err != nil || h != want {
-		t.Errorf("parsed %+v, %v, want %+v", h, err, want)
-	}
 }
 
 func TestChannelRoundTrip(t *testing.T) {
@@ -141,17 +128,17 @@ func (c *chunks) Read(p []byte) (int, error) {
 
 func TestFramesCutAnywhere(t *testing.T) {
 	frames := [][]byte{
-		wire(1, messageTypeRequest, 0, []byte("request")),
-		wire(3, messageTypeData, flagRemoteClosed|flagNoData, nil),
-		wire(5, messageTypeData, 0, pattern(5000)),
-		wire(7, 0x42, 0xff, []byte("x")),
+		frameBytes(1, messageTypeRequest, 0, []byte("request")),
+		frameBytes(3, messageTypeData, flagRemoteClosed|flagNoData, nil),
+		frameBytes(5, messageTypeData, 0, pattern(5000)),
+		frameBytes(7, 0x42, 0xff, []byte("x")),
 	}
 	all := bytes.Join(frames, nil)
 	for cut := range len(all) + 1 {
 		ch := newChannel(&chunks{pieces: [][]byte{all[:cut], all[cut:]}})
 		for i, f := range frames {
 			h, p, err := ch.recv()
-			if err != nil || !bytes.Equal(wire(h.StreamID, h.Type, h.Flags, p), f) {
+			if err != nil || !bytes.Equal(frameBytes(h.StreamID, h.Type, h.Flags, p), f) {
 				t.Fatalf("cut at %d: frame %d came as %+v, %d bytes, %v", cut, i, h, len(p), err)
 			}
 		}
@@ -162,7 +149,7 @@ func TestFramesCutAnywhere(t *testing.T) {
 }
 
 func TestStreamOfFramesEndsAnywhere(t *testing.T) {
-	one := wire(1, messageTypeRequest, 0, pattern(4200))
+	one := frameBytes(1, messageTypeRequest, 0, pattern(4200))
 	for end := range len(one) {
 		ch := newChannel(&chunks{pieces: [][]byte{one[:end]}})
 		want := io.ErrUnexpectedEOF
@@ -197,8 +184,8 @@ func TestRecvOversized(t *testing.T) {
 			defer b.Close()
 			go func() {
 				out := newChannel(a)
-				out.write(wire(9, messageTypeRequest, 0, make([]byte, messageLengthMax+1)))
-				out.write(wire(11, messageTypeRequest, 0, []byte("next")))
+				out.write(frameBytes(9, messageTypeRequest, 0, make([]byte, messageLengthMax+1)))
+				out.write(frameBytes(11, messageTypeRequest, 0, []byte("next")))
 				a.Close()
 			}()
 			ch := newChannel(b)
@@ -255,7 +242,7 @@ func TestPromisedMemory(t *testing.T) {
 	a, b := unixPair(t)
 	ch := newChannel(b)
 	data := pattern(messageLengthMax)
-	if _, err := a.Write(wire(1, messageTypeData, 0, data)[:messageHeaderLength+100]); err != nil {
+	if _, err := a.Write(frameBytes(1, messageTypeData, 0, data)[:messageHeaderLength+100]); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ch.recvFrame(false); err != errNoFrame {
@@ -286,7 +273,7 @@ func TestNoBufferWhileIdle(t *testing.T) {
 	if ch.buf != nil || ch.part != nil {
 		t.Error("an idle channel holds a buffer")
 	}
-	frame := wire(3, messageTypeData, 0, []byte("slowly"))
+	frame := frameBytes(3, messageTypeData, 0, []byte("slowly"))
 	for i := range len(frame) {
 		if _, err := ch.recvFrame(false); err != errNoFrame {
 			t.Fatal(err)

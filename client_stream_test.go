@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 var (
@@ -161,7 +163,7 @@ func TestStreamEndings(t *testing.T) {
 		"empty result": {clientStreams, func(p *rawPeer) { p.respond(1, nil, nil) },
 			[]string{""}, func(err error) bool { return err == io.EOF }},
 		"a result that does not parse": {clientStreams, func(p *rawPeer) {
-			p.send(1, messageTypeResponse, 0, []byte{tagResponsePayload, 1, 0xff})
+			p.send(1, messageTypeResponse, 0, wire.Response{Payload: []byte{0xff}}.Append(nil))
 		}, nil, func(err error) bool { return err != nil && err != io.EOF }},
 		"status instead of a result": {clientStreams, func(p *rawPeer) { p.respond(1, aborted, nil) },
 			nil, func(err error) bool { return status.Code(err) == codes.Aborted }},

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // onClient runs f in a bubble with a client whose server is a raw peer, and
@@ -121,7 +122,7 @@ func TestClientStatus(t *testing.T) {
 
 func TestClientBadResponses(t *testing.T) {
 	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
-		for i, data := range [][]byte{{0xff}, {tagResponsePayload, 1, 0xff}} {
+		for i, data := range [][]byte{{0xff}, wire.Response{Payload: []byte{0xff}}.Append(nil)} {
 			id := uint32(2*i + 1)
 			done := goCall(context.Background(), c, new(wrapperspb.StringValue))
 			p.wantRequest("", id, 0)
@@ -381,8 +382,8 @@ func TestClientAnswerBeforeTheEnd(t *testing.T) {
 			ids[f.Flags] = f.StreamID
 		}
 		p.write(append(
-			wire(ids[flagRemoteOpen|flagNoData], messageTypeData, 0, encode(t, wrapperspb.String("data"))),
-			wire(ids[0], messageTypeResponse, 0, encode(t, &Response{Payload: encode(t, wrapperspb.String("resp"))}))...))
+			frameBytes(ids[flagRemoteOpen|flagNoData], messageTypeData, 0, encode(t, wrapperspb.String("data"))),
+			frameBytes(ids[0], messageTypeResponse, 0, encode(t, &Response{Payload: encode(t, wrapperspb.String("resp"))}))...))
 		p.conn.Close()
 		if err := <-done; err != nil || resp.Value != "resp" {
 			t.Errorf("B19: the answer that came before the end: %v, %v", resp.Value, err)
@@ -438,7 +439,7 @@ func TestLostPeerIsHeardOut(t *testing.T) {
 	if _, err := c.open(s, newOutFrame(0)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Write(wire(1, messageTypeResponse, 0, nil)); err != nil {
+	if _, err := a.Write(frameBytes(1, messageTypeResponse, 0, nil)); err != nil {
 		t.Fatal(err)
 	}
 	c.peerLost(syscall.EPIPE)

@@ -251,7 +251,7 @@ func TestCodecOwnMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(f.data, wire(0, messageTypeData, 0, []byte("own"))) {
+	if !bytes.Equal(f.data, frameBytes(0, messageTypeData, 0, []byte("own"))) {
 		t.Errorf("B44: the frame is %q", f.data)
 	}
 }

@@ -7,7 +7,6 @@ package ttrpc
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"testing"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // TestCreditViolatedOnConnection holds the bound of what is outstanding on all streams.
@@ -43,7 +44,7 @@ func TestCreditViolatedOnConnection(t *testing.T) {
 // TestCreditWaitersEnd holds what ends a SendMsg that waits for credit.
 func TestCreditWaitersEnd(t *testing.T) {
 	h := peerHello()
-	h.window = 1
+	h.Window = 1
 	for name, test := range map[string]struct {
 		end  func(e *extendedEnd, cancel func())
 		want error
@@ -78,7 +79,7 @@ func TestCreditWaitersEnd(t *testing.T) {
 // who wait for the connection's.
 func TestCreditOfWithdrawn(t *testing.T) {
 	h := peerHello()
-	h.connectionWindow = 10000
+	h.ConnectionWindow = 10000
 	onStalledClient(t, 4000, h, func(t *testing.T, c *Client, p *rawPeer) {
 		ctx, cancel := context.WithCancel(t.Context())
 		given, other := open(t, ctx, c, bidi, nil), open(t, t.Context(), c, bidi, nil)
@@ -139,7 +140,8 @@ func (p *rawPeer) takeCredit(id uint32) (credit int) {
 	defer p.mu.Unlock()
 	for _, f := range p.frames {
 		if f.Type == messageTypeCredit && f.StreamID == id {
-			credit += int(binary.BigEndian.Uint32(f.data))
+			n, _ := wire.ParseNumber(f.data)
+			credit += int(n)
 		}
 	}
 	p.frames = nil

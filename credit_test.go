@@ -52,7 +52,7 @@ func TestCreditOfSender(t *testing.T) {
 			if err := s.SendMsg(message); err != nil {
 				t.Error(err)
 			}
-			if e.peer.wantFrames("B48", messageHeader{partSize, id, messageTypePart, 0}, messageHeader{100000 - partSize, id, messageTypeData, 0}); e.credit() != 33554432-100256*(i+1) {
+			if e.peer.wantFrames("B48", headerOf(partSize, id, messageTypePart, 0), headerOf(100000-partSize, id, messageTypeData, 0)); e.credit() != 33554432-100256*(i+1) {
 				t.Errorf("B48: the connection's credit is %d", e.credit())
 			}
 		}
@@ -66,7 +66,7 @@ func TestCreditOfSender(t *testing.T) {
 		if err := <-fourth; err != nil {
 			t.Error(err)
 		}
-		e.peer.wantFrames("B48: a message may begin with a credit of 1", messageHeader{partSize, id, messageTypePart, 0}, messageHeader{100000 - partSize, id, messageTypeData, 0})
+		e.peer.wantFrames("B48: a message may begin with a credit of 1", headerOf(partSize, id, messageTypePart, 0), headerOf(100000-partSize, id, messageTypeData, 0))
 		if e.credit() != 33554432-4*100256+1 {
 			t.Errorf("B48: the connection's credit is %d", e.credit())
 		}
@@ -82,7 +82,7 @@ func TestCreditOfSender(t *testing.T) {
 // empty message costs 256, and that calls are free.
 func TestCreditOfConnection(t *testing.T) {
 	h := peerHello()
-	h.connectionWindow = 512
+	h.ConnectionWindow = 512
 	onEitherEndWith(t, h, StreamQueue{}, 0, func(t *testing.T, e *extendedEnd) {
 		a, b := open(t, t.Context(), e.client, bidi, nil), open(t, t.Context(), e.client, bidi, nil)
 		if err := errors.Join(a.SendMsg(nil), b.SendMsg(nil)); err != nil {
@@ -97,9 +97,9 @@ func TestCreditOfConnection(t *testing.T) {
 		wantWaiting(t, "B48: the connection has no credit", also)
 		call := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
 		e.peer.wantFrames("B48: requests are free",
-			messageHeader{uint32(len(streamRequest(t))), e.ours(0), messageTypeRequest, 6}, messageHeader{uint32(len(streamRequest(t))), e.ours(1), messageTypeRequest, 6},
-			messageHeader{0, e.ours(0), messageTypeData, 0}, messageHeader{0, e.ours(1), messageTypeData, 0},
-			messageHeader{21, e.ours(2), messageTypeRequest, 0})
+			headerOf(uint32(len(streamRequest(t))), e.ours(0), messageTypeRequest, 6), headerOf(uint32(len(streamRequest(t))), e.ours(1), messageTypeRequest, 6),
+			headerOf(0, e.ours(0), messageTypeData, 0), headerOf(0, e.ours(1), messageTypeData, 0),
+			headerOf(21, e.ours(2), messageTypeRequest, 0))
 		e.alive("B48: answers are free", 0)
 		e.peer.respond(e.ours(2), nil, nil)
 		if err := <-call; err != nil {

@@ -10,30 +10,14 @@ import (
 	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
-)
 
-// The envelopes around a payload, Request and Response of request.proto, are
-// encoded here by hand, byte for byte as protobuf does it, so that a payload
-// is written once, straight into its frame, and read from where it arrived.
-
-// Tags of Request's, KeyValue's and Response's fields.
-const (
-	tagRequestService  = 1<<3 | byte(protowire.BytesType)
-	tagRequestMethod   = 2<<3 | byte(protowire.BytesType)
-	tagRequestPayload  = 3<<3 | byte(protowire.BytesType)
-	tagRequestTimeout  = 4<<3 | byte(protowire.VarintType)
-	tagRequestMetadata = 5<<3 | byte(protowire.BytesType)
-	tagKey             = 1<<3 | byte(protowire.BytesType)
-	tagValue           = 2<<3 | byte(protowire.BytesType)
-	tagResponseStatus  = 1<<3 | byte(protowire.BytesType)
-	tagResponsePayload = 2<<3 | byte(protowire.BytesType)
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 var (
 	errNotUTF8   = errors.New("ttrpc: service, method and metadata must be valid UTF-8")
-	errMalformed = errors.New("cannot parse invalid wire-format data")
+	errMalformed = wire.ErrMalformed
 )
 
 // A requestHead is a Request without its payload.
@@ -57,32 +41,23 @@ func (h *requestHead) check() error {
 
 // size is the length of the envelope around n bytes of payload, both together.
 func (h *requestHead) size(n int) int {
-	size := sizeField(len(h.service)) + sizeField(len(h.method)) + sizeField(n)
-	if h.timeoutNano != 0 {
-		size += 1 + protowire.SizeVarint(uint64(h.timeoutNano))
-	}
+	size := wire.SizeRequest(h.service, h.method, n, h.timeoutNano)
 	for _, kv := range h.metadata {
-		size += 1 + protowire.SizeBytes(sizeKeyValue(kv))
+		size += wire.SizeMetadata(kv.GetKey(), kv.GetValue())
 	}
 	return size
 }
 
 // appendFront appends what stands before a payload of n bytes.
 func (h *requestHead) appendFront(b []byte, n int) []byte {
-	b = appendString(b, tagRequestService, h.service)
-	b = appendString(b, tagRequestMethod, h.method)
-	return appendLength(b, tagRequestPayload, n)
+	return wire.AppendRequestFront(b, h.service, h.method, n)
 }
 
 // appendBack appends what stands after the payload.
 func (h *requestHead) appendBack(b []byte) []byte {
-	if h.timeoutNano != 0 {
-		b = protowire.AppendVarint(append(b, tagRequestTimeout), uint64(h.timeoutNano))
-	}
+	b = wire.AppendTimeout(b, h.timeoutNano)
 	for _, kv := range h.metadata {
-		b = protowire.AppendVarint(append(b, tagRequestMetadata), uint64(sizeKeyValue(kv)))
-		b = appendString(b, tagKey, kv.GetKey())
-		b = appendString(b, tagValue, kv.GetValue())
+		b = wire.AppendMetadata(b, kv.GetKey(), kv.GetValue())
 	}
 	return b
 }
@@ -110,114 +85,43 @@ type requestView struct {
 
 // parseRequest decodes the data of a request frame.
 func parseRequest(b []byte) (requestView, error) {
-	var v requestView
-	ok := eachField(b, func(tag byte, value []byte, n uint64) bool {
-		switch tag {
-		case tagRequestService:
-			v.service = value
-			return utf8.Valid(value)
-		case tagRequestMethod:
-			v.method = value
-			return utf8.Valid(value)
-		case tagRequestPayload:
-			v.payload = value
-		case tagRequestTimeout:
-			v.timeoutNano = int64(n)
-		case tagRequestMetadata:
-			return v.addMetadata(value)
+	var md MD
+	v, err := wire.ParseRequest(b, func(key, value []byte) {
+		if md == nil {
+			md = make(MD)
 		}
-		return true
+		k := string(key)
+		md[k] = append(md[k], string(value))
 	})
-	if !ok {
+	if err != nil {
 		return requestView{}, whyMalformed(b, new(Request))
 	}
-	return v, nil
-}
-
-func (v *requestView) addMetadata(b []byte) bool {
-	var key, value string
-	ok := eachField(b, func(tag byte, field []byte, _ uint64) bool {
-		switch tag {
-		case tagKey:
-			key = string(field)
-			return utf8.Valid(field)
-		case tagValue:
-			value = string(field)
-			return utf8.Valid(field)
-		}
-		return true
-	})
-	if v.metadata == nil {
-		v.metadata = make(MD)
-	}
-	v.metadata[key] = append(v.metadata[key], value)
-	return ok
+	return requestView{v.Service, v.Method, v.Payload, v.TimeoutNano, md}, nil
 }
 
 // sizeResponse is the length of a Response's encoding.
-func sizeResponse(status []byte, payload int) int {
-	return sizeField(len(status)) + sizeField(payload)
-}
+func sizeResponse(status []byte, payload int) int { return wire.SizeResponse(status, payload) }
 
 // appendResponseFront appends what stands before a payload of n bytes.
 func appendResponseFront(b, status []byte, n int) []byte {
-	if len(status) > 0 {
-		b = append(appendLength(b, tagResponseStatus, len(status)), status...)
-	}
-	return appendLength(b, tagResponsePayload, n)
+	return wire.AppendResponseFront(b, status, n)
 }
 
 // parseResponse decodes the data of a response frame. The payload aliases b.
 // A nil status means OK.
-func parseResponse(b []byte) (st *spb.Status, payload []byte, err error) {
-	ok := eachField(b, func(tag byte, value []byte, _ uint64) bool {
-		switch tag {
-		case tagResponseStatus:
-			if st == nil {
-				st = new(spb.Status)
-			}
-			return proto.UnmarshalOptions{Merge: true}.Unmarshal(value, st) == nil
-		case tagResponsePayload:
-			payload = value
-		}
-		return true
-	})
-	if !ok {
+func parseResponse(b []byte) (*spb.Status, []byte, error) {
+	r, err := wire.ParseResponse(b)
+	if err != nil {
 		return nil, nil, whyMalformed(b, new(Response))
 	}
-	return st, payload, nil
-}
-
-// eachField calls f for the fields of the message in b: with the value of
-// those that are length-delimited, with the number of varints. It returns
-// false if f does or b is malformed. Fields of other types and with tags of
-// more than one byte, which no version of the envelopes has, are passed over.
-func eachField(b []byte, f func(tag byte, value []byte, n uint64) bool) bool {
-	for len(b) > 0 {
-		num, typ, n := protowire.ConsumeTag(b)
-		if n < 0 || num > protowire.MaxValidNumber {
-			return false
-		}
-		b = b[n:]
-		var value []byte
-		var number uint64
-		switch typ {
-		case protowire.BytesType:
-			value, n = protowire.ConsumeBytes(b)
-		case protowire.VarintType:
-			number, n = protowire.ConsumeVarint(b)
-		default:
-			n = protowire.ConsumeFieldValue(num, typ, b)
-		}
-		if n < 0 {
-			return false
-		}
-		if num < 16 && !f(byte(num)<<3|byte(typ), value, number) {
-			return false
-		}
-		b = b[n:]
+	if r.Status == nil {
+		return nil, r.Payload, nil
 	}
-	return true
+	st := new(spb.Status)
+	if proto.Unmarshal(r.Status, st) != nil {
+		return nil, nil, whyMalformed(b, new(Response))
+	}
+	return st, r.Payload, nil
 }
 
 // whyMalformed returns protobuf's own words for what is wrong with b.
@@ -226,28 +130,4 @@ func whyMalformed(b []byte, m proto.Message) error {
 		return err
 	}
 	return errMalformed
-}
-
-func sizeKeyValue(kv *KeyValue) int {
-	return sizeField(len(kv.GetKey())) + sizeField(len(kv.GetValue()))
-}
-
-// sizeField is the size of a length-delimited field of n bytes, which is left
-// out when empty.
-func sizeField(n int) int {
-	if n == 0 {
-		return 0
-	}
-	return 1 + protowire.SizeBytes(n)
-}
-
-func appendLength(b []byte, tag byte, n int) []byte {
-	if n == 0 {
-		return b
-	}
-	return protowire.AppendVarint(append(b, tag), uint64(n))
-}
-
-func appendString(b []byte, tag byte, s string) []byte {
-	return append(appendLength(b, tag, len(s)), s...)
 }

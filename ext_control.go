@@ -4,41 +4,35 @@
 package ttrpc
 
 import (
-	"encoding/binary"
-	"fmt"
-
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
-// What the frames of the extended mode hold:
-//
-//	part     a piece of the data of the stream's next request, response or data
-//	         frame; nothing with flagReset
-//	files    uint32: how many descriptors come with the next message
-//	cancel   google.rpc.Status: why
-//	credit   uint32: how many bytes more may be sent, on a stream or, with id 0,
-//	         on the connection
-//	ping     8 bytes, which come back with flagAnswer; id 0
-//	goodbye  uint32: the last id that is served; google.rpc.Status: why; id 0
-//
-// All numbers are big-endian.
+// The frames that only the extended mode has; internal/wire tells what they hold.
 const (
-	flagReset  uint8 = 0x1 // on a part: what was collected is dropped
-	flagAnswer uint8 = 0x1 // on a ping
+	messageTypePart     = wire.TypePart
+	messageTypeFiles    = wire.TypeFiles
+	messageTypeCancel   = wire.TypeCancel
+	messageTypeCredit   = wire.TypeCredit
+	messageTypePing     = wire.TypePing
+	messageTypeGoodbye  = wire.TypeGoodbye
+	messageTypeOptional = wire.TypeOptional
 
-	pingLength = 8
+	flagReset  = wire.FlagReset
+	flagAnswer = wire.FlagAnswer
 
-	// maxControl is how much data a cancel or a goodbye may carry.
-	maxControl = 64 << 10
+	pingLength = wire.PingLength
+	maxControl = wire.MaxControl
 )
 
 // numberFrame returns a sealed frame whose data is a number.
 func numberFrame(t messageType, id, n uint32) *frame {
-	f := newOutFrame(4)
-	f.data = binary.BigEndian.AppendUint32(f.data, n)
+	f := newOutFrame(wire.NumberLength)
+	f.data = wire.AppendNumber(f.data, n)
 	f.seal(messageHeader{StreamID: id, Type: t})
 	return f
 }
@@ -60,8 +54,8 @@ func cancelFrame(id uint32, why error) *frame {
 
 // goodbyeFrame returns a sealed frame that tells the last id that is served.
 func goodbyeFrame(last uint32, why *status.Status) *frame {
-	f := newOutFrame(4)
-	f.data = appendStatus(binary.BigEndian.AppendUint32(f.data, last), why)
+	f := newOutFrame(wire.NumberLength)
+	f.data = appendStatus(wire.AppendGoodbye(f.data, last, nil), why)
 	f.seal(messageHeader{Type: messageTypeGoodbye})
 	return f
 }
@@ -93,28 +87,18 @@ func parseStatus(b []byte, otherwise codes.Code) *status.Status {
 	return status.FromProto(p)
 }
 
+// numberOf returns the number that a credit or files frame holds.
+// checkControl has found it there.
+func numberOf(f *frame) uint32 {
+	n, _ := wire.ParseNumber(f.data)
+	return n
+}
+
 // checkControl says what is wrong with the header of a frame that only the
 // extended mode has.
 func checkControl(h messageHeader) error {
-	ok := true
-	switch h.Type {
-	case messageTypePart:
-		ok = h.StreamID != 0 && (h.Flags&flagReset == 0 || h.Length == 0)
-	case messageTypeFiles:
-		ok = h.StreamID != 0 && h.Length == 4
-	case messageTypeCancel:
-		ok = h.StreamID != 0 && h.Length <= maxControl
-	case messageTypeCredit:
-		ok = h.Length == 4
-	case messageTypePing:
-		ok = h.StreamID == 0 && h.Length == pingLength
-	case messageTypeGoodbye:
-		ok = h.StreamID == 0 && h.Length >= 4 && h.Length <= maxControl
-	default:
-		ok = h.Type < messageTypePart && h.StreamID != 0 || h.Type >= messageTypeOptional
+	if err := h.CheckControl(); err != nil {
+		return &connError{err.Error()}
 	}
-	if ok {
-		return nil
-	}
-	return &connError{fmt.Sprintf("a frame that extended mode does not allow: %s, id %d, flags %#x, %d bytes", h.Type, h.StreamID, h.Flags, h.Length)}
+	return nil
 }

@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 	"sync/atomic"
 
@@ -105,7 +104,7 @@ func (x *extended) creditedLocked(had bool) {
 
 // grantedLocked takes note of credit that the peer grants.
 func (x *extended) grantedLocked(s *stream, f *frame) {
-	n := binary.BigEndian.Uint32(f.data)
+	n := numberOf(f)
 	credit := &x.send
 	switch {
 	case f.header.StreamID == 0:

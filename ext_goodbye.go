@@ -4,11 +4,12 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // A parting is what the two ends have said of the end of their connection.
@@ -63,8 +64,8 @@ func (x *extended) partLocked(why *status.Status) {
 // heardGoodbyeLocked ends the calls that the peer does not serve. It reports whether
 // the peer had not said so before.
 func (x *extended) heardGoodbyeLocked(f *frame) (first bool) {
-	last := binary.BigEndian.Uint32(f.data)
-	first, err := x.bye.hear(last, parseStatus(f.data[4:], codes.Unavailable))
+	last, why, _ := wire.ParseGoodbye(f.data) // checkControl has looked at its length
+	first, err := x.bye.hear(last, parseStatus(why, codes.Unavailable))
 	if err != nil {
 		x.failConnLocked(&connError{err.Error()})
 		return false

@@ -136,7 +136,7 @@ func (x *extended) mayOpenLocked() error {
 	switch {
 	case x.bye.heard:
 		return x.bye.why
-	case !x.peer.serves:
+	case !x.peer.Serves:
 		return status.Error(codes.Unimplemented, errServesNothing)
 	}
 	return nil
@@ -158,7 +158,7 @@ func (x *extended) addedLocked(s *stream) {
 	if s.unary {
 		return
 	}
-	s.moreLocked().flow = newFlow(x.peer.window, x.c.cfg.queue.Window)
+	s.moreLocked().flow = newFlow(x.peer.Window, x.c.cfg.queue.Window)
 	s.inbox.weighWith(chargeOfReceived)
 }
 

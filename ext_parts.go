@@ -155,7 +155,7 @@ func (t *trains) nextPartLocked() *frame {
 	h.Length = uint32(n)
 	// The header has the place of what was written before.
 	piece := f.data[tr.sent : tr.sent+messageHeaderLength+n]
-	h.put(piece)
+	h.Put(piece)
 	tr.sent += n
 	t.cut, t.last = f, true
 	t.view = frame{data: piece, class: -1}

@@ -4,8 +4,6 @@
 package ttrpc
 
 import (
-	"encoding/binary"
-
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -139,7 +137,7 @@ func (x *extended) receivePartLocked(s *stream, f *frame) {
 	if h.Type == messageTypePart {
 		err = x.parts.takePart(c.ch, h, keep)
 	} else {
-		err = x.parts.assign(h.StreamID, int(binary.BigEndian.Uint32(f.data)), keep)
+		err = x.parts.assign(h.StreamID, int(numberOf(f)), keep)
 		f.release()
 	}
 	if err != nil {

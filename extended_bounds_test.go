@@ -122,7 +122,7 @@ func TestMemoryOfParts(t *testing.T) {
 			arrived := 0
 			for i, n := range parts {
 				data := make([]byte, messageHeaderLength+n)
-				messageHeader{Length: uint32(n), StreamID: 3, Type: messageTypePart}.put(data)
+				messageHeader{Length: uint32(n), StreamID: 3, Type: messageTypePart}.Put(data)
 				if i == len(parts)-1 {
 					n = min(n, 1)
 					data = data[:messageHeaderLength+n]

@@ -83,7 +83,7 @@ func TestGoodbyeFollowsHello(t *testing.T) {
 		synctest.Wait()
 		byHand(c)
 		h := peerHello()
-		ts.peer.send(1, messageTypeRequest, 0, helloRequest(t, h.append(nil)))
+		ts.peer.send(1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 		synctest.Wait()
 		c.mu.Lock()
 		c.draining, c.settled = true, true
@@ -193,7 +193,7 @@ func TestCancelAmongLargeAnswers(t *testing.T) {
 // once, whether or not there is credit.
 func TestSendAfterCloseNeedsNoCredit(t *testing.T) {
 	h := peerHello()
-	h.window = 1
+	h.Window = 1
 	onExtendedClient(t, h, func(t *testing.T, c *Client, p *rawPeer) {
 		s := open(t, t.Context(), c, bidi, nil)
 		if err := s.SendMsg(wrapperspb.String("takes all credit")); err != nil {

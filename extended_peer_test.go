@@ -7,7 +7,6 @@ package ttrpc
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -18,17 +17,18 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // peerHello is what raw peers of the tests say of themselves.
 func peerHello() hello {
-	return hello{version: 1, maxMessage: messageLengthMax, window: defaultWindow, connectionWindow: defaultConnectionBytes, serves: true}
+	return hello{Version: 1, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes, Serves: true}
 }
 
 // helloRequest is the data of a request that asks for the extended mode.
 func helloRequest(t testing.TB, payload []byte) []byte {
 	t.Helper()
-	return encode(t, &Request{Service: helloService, Method: helloMethod, Payload: payload})
+	return wire.HelloRequest(payload)
 }
 
 // onExtendedServer runs f in a bubble with a server that has agreed on the extended mode
@@ -47,7 +47,7 @@ func onExtendedServer(t *testing.T, h hello, f func(t *testing.T, ts *testServer
 // agree asks a server for the extended mode and takes its answer.
 func (p *rawPeer) agree(h hello) {
 	p.t.Helper()
-	p.send(1, messageTypeRequest, 0, helloRequest(p.t, h.append(nil)))
+	p.send(1, messageTypeRequest, 0, helloRequest(p.t, h.Append(nil)))
 	if f := p.next("B46"); f.StreamID != 1 || f.Type != messageTypeResponse {
 		p.t.Fatalf("B46: the answer to Hello is %v on %d", f.Type, f.StreamID)
 	}
@@ -76,7 +76,7 @@ func onExtendedClient(t *testing.T, h hello, f func(t *testing.T, c *Client, p *
 func (p *rawPeer) answerHello(h hello) {
 	p.t.Helper()
 	p.wantRequest("B46", 1, 0)
-	p.send(1, messageTypeResponse, 0, encode(p.t, &Response{Payload: h.append(nil)}))
+	p.send(1, messageTypeResponse, 0, encode(p.t, &Response{Payload: h.Append(nil)}))
 	synctest.Wait()
 }
 
@@ -90,7 +90,7 @@ func onStalledClient(t *testing.T, limit int, h hello, f func(t *testing.T, c *C
 		c := NewClient(a, append([]ClientOpts{WithExtensions()}, opts...)...)
 		t.Cleanup(func() { c.Close(); b.Close() })
 		p.readFrame()
-		go p.send(1, messageTypeResponse, 0, encode(t, &Response{Payload: h.append(nil)}))
+		go p.send(1, messageTypeResponse, 0, encode(t, &Response{Payload: h.Append(nil)}))
 		if ok, err := c.Extended(t.Context()); !ok || err != nil {
 			t.Fatalf("B46: extended %v, %v", ok, err)
 		}
@@ -110,7 +110,7 @@ func onStalledServer(t *testing.T, limit int, h hello, f func(t *testing.T, ts *
 		ts.conn = ts.add(t, b)
 		p := &rawPeer{t: t, conn: a}
 		t.Cleanup(func() { a.Close() })
-		p.send(1, messageTypeRequest, 0, helloRequest(t, h.append(nil)))
+		p.send(1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 		p.readFrame()
 		f(t, ts, p)
 		a.Close()
@@ -165,7 +165,7 @@ func wantAllClean(t *testing.T, rule string, c *conn) {
 }
 
 // number is the data of files, credit and goodbye frames.
-func number(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
+func number(n uint32) []byte { return wire.AppendNumber(nil, n) }
 
 // statusBytes is the data of a cancel frame.
 func statusBytes(t testing.TB, code codes.Code, msg string) []byte {

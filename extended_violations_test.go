@@ -73,7 +73,7 @@ func TestExtendedViolations(t *testing.T) {
 				for i, f := range frames {
 					e.peer.wantAlive("B56")
 					b := make([]byte, messageHeaderLength)
-					f.put(b)
+					f.Put(b)
 					e.peer.write(append(b, f.data...))
 					if i < len(frames)-1 {
 						synctest.Wait()
@@ -95,7 +95,7 @@ func TestExtendedViolations(t *testing.T) {
 
 // raw is a frame with its length.
 func raw(id uint32, typ messageType, flags uint8, data []byte) rawFrame {
-	return rawFrame{messageHeader{uint32(len(data)), id, typ, flags}, data}
+	return rawFrame{headerOf(uint32(len(data)), id, typ, flags), data}
 }
 
 // TestExtendedAllowed holds that what is just allowed, or is to be ignored, ends nothing.
@@ -161,7 +161,7 @@ func TestExtendedManyBegun(t *testing.T) {
 	onExtendedServer(t, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
 		var all []byte
 		for i := range uint32(maxOpen) {
-			all = append(all, wire(3+2*i, messageTypePart, 0, nil)...)
+			all = append(all, frameBytes(3+2*i, messageTypePart, 0, nil)...)
 		}
 		p.write(all)
 		p.wantAlive("B56: 65,536 messages are begun")

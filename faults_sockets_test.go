@@ -183,7 +183,7 @@ func TestSocketErrorsAtTheServer(t *testing.T) {
 			srv.accept(context.Background(), near)
 			if far != nil {
 				// The answer to the second frame is not read, so closing resets.
-				far.Write(wire(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
+				far.Write(frameBytes(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
 				far.Write(probes(1))
 				awaitBytes(t, far, 0)
 			}

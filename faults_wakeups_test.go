@@ -109,7 +109,7 @@ func TestSendEndsWithItsStream(t *testing.T) {
 		}}})
 		a, b := memconn.Pipe(1000)
 		ts.accept(t.Context(), b)
-		a.Write(wire(1, messageTypeRequest, flagRemoteOpen, encode(t, &Request{Service: "flood", Method: "Flood", TimeoutNano: int64(time.Second)})))
+		a.Write(frameBytes(1, messageTypeRequest, flagRemoteOpen, encode(t, &Request{Service: "flood", Method: "Flood", TimeoutNano: int64(time.Second)})))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		wantDone(t, "B18: a handler's SendMsg at its deadline", done, context.DeadlineExceeded)
@@ -173,9 +173,9 @@ func TestReaderThatWaitsForRoomGoesOn(t *testing.T) {
 		broken := faultconn.New(b, nil, []faultconn.Step{faultconn.Delay(0, late), faultconn.Fail(0, syscall.EPIPE)}, faultconn.Options{})
 		start := time.Now()
 		ts.accept(t.Context(), broken)
-		a.Write(wire(1, messageTypeRequest, flagRemoteOpen, encode(t, &Request{Service: "late", Method: "Recv"})))
+		a.Write(frameBytes(1, messageTypeRequest, flagRemoteOpen, encode(t, &Request{Service: "late", Method: "Recv"})))
 		a.Write(probes(2000))
-		a.Write(wire(1, messageTypeData, 0, nil))
+		a.Write(frameBytes(1, messageTypeData, 0, nil))
 		if after := (<-received).Sub(start); after != late {
 			t.Errorf("B19: the message was received after %v, the peer was lost after %v", after, late)
 		}

@@ -344,7 +344,7 @@ func wantNoFiles(t *testing.T, c *Client) {
 func TestFilesCannotPass(t *testing.T) {
 	t.Run("in memory", func(t *testing.T) {
 		h := peerHello()
-		h.files = true
+		h.Files = true
 		onEitherEndWith(t, h, StreamQueue{}, 0, func(t *testing.T, e *extendedEnd) {
 			wantNoFiles(t, e.client)
 			e.peer.wantNothing("B51: nothing is sent")

@@ -42,8 +42,8 @@ func onFileServer(t *testing.T, f func(t *testing.T, p *filePeer, c *conn)) {
 	p := &filePeer{t: t, conn: a}
 	t.Cleanup(func() { closeFiles(p.files) })
 	h := peerHello()
-	h.files = true
-	p.send(wire(1, messageTypeRequest, 0, helloRequest(t, h.append(nil))))
+	h.Files = true
+	p.send(frameBytes(1, messageTypeRequest, 0, helloRequest(t, h.Append(nil))))
 	p.read()
 	ts.mu.Lock()
 	var c *conn
@@ -107,7 +107,7 @@ func TestFilesOnTheWire(t *testing.T) {
 	onFileServer(t, func(t *testing.T, p *filePeer, _ *conn) {
 		files := numberedFiles(t, 3)
 		request := encode(t, &Request{Service: "files", Method: "Reverse"})
-		p.send(append(wire(3, messageTypeFiles, 0, number(3)), wire(3, messageTypeRequest, 0, request)...), files...)
+		p.send(append(frameBytes(3, messageTypeFiles, 0, number(3)), frameBytes(3, messageTypeRequest, 0, request)...), files...)
 		f := p.read()
 		if want := raw(3, messageTypeFiles, 0, number(3)); f.messageHeader != want.messageHeader || string(f.data) != string(want.data) {
 			t.Errorf("B51: %v %x comes before the answer", f.messageHeader, f.data)
@@ -115,7 +115,7 @@ func TestFilesOnTheWire(t *testing.T) {
 		if len(p.files) != 3 {
 			t.Errorf("B51: %d descriptors have come with the files frame", len(p.files))
 		}
-		if f := p.read(); f.messageHeader != (messageHeader{0, 3, messageTypeResponse, 0}) {
+		if f := p.read(); f.messageHeader != headerOf(0, 3, messageTypeResponse, 0) {
 			t.Errorf("B51: the answer is %v", f.messageHeader)
 		}
 		wantNumbered(t, "B51", p.files, 2, 1, 0)
@@ -139,7 +139,7 @@ func TestFilesArrive(t *testing.T) {
 		}
 		build := func() []byte {
 			id += 2
-			return append(wire(id, messageTypeFiles, 0, number(2)), wire(id, messageTypeRequest, 0, request)...)
+			return append(frameBytes(id, messageTypeFiles, 0, number(2)), frameBytes(id, messageTypeRequest, 0, request)...)
 		}
 		for cut := 1; cut < len(build()); cut++ {
 			b := build()
@@ -147,7 +147,7 @@ func TestFilesArrive(t *testing.T) {
 			p.send(b[cut:])
 			want("B51: split in "+strconv.Itoa(cut), 1, 0)
 		}
-		p.send(wire(0, messageTypePing, flagAnswer, make([]byte, 8)), files...) // with an earlier frame
+		p.send(frameBytes(0, messageTypePing, flagAnswer, make([]byte, 8)), files...) // with an earlier frame
 		p.send(build())
 		want("B51: with an earlier frame", 1, 0)
 		more := numberedFiles(t, 4)
@@ -167,13 +167,13 @@ func TestFilesArrive(t *testing.T) {
 			id += 2
 			for i := range 3 {
 				if i == at {
-					p.send(wire(id, messageTypeFiles, 0, number(2)), files...)
+					p.send(frameBytes(id, messageTypeFiles, 0, number(2)), files...)
 				}
 				if i < 2 {
-					p.send(wire(id, messageTypePart, 0, request[3*i:3*i+3]))
+					p.send(frameBytes(id, messageTypePart, 0, request[3*i:3*i+3]))
 				}
 			}
-			p.send(wire(id, messageTypeRequest, 0, request[6:]))
+			p.send(frameBytes(id, messageTypeRequest, 0, request[6:]))
 			want("B51: around parts", 1, 0)
 		}
 	})
@@ -184,12 +184,12 @@ func TestFilesArrive(t *testing.T) {
 func TestFilesOfQueuedAnswers(t *testing.T) {
 	onFileServer(t, func(t *testing.T, p *filePeer, c *conn) {
 		large := encode(t, wrapperspb.String(string(make([]byte, 2<<20))))
-		p.send(wire(3, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large})))
+		p.send(frameBytes(3, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large})))
 		files := numberedFiles(t, 10)
 		request := encode(t, &Request{Service: "files", Method: "Reverse"})
 		for i := range uint32(5) {
 			id := 5 + 2*i
-			p.send(append(wire(id, messageTypeFiles, 0, number(2)), wire(id, messageTypeRequest, 0, request)...), files[2*i:2*i+2]...)
+			p.send(append(frameBytes(id, messageTypeFiles, 0, number(2)), frameBytes(id, messageTypeRequest, 0, request)...), files[2*i:2*i+2]...)
 		}
 		for running := 1; running > 0; runtime.Gosched() { // until all have answered, behind the large one
 			c.mu.Lock()
@@ -216,21 +216,21 @@ func TestFilesOfQueuedAnswers(t *testing.T) {
 
 // TestFilesDropped holds that files of what is dropped are closed, and the connection lives.
 func TestFilesDropped(t *testing.T) {
-	files := func(id uint32) []byte { return wire(id, messageTypeFiles, 0, number(1)) }
+	files := func(id uint32) []byte { return frameBytes(id, messageTypeFiles, 0, number(1)) }
 	for name, after := range map[string][]byte{
 		"reset":                {},
-		"a response":           wire(3, messageTypeResponse, 0, nil),
-		"data on a new id":     wire(3, messageTypeData, 0, nil),
-		"data with no message": wire(3, messageTypeData, flagNoData, nil),
-		"an unknown method":    wire(3, messageTypeRequest, 0, encode(t, &Request{Service: "files", Method: "None"})),
-		"too large":            wire(3, messageTypeRequest, 0, make([]byte, messageLengthMax+1)),
+		"a response":           frameBytes(3, messageTypeResponse, 0, nil),
+		"data on a new id":     frameBytes(3, messageTypeData, 0, nil),
+		"data with no message": frameBytes(3, messageTypeData, flagNoData, nil),
+		"an unknown method":    frameBytes(3, messageTypeRequest, 0, encode(t, &Request{Service: "files", Method: "None"})),
+		"too large":            frameBytes(3, messageTypeRequest, 0, make([]byte, messageLengthMax+1)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			onFileServer(t, func(t *testing.T, p *filePeer, c *conn) {
 				f := newWatchedFile(t)
 				p.send(files(3), f.File)
 				if name == "reset" {
-					after = wire(3, messageTypePart, flagReset, nil)
+					after = frameBytes(3, messageTypePart, flagReset, nil)
 				}
 				for len(after) > 0 {
 					n := min(len(after), 10000)
@@ -244,7 +244,7 @@ func TestFilesDropped(t *testing.T) {
 	}
 	t.Run("gone", func(t *testing.T) {
 		onFileServer(t, func(t *testing.T, p *filePeer, _ *conn) {
-			p.send(wire(9, messageTypeRequest, 0, echoRequest(t)))
+			p.send(frameBytes(9, messageTypeRequest, 0, echoRequest(t)))
 			p.read()
 			for _, id := range []uint32{9, 7, 2} {
 				f := newWatchedFile(t)
@@ -259,28 +259,28 @@ func TestFilesDropped(t *testing.T) {
 // wantAlive requires that a ping is answered.
 func (p *filePeer) wantAlive(rule string) {
 	p.t.Helper()
-	p.send(wire(0, messageTypePing, 0, []byte("12345678")))
+	p.send(frameBytes(0, messageTypePing, 0, []byte("12345678")))
 	for f := p.read(); f.Type != messageTypePing; f = p.read() {
 	}
 }
 
 // TestFilesViolations holds what ends the connection, and that all that came is closed.
 func TestFilesViolations(t *testing.T) {
-	files := func(id, n uint32) []byte { return wire(id, messageTypeFiles, 0, number(n)) }
+	files := func(id, n uint32) []byte { return frameBytes(id, messageTypeFiles, 0, number(n)) }
 	for name, test := range map[string]struct {
 		with int // how many come with each frame
 		send [][]byte
 	}{
 		"none announced":          {1, [][]byte{files(3, 0)}},
-		"254 announced":           {200, [][]byte{wire(0, 0x80, 0, nil), files(3, 254)}},
+		"254 announced":           {200, [][]byte{frameBytes(0, 0x80, 0, nil), files(3, 254)}},
 		"fewer than announced":    {1, [][]byte{files(3, 2)}},
 		"none came":               {0, [][]byte{files(3, 1)}},
 		"2^32-1 announced":        {1, [][]byte{files(3, 1<<32-1)}},
 		"two for one message":     {1, [][]byte{files(3, 1), files(3, 1)}},
-		"two around a part":       {1, [][]byte{files(3, 1), append(wire(3, messageTypePart, 0, nil), files(3, 1)...)}},
+		"two around a part":       {1, [][]byte{files(3, 1), append(frameBytes(3, messageTypePart, 0, nil), files(3, 1)...)}},
 		"1,013 wait":              {203, [][]byte{files(3, 203), files(5, 203), files(7, 203), files(9, 203), files(11, 203)}},
-		"files of nobody's":       {200, [][]byte{wire(0, 0x80, 0, nil), wire(0, 0x80, 0, nil), wire(0, 0x80, 0, nil)}},
-		"the connection is ended": {1, [][]byte{files(3, 1), wire(0, 0x7f, 0, nil)}},
+		"files of nobody's":       {200, [][]byte{frameBytes(0, 0x80, 0, nil), frameBytes(0, 0x80, 0, nil), frameBytes(0, 0x80, 0, nil)}},
+		"the connection is ended": {1, [][]byte{files(3, 1), frameBytes(0, 0x7f, 0, nil)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onFileServer(t, func(t *testing.T, p *filePeer, c *conn) {
@@ -310,7 +310,7 @@ func TestFilesViolations(t *testing.T) {
 			}
 			p.wantAlive("B51: 1,012 wait")
 			for i := range uint32(4) {
-				p.send(wire(3+2*i, messageTypePart, flagReset, nil))
+				p.send(frameBytes(3+2*i, messageTypePart, flagReset, nil))
 			}
 			f.wantClosed(t, "B51: after resets")
 			p.wantAlive("B51")
@@ -327,13 +327,13 @@ func TestFilesWithoutFeature(t *testing.T) {
 	ts.accept(t.Context(), b)
 	p := &filePeer{t: t, conn: a}
 	h := peerHello()
-	p.send(wire(1, messageTypeRequest, 0, helloRequest(t, h.append(nil))))
+	p.send(frameBytes(1, messageTypeRequest, 0, helloRequest(t, h.Append(nil))))
 	p.read()
 	f := newWatchedFile(t)
-	p.send(wire(0, messageTypePing, 0, make([]byte, 8)), f.File)
+	p.send(frameBytes(0, messageTypePing, 0, make([]byte, 8)), f.File)
 	p.read()
 	f.wantClosed(t, "B51: the kernel closes what is not asked for")
-	p.send(wire(3, messageTypeFiles, 0, number(1)))
+	p.send(frameBytes(3, messageTypeFiles, 0, number(1)))
 	if n, err := p.conn.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("B51: the connection lives: %d, %v", n, err)
 	}

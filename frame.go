@@ -98,7 +98,7 @@ func newOutFrame(n int) *frame {
 // seal writes the header in front of the data.
 func (f *frame) seal(h messageHeader) {
 	h.Length = uint32(len(f.data) - messageHeaderLength)
-	h.put(f.data)
+	h.Put(f.data)
 }
 
 // grow gives f room for n bytes and keeps its data.

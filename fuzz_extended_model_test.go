@@ -7,11 +7,12 @@ package ttrpc
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"testing"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // An extModel is what one end in extended mode must do with what it is sent, as far as
@@ -43,7 +44,7 @@ func newExtModel(r role) extModel {
 func (m *extModel) frame(b []byte) {
 	h, _ := parseHeader(b)
 	id, n := h.StreamID, int(h.Length)
-	if !extAllows(h) || h.Type == messageTypeFiles { // no feature
+	if checkControl(h) != nil || h.Type == messageTypeFiles { // no feature
 		m.broken = true
 	}
 	if m.broken {
@@ -58,11 +59,11 @@ func (m *extModel) frame(b []byte) {
 		delete(m.parts, id)
 		m.message(h, n)
 	case messageTypeCredit:
-		credit := binary.BigEndian.Uint32(b[messageHeaderLength:])
+		credit, _ := wire.ParseNumber(b[messageHeaderLength:])
 		m.broken = id == 0 && credit == 0
 		m.unsure = m.unsure || credit == 0 || credit > 1<<30
 	case messageTypeGoodbye:
-		last := binary.BigEndian.Uint32(b[messageHeaderLength:])
+		last, _, _ := wire.ParseGoodbye(b[messageHeaderLength:])
 		m.broken = m.parted && last > m.served
 		m.parted, m.served = true, last
 	}
@@ -121,7 +122,8 @@ func (m *extModel) check(t *testing.T, c *conn, got []byte) {
 		}
 		switch {
 		case h.Type == messageTypeCredit && h.StreamID == 0:
-			granted += int(binary.BigEndian.Uint32(piece[messageHeaderLength:]))
+			n, _ := wire.ParseNumber(piece[messageHeaderLength:])
+			granted += int(n)
 		case bytes.Contains(piece, []byte(violationInactive)) || bytes.Contains(piece, []byte(violationReused)):
 		case h.Type == messageTypeResponse || h.Type == messageTypeData && h.Flags&flagRemoteClosed != 0:
 			terminals[h.StreamID]++
@@ -172,7 +174,7 @@ func (j *extJudge) frame(h messageHeader) error {
 	own := id != 0 && (id%2 == 1) == (j.role == roleClient)
 	first := h.Type == messageTypeRequest || h.Type == messageTypePart || h.Type == messageTypeFiles
 	switch {
-	case !extAllows(h) || h.Type >= messageTypeOptional:
+	case checkControl(h) != nil || h.Type >= messageTypeOptional:
 		return &wireError{"B56: a frame that is not allowed", h}
 	case h.Length > partSize:
 		return &wireError{"B49: a frame that was not cut", h}

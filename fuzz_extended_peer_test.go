@@ -7,7 +7,6 @@ package ttrpc
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io"
 	"maps"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // extFuzzLimit is the limit on messages: several parts.
@@ -60,20 +60,20 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 	}
 	srv.RegisterService("vec.Echo", goldenService())
 	srv.RegisterService("ext", extFuzzService())
-	p := extFuzzHello.append(nil)
+	p := extFuzzHello.Append(nil)
 	var client *Client
 	if r == roleServer {
 		srv.accept(t.Context(), far)
 		for x.conn = range srv.connections {
 		}
-		near.Write(fuzzFrame(1, messageTypeRequest, 0, append(appendLength(slices.Clone(helloPrefix()), tagRequestPayload, len(p)), p...)))
+		near.Write(fuzzFrame(1, messageTypeRequest, 0, wire.HelloRequest(p)))
 		x.readFrame()
 		client, x.end = x.conn.client(), func() { srv.Close() }
 	} else {
 		client = NewClient(far, WithClientServices(srv), WithClientMaxMessageSize(extFuzzLimit), WithClientStreamQueue(queue), WithClientLogger(new(countingLogger)))
 		x.conn, x.end = connOf(client), func() { client.Close(); srv.Close() }
 		x.readFrame()
-		near.Write(fuzzFrame(1, messageTypeResponse, 0, append(appendResponseFront(nil, nil, len(p)), p...)))
+		near.Write(fuzzFrame(1, messageTypeResponse, 0, wire.Response{Payload: p}.Append(nil)))
 	}
 	if ok, err := client.Extended(t.Context()); !ok {
 		t.Fatalf("B46: the end is not extended: %v", err)
@@ -212,7 +212,7 @@ func (x *extRaw) message(typ messageType, id uint32) []byte {
 	}
 	data := make([]byte, pick(x.prog, extFuzzSizes...))
 	if len(data) > 10 { // a field of bytes that fills it
-		data = append(appendLength(nil, tagResponsePayload, len(data)), data...)
+		data = wire.Response{Payload: data}.Append(nil)
 	}
 	return fuzzFrame(id, typ, pick[uint8](x.prog, 0, 0, 0, 1, 4, 5), data)
 }
@@ -251,7 +251,7 @@ func (x *extRaw) write(frame []byte) {
 
 // number is a frame whose data is a number.
 func (x *extRaw) number(typ messageType, id, n uint32) {
-	x.write(fuzzFrame(id, typ, 0, binary.BigEndian.AppendUint32(nil, n)))
+	x.write(fuzzFrame(id, typ, 0, wire.AppendNumber(nil, n)))
 }
 
 // step does the program's next instruction.

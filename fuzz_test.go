@@ -12,6 +12,8 @@ import (
 	"net"
 	"syscall"
 	"testing"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // fuzzLimit is the message limit of what is fuzzed: low, so that inputs may
@@ -39,9 +41,7 @@ func fuzzSeeds(f *testing.F, from string, add func(wire []byte)) {
 }
 
 func fuzzFrame(id uint32, typ messageType, flags uint8, data []byte) []byte {
-	b := make([]byte, messageHeaderLength)
-	messageHeader{uint32(len(data)), id, typ, flags}.put(b)
-	return append(b, data...)
+	return wire.AppendFrame(nil, id, typ, flags, data)
 }
 
 // A fuzzRecord is what a reader of frames reports: a frame, one that is too
@@ -177,30 +177,6 @@ func FuzzParseFrames(f *testing.F) {
 			if got != record {
 				t.Fatalf("B35: frame %d is %+v, want %+v", i, got, record)
 			}
-		}
-	})
-}
-
-// FuzzParseRequest compares our decoder with protobuf's.
-func FuzzParseRequest(f *testing.F) { fuzzEnvelope(f, messageTypeRequest, envelopeCheckRequest) }
-
-// FuzzParseResponse compares our decoder with protobuf's.
-func FuzzParseResponse(f *testing.F) { fuzzEnvelope(f, messageTypeResponse, envelopeCheckResponse) }
-
-func fuzzEnvelope(f *testing.F, typ messageType, check func(b []byte) error) {
-	for _, x := range goldenExchanges(f) {
-		for _, frame := range x.Frames {
-			if data, err := hex.DecodeString(frame.Data); err == nil && frame.Type == typ {
-				f.Add(data)
-			}
-		}
-	}
-	for _, wire := range envelopeWires(f) {
-		f.Add(wire)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := check(b); err != nil {
-			t.Fatal(err)
 		}
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // A goldenExchange is what was recorded between the client and the server of
@@ -149,10 +150,7 @@ func (f goldenFrame) bytes(t *testing.T) []byte {
 	if f.From == "server" && f.Type == messageTypeResponse {
 		data = goldenSpaces(t, data)
 	}
-	header := messageHeader{Length: uint32(len(data)), StreamID: f.Stream, Type: f.Type, Flags: f.Flags}
-	wire := make([]byte, messageHeaderLength, messageHeaderLength+len(data))
-	header.put(wire)
-	return append(wire, data...)
+	return wire.AppendFrame(nil, f.Stream, f.Type, f.Flags, data)
 }
 
 // goldenSpaces normalises a response's status: protobuf-go's error texts hold

@@ -19,14 +19,15 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // onAskingClient runs f with a client that has asked, and its server, a raw peer.
 func onAskingClient(t *testing.T, f func(t *testing.T, c *Client, p *rawPeer), opts ...ClientOpts) {
 	t.Helper()
 	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
-		h := hello{version: 1, maxMessage: messageLengthMax, window: defaultWindow, connectionWindow: defaultConnectionBytes}
-		p.want("B46: the first frame", 1, messageTypeRequest, 0, helloRequest(t, h.append(nil)))
+		h := hello{Version: 1, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes}
+		p.want("B46: the first frame", 1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 		f(t, c, p)
 	}, append([]ClientOpts{WithExtensions()}, opts...)...)
 }
@@ -85,13 +86,14 @@ func wantClassicClient(t *testing.T, c *Client, p *rawPeer) {
 // talk to.
 func TestHelloGarbage(t *testing.T) {
 	good := peerHello()
+	says := func(h hello) []byte { return wire.Response{Payload: h.Append(nil)}.Append(nil) }
 	for name, answer := range map[string]rawFrame{
 		"nothing":          raw(1, messageTypeResponse, 0, nil),
-		"an empty payload": raw(1, messageTypeResponse, 0, []byte{tagResponsePayload, 0}),
-		"noise":            raw(1, messageTypeResponse, 0, []byte{tagResponsePayload, 2, 0xff, 0xff}),
-		"version 0":        raw(1, messageTypeResponse, 0, []byte{tagResponsePayload, 6, 0x18, 1, 0x20, 1, 0x28, 1}),
-		"no limit":         raw(1, messageTypeResponse, 0, []byte{tagResponsePayload, 6, 0x08, 1, 0x20, 1, 0x28, 1}),
-		"data":             raw(1, messageTypeData, 0, good.append(nil)),
+		"an empty payload": raw(1, messageTypeResponse, 0, []byte("\x12\x00")), // we would leave it out
+		"noise":            raw(1, messageTypeResponse, 0, wire.Response{Payload: []byte{0xff, 0xff}}.Append(nil)),
+		"version 0":        raw(1, messageTypeResponse, 0, says(hello{MaxMessage: 1, Window: 1, ConnectionWindow: 1})),
+		"no limit":         raw(1, messageTypeResponse, 0, says(hello{Version: 1, Window: 1, ConnectionWindow: 1})),
+		"data":             raw(1, messageTypeData, 0, good.Append(nil)),
 		"a request":        raw(1, messageTypeRequest, 0, nil),
 		"an unknown type":  raw(1, messageTypeCancel, 0, nil),
 		"over the limit":   raw(1, messageTypeResponse, 0, make([]byte, messageLengthMax+1)),

@@ -111,10 +111,10 @@ func (p *rawPeer) sendCut(id uint32, typ messageType, flags uint8, data []byte, 
 	var all []byte
 	at := 0
 	for _, cut := range cuts {
-		all = append(all, wire(id, messageTypePart, 0, data[at:cut])...)
+		all = append(all, frameBytes(id, messageTypePart, 0, data[at:cut])...)
 		at = cut
 	}
-	p.write(append(all, wire(id, typ, flags, data[at:])...))
+	p.write(append(all, frameBytes(id, typ, flags, data[at:])...))
 }
 
 // TestPartsReceived holds that it makes no difference how a frame is cut.
@@ -271,7 +271,7 @@ func TestPartsResetOfTooLarge(t *testing.T) {
 // TestPartsAgreedLimit holds that nothing is sent that is over the smaller limit.
 func TestPartsAgreedLimit(t *testing.T) {
 	h := peerHello()
-	h.maxMessage = 70000
+	h.MaxMessage = 70000
 	onEitherEndWith(t, h, StreamQueue{}, 0, func(t *testing.T, e *extendedEnd) {
 		s := open(t, t.Context(), e.client, bidi, nil)
 		e.peer.next("")
@@ -283,7 +283,7 @@ func TestPartsAgreedLimit(t *testing.T) {
 		if err := s.SendMsg(bytesOfLength(t, 70000)); err != nil {
 			t.Errorf("B49: %v", err)
 		}
-		e.peer.wantFrames("B49", messageHeader{partSize, e.ours(0), messageTypePart, 0}, messageHeader{70000 - partSize, e.ours(0), messageTypeData, 0})
+		e.peer.wantFrames("B49", headerOf(partSize, e.ours(0), messageTypePart, 0), headerOf(70000-partSize, e.ours(0), messageTypeData, 0))
 		e.peer.respond(e.ours(0), nil, nil)
 	})
 }

@@ -65,7 +65,7 @@ func (p *rawPeer) receive() {
 // send writes one frame.
 func (p *rawPeer) send(id uint32, typ messageType, flags uint8, data []byte) {
 	p.t.Helper()
-	p.write(wire(id, typ, flags, data))
+	p.write(frameBytes(id, typ, flags, data))
 }
 
 func (p *rawPeer) write(b []byte) {

@@ -294,5 +294,18 @@ func TestDialOptionsOfOtherClients(t *testing.T) {
 		if err := <-goCall(t.Context(), c, nil); err != ErrClosed {
 			t.Errorf("B1: %v", err)
 		}
-	}, WithDialer(nil), WithBackoff(Backoff{}), WithFailFast(), WithConnectionEvents(nil))
+	})
+	for name, opt := range map[string]ClientOpts{"dialer": WithDialer(nil), "backoff": WithBackoff(Backoff{}), "fail fast": WithFailFast(), "events": WithConnectionEvents(nil)} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("B54: NewClient took an option of Dial: %s", name)
+				}
+			}()
+			a, b := memconn.Pipe(0)
+			defer a.Close()
+			defer b.Close()
+			NewClient(a, opt)
+		}()
+	}
 }

@@ -186,9 +186,9 @@ func (p *rawPeer) answersHello(rule string) {
 	if r.Service != helloService {
 		p.t.Errorf("%s: the first call is to %s", rule, r.Service)
 	}
-	h := hello{version: helloVersion, maxMessage: messageLengthMax, window: defaultWindow, connectionWindow: defaultConnectionBytes}
-	h.serves = true
-	p.send(1, messageTypeResponse, 0, encode(p.t, &Response{Payload: h.append(nil)}))
+	h := hello{Version: helloVersion, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes}
+	h.Serves = true
+	p.send(1, messageTypeResponse, 0, encode(p.t, &Response{Payload: h.Append(nil)}))
 }
 
 // wantNeverRan requires the status of a call that may safely be made again.

@@ -117,7 +117,7 @@ func TestLostWhileDraining(t *testing.T) {
 		return true
 	}
 	for _, id := range []uint32{1, 3} {
-		if _, err := a.Write(wire(id, messageTypeRequest, 0, nil)); err != nil {
+		if _, err := a.Write(frameBytes(id, messageTypeRequest, 0, nil)); err != nil {
 			t.Fatal(err)
 		}
 	}

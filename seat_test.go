@@ -106,7 +106,7 @@ func (p *seatPeer) recv(rule string) (messageHeader, []byte) {
 func (p *seatPeer) respond(id uint32, n int) {
 	p.Helper()
 	r := &Response{Payload: encode(p, wrapperspb.Int64(int64(n)))}
-	p.write(wire(id, messageTypeResponse, 0, encode(p, r)))
+	p.write(frameBytes(id, messageTypeResponse, 0, encode(p, r)))
 }
 
 // call makes calls of a server, whose requests it writes at once.
@@ -115,7 +115,7 @@ func (p *seatPeer) call(methods ...string) {
 	var all []byte
 	for _, method := range methods {
 		p.id += 2
-		all = append(all, wire(p.id-1, messageTypeRequest, 0, encode(p, &Request{Service: "seat", Method: method}))...)
+		all = append(all, frameBytes(p.id-1, messageTypeRequest, 0, encode(p, &Request{Service: "seat", Method: method}))...)
 	}
 	p.write(all)
 }
@@ -327,7 +327,7 @@ func TestCallerIsRelieved(t *testing.T) {
 	}
 	p.recv("a stream")
 	awaitSeat(t, "a stream was opened", connOf(c), seatReader)
-	p.write(wire(5, messageTypeData, flagRemoteClosed|flagNoData, nil))
+	p.write(frameBytes(5, messageTypeData, flagRemoteClosed|flagNoData, nil))
 	within(t, "a stream beside a call", func() {
 		if err := s.RecvMsg(new(wrapperspb.Int64Value)); err != io.EOF {
 			t.Errorf("the stream ended with %v", err)

@@ -154,7 +154,7 @@ func TestShutdownTakesWhatHasArrived(t *testing.T) {
 		s.RegisterService("test", (&testServer{Server: s}).service())
 		a, b := unixPair(t)
 		request := encode(t, &Request{Service: "test", Method: "Echo", Payload: encode(t, wrapperspb.String("x"))})
-		if _, err := a.Write(wire(1, messageTypeRequest, 0, request)); err != nil {
+		if _, err := a.Write(frameBytes(1, messageTypeRequest, 0, request)); err != nil {
 			t.Fatal(err)
 		}
 		s.accept(t.Context(), b)
@@ -175,9 +175,9 @@ func TestShutdownUnderFire(t *testing.T) {
 	id := uint32(1)
 	testShutdownUnderFire(t, "requests", len(request), func() []byte {
 		id += 2
-		return wire(id, messageTypeRequest, 0, request)
+		return frameBytes(id, messageTypeRequest, 0, request)
 	})
-	tooLarge := bytes.Repeat(wire(2, messageTypeData, 0, make([]byte, 17)), 3000)
+	tooLarge := bytes.Repeat(frameBytes(2, messageTypeData, 0, make([]byte, 17)), 3000)
 	testShutdownUnderFire(t, "oversized frames", 16, func() []byte { return tooLarge })
 }
 

@@ -4,11 +4,12 @@
 package ttrpc
 
 import (
-	"encoding/binary"
 	"runtime"
 	"time"
 
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // There is no permanent writer goroutine: an idle connection would pay a stack
@@ -37,7 +38,7 @@ const (
 )
 
 // putStreamID sets the id in the header of an outgoing frame.
-func putStreamID(frame []byte, id uint32) { binary.BigEndian.PutUint32(frame[4:8], id) }
+func putStreamID(frame []byte, id uint32) { wire.PutStreamID(frame, id) }
 
 // pushLocked queues a sealed frame and reports whether the caller has become
 // the writer and must call lead after unlock.

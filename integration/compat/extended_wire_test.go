@@ -11,9 +11,10 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // Scenarios in which each side says the same every time, on each stream.
@@ -84,7 +85,7 @@ func TestOldServersSeeOneCallMore(t *testing.T) {
 			said, heard := tapped(t, ours, old.version, scenario)
 			saidMore, heardMore := tapped(t, extended, old.version, scenario)
 			for i := range saidMore {
-				saidMore[i] = skipHello(t, saidMore[i], func(f frame) bool { return f == hello(t) })
+				saidMore[i] = skipHello(t, saidMore[i], func(f frame) bool { return f == hello() })
 				heardMore[i] = skipHello(t, heardMore[i], func(f frame) bool { return f.refuses(t, old.refuses) })
 			}
 			wantSame(t, "client", saidMore, said)
@@ -108,15 +109,9 @@ func TestOldClientsSeeNothing(t *testing.T) {
 }
 
 // hello is what a client's first frame is, without other options than the peers have.
-func hello(t *testing.T) frame {
-	b := []byte("\x08\x01\x12\x05files") // version 1, and a feature
-	for i, limit := range []uint64{4 << 20, 256 << 10, 32 << 20} {
-		b = protowire.AppendTag(b, protowire.Number(3+i), protowire.VarintType)
-		b = protowire.AppendVarint(b, limit)
-	}
-	b = append(b, "\x30\x01"...) // it serves
-	req := &ttrpc.Request{Service: "ttrpc.extensions.v1.Connection", Method: "Hello", Payload: b}
-	return frame{id: 1, typ: 1, data: encoded(t, req)}
+func hello() frame {
+	h := wire.Hello{Version: 1, Files: true, MaxMessage: 4 << 20, Window: 256 << 10, ConnectionWindow: 32 << 20, Serves: true}
+	return frame{id: 1, typ: wire.TypeRequest, data: string(wire.HelloRequest(h.Append(nil)))}
 }
 
 // refuses tells whether f is the answer to a Hello of who does not know it.
@@ -126,7 +121,7 @@ func (f frame) refuses(t *testing.T, code codes.Code) bool {
 	if err := proto.Unmarshal([]byte(f.data), &resp); err != nil {
 		t.Fatal(err)
 	}
-	return f.id == 1 && f.typ == 2 && f.flags == 0 && codes.Code(resp.Status.GetCode()) == code
+	return f.id == 1 && f.typ == wire.TypeResponse && f.flags == 0 && codes.Code(resp.Status.GetCode()) == code
 }
 
 // skipHello returns the frames after the first, with the ids that they would have without
@@ -152,7 +147,7 @@ func wantSame(t *testing.T, side string, got, want [][]frame) {
 	}
 	for i := range got {
 		for _, f := range got[i] {
-			if f.typ < 1 || f.typ > 3 {
+			if f.typ < wire.TypeRequest || f.typ > wire.TypeData {
 				t.Errorf("B46: the %s sent a %v to who does not know it", side, f)
 			}
 		}
@@ -170,14 +165,14 @@ func wantSame(t *testing.T, side string, got, want [][]frame) {
 func TestServerSpeaksWhenSpokenTo(t *testing.T) {
 	server := startPeer(t, extended)
 	text := encoded(t, wrapperspb.String("x"))
-	call := frame{typ: 1, data: encoded(t, &ttrpc.Request{Service: "compat.Peer", Method: "Text", Payload: []byte(text)})}
+	call := frame{typ: wire.TypeRequest, data: encoded(t, &ttrpc.Request{Service: "compat.Peer", Method: "Text", Payload: []byte(text)})}
 	silent, classic := dialRaw(t, server.addr), dialRaw(t, server.addr)
 	ask := func(conn io.ReadWriter, id uint32) {
 		call.id = id
 		if _, err := conn.Write(call.encode()); err != nil {
 			t.Fatal(err)
 		}
-		want := frame{id: id, typ: 2, data: encoded(t, &ttrpc.Response{Payload: []byte(text)})}
+		want := frame{id: id, typ: wire.TypeResponse, data: encoded(t, &ttrpc.Response{Payload: []byte(text)})}
 		if f, err := readFrame(conn); f != want {
 			t.Errorf("B46: the server sent a %v, %v, want a %v", f, err, want)
 		}
@@ -185,10 +180,10 @@ func TestServerSpeaksWhenSpokenTo(t *testing.T) {
 	ask(classic, 1)
 	for range 5 {
 		conn := dialRaw(t, server.addr)
-		if _, err := conn.Write(hello(t).encode()); err != nil {
+		if _, err := conn.Write(hello().encode()); err != nil {
 			t.Fatal(err)
 		}
-		for f := (frame{}); f.typ != typePing; {
+		for f := (frame{}); f.typ != wire.TypePing; {
 			var err error
 			if f, err = readFrame(conn); err != nil {
 				t.Fatal("B52: no ping: ", err)
@@ -198,5 +193,3 @@ func TestServerSpeaksWhenSpokenTo(t *testing.T) {
 	ask(silent, 1)
 	ask(classic, 3)
 }
-
-const typePing = 0x44

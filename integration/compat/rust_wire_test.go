@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // TestRustSeesOnlyResponses looks at all that this library's server sends to clients
@@ -26,7 +28,7 @@ func TestRustSeesOnlyResponses(t *testing.T) {
 				asked, answered := tapped(t, rust, ours, sc)
 				for i := range answered {
 					for _, f := range answered[i] {
-						if f.typ != 2 || f.flags != 0 || len(f.data) > 4<<20 {
+						if f.typ != wire.TypeResponse || f.flags != 0 || len(f.data) > 4<<20 {
 							t.Errorf("B42: the server sent a %v", f)
 						}
 					}
@@ -49,7 +51,7 @@ func TestRustSeesOnlyUnaryRequests(t *testing.T) {
 				asked, _ := tapped(t, ours, rust, sc)
 				for _, frames := range asked {
 					for i, f := range frames {
-						if f.typ != 1 || f.flags != 0 || int(f.id) != 2*i+1 {
+						if f.typ != wire.TypeRequest || f.flags != 0 || int(f.id) != 2*i+1 {
 							t.Errorf("B36: request %d of the connection is a %v", i, f)
 						}
 					}
@@ -114,14 +116,14 @@ func serverRules(t *testing.T) []serverRule {
 	request := func(id uint32, flags byte, method string, timeout time.Duration) frame {
 		payload := []byte(encoded(t, text))
 		req := &ttrpc.Request{Service: "compat.Peer", Method: method, Payload: payload, TimeoutNano: int64(timeout)}
-		return frame{id, 1, flags, encoded(t, req)}
+		return frame{id, wire.TypeRequest, flags, encoded(t, req)}
 	}
 	answer := func(id uint32, st *status.Status) frame {
 		resp := &ttrpc.Response{Status: st.Proto(), Payload: []byte(encoded(t, text))}
 		if st != nil {
 			resp.Payload = nil
 		}
-		return frame{id, 2, 0, encoded(t, resp)}
+		return frame{id, wire.TypeResponse, 0, encoded(t, resp)}
 	}
 	const last = 101
 	still, good := request(last, 0, "Text", 0), answer(last, nil)

@@ -5,7 +5,6 @@ package compat
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -16,13 +15,16 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // A frame as it stands on the wire.
 type frame struct {
-	id         uint32
-	typ, flags byte
-	data       string
+	id    uint32
+	typ   wire.Type
+	flags uint8
+	data  string
 }
 
 func (f frame) String() string {
@@ -30,21 +32,23 @@ func (f frame) String() string {
 }
 
 func (f frame) encode() []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(f.data)))
-	b = binary.BigEndian.AppendUint32(b, f.id)
-	return append(append(b, f.typ, f.flags), f.data...)
+	return wire.AppendFrame(nil, f.id, f.typ, f.flags, []byte(f.data))
 }
 
 func readFrame(r io.Reader) (frame, error) {
-	var header [10]byte
-	if _, err := io.ReadFull(r, header[:]); err != nil {
+	b := make([]byte, wire.HeaderLength)
+	if _, err := io.ReadFull(r, b); err != nil {
 		return frame{}, err
 	}
-	data := make([]byte, binary.BigEndian.Uint32(header[:]))
+	h, err := wire.ParseHeader(b)
+	if err != nil {
+		return frame{}, err
+	}
+	data := make([]byte, h.Length)
 	if _, err := io.ReadFull(r, data); err != nil {
 		return frame{}, err
 	}
-	return frame{binary.BigEndian.Uint32(header[4:]), header[8], header[9], string(data)}, nil
+	return frame{h.StreamID, h.Type, h.Flags, string(data)}, nil
 }
 
 // encoded returns a message's bytes.

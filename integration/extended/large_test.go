@@ -7,7 +7,6 @@ package extended
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // TestLargeRequest queues a large request, and behind it small ones, for a process that
@@ -89,14 +89,9 @@ func encoded(size int) *blob {
 // A rawPeer speaks to a process without the library.
 type rawPeer struct{ net.Conn }
 
-const (
-	typeRequest, typeResponse, typePart, typePing = 0x1, 0x2, 0x40, 0x44
-	flagAnswer                                    = 0x1
-)
-
-func header(length, id uint32, kind, flags byte) []byte {
-	b := binary.BigEndian.AppendUint32(nil, length)
-	return append(binary.BigEndian.AppendUint32(b, id), kind, flags)
+// promise is the header of a frame, whose data comes later, or not.
+func promise(length, id uint32, t wire.Type) []byte {
+	return wire.Header{Length: length, StreamID: id, Type: t}.Append(nil)
 }
 
 func (r rawPeer) write(t *testing.T, b []byte) {
@@ -107,16 +102,21 @@ func (r rawPeer) write(t *testing.T, b []byte) {
 }
 
 // read returns the next frame.
-func (r rawPeer) read(t *testing.T) (head [10]byte, data []byte) {
+func (r rawPeer) read(t *testing.T) (h wire.Header, data []byte) {
 	t.Helper()
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+	b := make([]byte, wire.HeaderLength)
+	if _, err := io.ReadFull(r, b); err != nil {
 		t.Fatal(err)
 	}
-	data = make([]byte, binary.BigEndian.Uint32(head[:]))
+	h, err := wire.ParseHeader(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = make([]byte, h.Length)
 	if _, err := io.ReadFull(r, data); err != nil {
 		t.Fatal(err)
 	}
-	return head, data
+	return h, data
 }
 
 // dialRaw agrees on the extended mode, with a limit of 1 GiB.
@@ -124,11 +124,12 @@ func dialRaw(t *testing.T, address string) rawPeer {
 	t.Helper()
 	r := rawPeer{dial(t, address)}
 	t.Cleanup(func() { r.Close() })
-	const request = "\x0a\x1ettrpc.extensions.v1.Connection\x12\x05Hello\x1a\x11" +
-		"\x08\x01\x18\x80\x80\x80\x80\x04\x20\x80\x80\x10\x28\x80\x80\x80\x10"
-	r.write(t, append(header(uint32(len(request)), 1, typeRequest, 0), request...))
-	if head, data := r.read(t); head[8] != typeResponse || len(data) == 0 || data[0] != 2<<3|2 {
-		t.Fatalf("B46: the answer to Hello is %x %q", head, data)
+	hello := wire.Hello{Version: 1, MaxMessage: 1 << 30, Window: 256 << 10, ConnectionWindow: 32 << 20}
+	r.write(t, wire.AppendFrame(nil, 1, wire.TypeRequest, 0, wire.HelloRequest(hello.Append(nil))))
+	h, data := r.read(t)
+	answer, err := wire.ParseResponse(data)
+	if _, bad := wire.ParseHello(answer.Payload); h.Type != wire.TypeResponse || err != nil || bad != nil {
+		t.Fatalf("B46: the answer to Hello is %+v %q", h, data)
 	}
 	return r
 }
@@ -157,8 +158,8 @@ func TestPromisesCostLittle(t *testing.T) {
 	}
 	held, size := watchMemory(t, p.pid()), memory(t, p.pid(), "VmSize")
 	for i, r := range peers {
-		kind := []byte{typeRequest, typePart}[i%2]
-		r.write(t, append(header(promised, 3, kind, 0), "some of it"...))
+		kind := []wire.Type{wire.TypeRequest, wire.TypePart}[i%2]
+		r.write(t, append(promise(promised, 3, kind), "some of it"...))
 	}
 	for _, r := range peers {
 		r.awaitRead(t)
@@ -177,11 +178,11 @@ func TestPartsCostWhatTheyAre(t *testing.T) {
 	memory := watchMemory(t, p.pid())
 	var all []byte
 	for i := range messages {
-		all = append(append(all, header(size, uint32(2*i+3), typePart, 0)...), noise[:size]...)
+		all = append(append(all, promise(size, uint32(2*i+3), wire.TypePart)...), noise[:size]...)
 	}
-	r.write(t, append(append(all, header(8, 0, typePing, 0)...), noise[:8]...))
-	if head, data := r.read(t); head[8] != typePing || head[9] != flagAnswer || string(data) != string(noise[:8]) {
-		t.Fatalf("B56: %x %q comes back, and not the ping", head, data)
+	r.write(t, wire.AppendFrame(all, 0, wire.TypePing, 0, noise[:wire.PingLength]))
+	if h, data := r.read(t); h.Type != wire.TypePing || h.Flags != wire.FlagAnswer || string(data) != string(noise[:wire.PingLength]) {
+		t.Fatalf("B56: %+v %q comes back, and not the ping", h, data)
 	}
 	memory.mustStayBelow(t, "B49", 128<<20)
 }

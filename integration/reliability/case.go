@@ -43,7 +43,7 @@ type run struct {
 
 	processes []*subject
 	listeners []*net.UnixListener
-	wires     []*wire
+	wires     []*link
 	results   []string // in words
 	faults    []string // what broke a rule
 	lacks     bool     // the version has no options for what the case is about

@@ -5,6 +5,7 @@ package main
 
 import (
 	"github.com/containerd/ttrpc/integration/reliability/control"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // cutCases are about frames in pieces.
@@ -43,7 +44,7 @@ func exchange() []byte {
 }
 
 // answered reads what exchange is answered with.
-func (r *run) answered(w *wire) {
+func (r *run) answered(w *link) {
 	var messages, calls, ends int
 	for range 4 {
 		switch a := r.read(w); {
@@ -107,8 +108,8 @@ func cutFrames(r *run) {
 var stages = [][]byte{
 	nil,
 	request(1, 0, "Wait", zeros(10))[:4],
-	request(1, 0, "Wait", zeros(10))[:headerLength],
-	request(1, 0, "Wait", zeros(10))[:headerLength+10],
+	request(1, 0, "Wait", zeros(10))[:wire.HeaderLength],
+	request(1, 0, "Wait", zeros(10))[:wire.HeaderLength+10],
 	request(1, 0, "Wait", zeros(10)),
 	request(1, 0, "Bytes", number(4_000_000)),
 	request(1, remoteOpen|noData, "Sink", nil),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc/integration/reliability/control"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // endingCases are about Shutdown and Close, with everything else going on.
@@ -108,7 +109,7 @@ func shutdownHalfFrames(r *run) {
 	s := r.server(control.Options{})
 	whole := request(1, 0, "Hold", zeros(10))
 	for range r.times {
-		for _, n := range []int{0, 4, headerLength, headerLength + 5} {
+		for _, n := range []int{0, 4, wire.HeaderLength, wire.HeaderLength + 5} {
 			w := s.dial()
 			r.write(w, whole[:n])
 			r.awaitRead(w)

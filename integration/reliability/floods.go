@@ -47,7 +47,7 @@ type pump struct {
 
 // pumping writes n frames, made in batches by batch, as fast as the peer takes
 // them. The end of the run ends it.
-func pumping(w *wire, n int, batch func(i int) []byte) *pump {
+func pumping(w *link, n int, batch func(i int) []byte) *pump {
 	p := &pump{ended: make(chan error, 1)}
 	go func() {
 		var buf bytes.Buffer

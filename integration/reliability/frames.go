@@ -8,6 +8,7 @@ import (
 	"math/rand"
 
 	"github.com/containerd/ttrpc/integration/reliability/control"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // frameCases are about frames that no client should send.
@@ -60,7 +61,7 @@ const (
 // dataOnUnary sends data twice: it is answered once, and the call goes on.
 func dataOnUnary(r *run) {
 	s := r.server(control.Options{})
-	var wires []*wire
+	var wires []*link
 	for range r.times {
 		w := s.dial()
 		wires = append(wires, w)
@@ -107,7 +108,7 @@ func tenZeroBytes(r *run) {
 	s := r.server(control.Options{})
 	for range r.times {
 		w := s.dial()
-		r.write(w, make([]byte, headerLength))
+		r.write(w, make([]byte, wire.HeaderLength))
 		a := r.read(w)
 		r.check(a.id == 0 && a.code() == codeInvalidArgument, "B37: answered with code %d on id %d", a.code(), a.id)
 		r.call(w, 1)
@@ -175,7 +176,7 @@ func garbage(r *run) {
 		b := make([]byte, random.Intn(4000))
 		random.Read(b)
 		if i%2 == 0 {
-			b = frame(random.Uint32()%16, uint8(random.Intn(5)), uint8(random.Intn(8)), b)
+			b = frame(random.Uint32()%16, wire.Type(random.Intn(5)), uint8(random.Intn(8)), b)
 		}
 		w.write(r.patience, b) // the server may have seen enough before
 		w.Close()
@@ -195,7 +196,7 @@ func everyHeader(r *run) {
 			call := uint32(1001)
 			for id := range 16 {
 				flags := uint8(id * 0x11)
-				r.write(w, frame(uint32(id), uint8(typ), flags, nil), request(call, 0, "Echo", zeros(10)))
+				r.write(w, frame(uint32(id), wire.Type(typ), flags, nil), request(call, 0, "Echo", zeros(10)))
 				for a := r.read(w); a.id != call; a = r.read(w) {
 				}
 				call += 2

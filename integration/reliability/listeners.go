@@ -34,7 +34,7 @@ func descriptorsExhausted(r *run) {
 	r.call(kept, 1)
 	limit := s.openFiles() + spare
 	r.must(unix.Prlimit(s.cmd.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(limit), Max: 20000}, nil), "lowering the limit")
-	var all []*wire
+	var all []*link
 	for range r.times {
 		all = append(all, s.dial())
 	}
@@ -63,7 +63,7 @@ func socketFileRemoved(r *run) {
 }
 
 // ends shuts the server down while one connection is open.
-func (s *subject) ends(w *wire) {
+func (s *subject) ends(w *link) {
 	down := s.text("Shutdown", 0)
 	s.r.check(down == control.OK, "B25: Shutdown: %s", down)
 	_, err := w.read(s.r.patience)

@@ -13,7 +13,7 @@ import (
 // neighbours are well-behaved clients of a server that somebody treats badly.
 type neighbours struct {
 	s     *subject
-	wires []*wire
+	wires []*link
 	halt  chan struct{}
 	all   sync.WaitGroup
 	calls atomic.Int64
@@ -33,7 +33,7 @@ func (s *subject) neighbours(n int) *neighbours {
 	return all
 }
 
-func (n *neighbours) live(w *wire) {
+func (n *neighbours) live(w *link) {
 	defer n.all.Done()
 	for id := uint32(1); ; id += 2 {
 		select {

@@ -30,8 +30,8 @@ var quietCases = []testCase{
 }
 
 // connect makes as many connections as the case asks for.
-func (s *subject) connect() []*wire {
-	all := make([]*wire, s.r.times)
+func (s *subject) connect() []*link {
+	all := make([]*link, s.r.times)
 	for i := range all {
 		all[i] = s.dial()
 	}

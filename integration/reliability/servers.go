@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/ttrpc"
 
 	"github.com/containerd/ttrpc/integration/reliability/control"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // serverCases are about servers that no client should meet.
@@ -69,7 +70,7 @@ var serverCases = []testCase{
 type hostile struct {
 	*subject
 	l *net.UnixListener
-	w *wire
+	w *link
 }
 
 // hostile starts a subject whose client is connected to the driver.
@@ -88,11 +89,11 @@ func (r *run) listen() *net.UnixListener {
 	return l
 }
 
-func (r *run) accept(l *net.UnixListener) *wire {
+func (r *run) accept(l *net.UnixListener) *link {
 	r.must(l.SetDeadline(time.Now().Add(r.patience)), "a deadline")
 	conn, err := l.AcceptUnix()
 	r.must(err, "waiting for a client")
-	w := &wire{conn}
+	w := &link{conn}
 	r.wires = append(r.wires, w)
 	return w
 }
@@ -205,7 +206,7 @@ func (r *run) answering(l *net.UnixListener, n int, answer func(i int) []byte) <
 				ended <- err
 				return
 			}
-			w := &wire{conn}
+			w := &link{conn}
 			if _, err := w.read(r.patience); err == nil {
 				w.write(r.patience, answer(i)) // it may have seen enough before the end
 			}
@@ -236,7 +237,7 @@ func garbageAnswers(r *run) {
 		b := make([]byte, random.Intn(4000))
 		random.Read(b)
 		if i%2 == 0 {
-			b = frame(random.Uint32()%4, uint8(random.Intn(5)), uint8(random.Intn(8)), b)
+			b = frame(random.Uint32()%4, wire.Type(random.Intn(5)), uint8(random.Intn(8)), b)
 		}
 		return b
 	})

@@ -25,7 +25,7 @@ var streamCases = []testCase{
 
 // endsOf reads frames until n streams have ended, and counts the codes with
 // which they did.
-func (r *run) endsOf(w *wire, n int) map[int]int {
+func (r *run) endsOf(w *link, n int) map[int]int {
 	codes := map[int]int{}
 	for range n {
 		a := r.read(w)
@@ -54,7 +54,7 @@ func heldStreams(r *run) {
 }
 
 // leftBy closes a connection and returns how much memory is left behind.
-func (s *subject) leftBy(w *wire) int64 {
+func (s *subject) leftBy(w *link) int64 {
 	w.Close()
 	s.awaitBaseline()
 	return s.memory()

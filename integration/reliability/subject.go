@@ -181,13 +181,13 @@ func (s *subject) awaitBaseline() {
 }
 
 // dial connects the driver to the subject's server.
-func (s *subject) dial() *wire {
+func (s *subject) dial() *link {
 	w, err := s.tryDial()
 	s.r.must(err, "connecting")
 	return w
 }
 
-func (s *subject) tryDial() (*wire, error) {
+func (s *subject) tryDial() (*link, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: s.address, Net: "unix"})
 	for deadline := time.Now().Add(s.r.patience); errors.Is(err, syscall.EAGAIN) && time.Now().Before(deadline); {
 		time.Sleep(interval) // the server has not accepted those before
@@ -196,23 +196,23 @@ func (s *subject) tryDial() (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{conn}
+	w := &link{conn}
 	s.r.wires = append(s.r.wires, w)
 	return w, nil
 }
 
-// write, read and call on a wire end the run if they fail.
+// write, read and call on a link end the run if they fail.
 
-func (r *run) write(w *wire, frames ...[]byte) { r.must(w.write(r.patience, frames...), "writing") }
+func (r *run) write(w *link, frames ...[]byte) { r.must(w.write(r.patience, frames...), "writing") }
 
-func (r *run) read(w *wire) answer {
+func (r *run) read(w *link) answer {
 	a, err := w.read(r.patience)
 	r.must(err, "reading an answer")
 	return a
 }
 
 // call makes a call that has to succeed.
-func (r *run) call(w *wire, id uint32) { r.must(w.call(r.patience, id, 100), "a call") }
+func (r *run) call(w *link, id uint32) { r.must(w.call(r.patience, id, 100), "a call") }
 
 // serves checks that the server answers on a new connection.
 func (s *subject) serves() {
@@ -225,7 +225,7 @@ func (s *subject) serves() {
 }
 
 // awaitRead waits until the peer has read all that was written.
-func (r *run) awaitRead(w *wire) {
+func (r *run) awaitRead(w *link) {
 	r.until("the peer reads", func() bool {
 		n, err := w.unread()
 		r.must(err, "asking how much is unread")

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,50 +13,44 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc"
 
 	"github.com/containerd/ttrpc/integration/reliability/control"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // The driver speaks the protocol by hand, so that it can break its rules.
 
 const (
-	headerLength = 10
-	maxMessage   = 4 << 20
+	maxMessage = wire.DefaultMaxLength
+
+	typeRequest  = wire.TypeRequest
+	typeResponse = wire.TypeResponse
+	typeData     = wire.TypeData
+
+	remoteClosed = wire.FlagRemoteClosed
+	remoteOpen   = wire.FlagRemoteOpen
+	noData       = wire.FlagNoData
 )
 
-const (
-	typeRequest  = 1
-	typeResponse = 2
-	typeData     = 3
-)
-
-const (
-	remoteClosed = 1
-	remoteOpen   = 2
-	noData       = 4
-)
-
-// A header is the first ten bytes of a frame.
+// A header is what a frame begins with.
 type header struct {
 	length, id uint32
-	typ, flags uint8
+	typ        wire.Type
+	flags      uint8
 }
 
 // bytes returns the header as it travels.
 func (h header) bytes() []byte {
-	b := binary.BigEndian.AppendUint32(nil, h.length)
-	b = binary.BigEndian.AppendUint32(b, h.id)
-	return append(b, h.typ, h.flags)
+	return wire.Header{Length: h.length, StreamID: h.id, Type: h.typ, Flags: h.flags}.Append(nil)
 }
 
 // frame returns a frame that keeps to the rules as far as its length goes.
-func frame(id uint32, typ, flags uint8, data []byte) []byte {
-	return append(header{uint32(len(data)), id, typ, flags}.bytes(), data...)
+func frame(id uint32, typ wire.Type, flags uint8, data []byte) []byte {
+	return wire.AppendFrame(nil, id, typ, flags, data)
 }
 
 // request returns the request of a call, or of a stream if flags say so.
@@ -122,42 +115,40 @@ func (a answer) ending() string {
 
 // payload returns how many bytes are in the message that the answer carries.
 func (a answer) payload() int {
-	resp := new(ttrpc.Response)
-	if proto.Unmarshal(a.data, resp) != nil {
+	resp, message := new(ttrpc.Response), new(wrapperspb.BytesValue)
+	if proto.Unmarshal(a.data, resp) != nil || proto.Unmarshal(resp.Payload, message) != nil {
 		return -1
 	}
-	_, _, n := protowire.ConsumeTag(resp.Payload)
-	if n < 0 {
-		return 0
-	}
-	b, _ := protowire.ConsumeBytes(resp.Payload[n:])
-	return len(b)
+	return len(message.Value)
 }
 
-// A wire is the driver's end of a connection. One goroutine may read while
+// A link is the driver's end of a connection. One goroutine may read while
 // another writes.
-type wire struct{ *net.UnixConn }
+type link struct{ *net.UnixConn }
 
 // read returns the next frame. It waits no longer than limit.
-func (w *wire) read(limit time.Duration) (answer, error) {
+func (w *link) read(limit time.Duration) (answer, error) {
 	if err := w.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return answer{}, err
 	}
-	b := make([]byte, headerLength)
+	b := make([]byte, wire.HeaderLength)
 	if _, err := io.ReadFull(w, b); err != nil {
 		return answer{}, err
 	}
-	h := header{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), b[8], b[9]}
-	if h.length > math.MaxUint16*1024 {
-		return answer{}, fmt.Errorf("a frame of %d bytes", h.length)
+	h, err := wire.ParseHeader(b)
+	if err != nil {
+		return answer{}, err
 	}
-	a := answer{h, make([]byte, h.length)}
-	_, err := io.ReadFull(w, a.data)
+	if h.Length > math.MaxUint16*1024 {
+		return answer{}, fmt.Errorf("a frame of %d bytes", h.Length)
+	}
+	a := answer{header{h.Length, h.StreamID, h.Type, h.Flags}, make([]byte, h.Length)}
+	_, err = io.ReadFull(w, a.data)
 	return a, err
 }
 
 // write writes all frames at once. It waits no longer than limit.
-func (w *wire) write(limit time.Duration, frames ...[]byte) error {
+func (w *link) write(limit time.Duration, frames ...[]byte) error {
 	if err := w.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
@@ -170,7 +161,7 @@ func (w *wire) write(limit time.Duration, frames ...[]byte) error {
 }
 
 // call makes a unary call that has to be answered with as many bytes.
-func (w *wire) call(limit time.Duration, id uint32, size int) error {
+func (w *link) call(limit time.Duration, id uint32, size int) error {
 	if err := w.write(limit, request(id, 0, "Echo", zeros(size))); err != nil {
 		return err
 	}
@@ -188,7 +179,7 @@ func (w *wire) call(limit time.Duration, id uint32, size int) error {
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // unread is how many of the bytes that were written the peer has not read.
-func (w *wire) unread() (int, error) {
+func (w *link) unread() (int, error) {
 	raw, err := w.SyscallConn()
 	if err != nil {
 		return 0, err

@@ -4,7 +4,6 @@
 package budget
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/wire"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -31,18 +31,18 @@ func TestProtocolFrames(t *testing.T) {
 	}
 	for _, line := range lines {
 		frame, err := hex.DecodeString(strings.ReplaceAll(line[1:], " ", ""))
-		if err != nil || len(frame) < 10 {
-			t.Errorf("%s: no frame (%v)", line, err)
+		if err != nil {
+			t.Errorf("%s: no frame: %v", line, err)
 			continue
 		}
-		data := frame[10:]
-		if n := binary.BigEndian.Uint32(frame); int(n) != len(data) {
-			t.Errorf("%s: the length is %d, of the data %d", line, n, len(data))
+		h, data, rest, err := wire.CutFrame(frame)
+		if err != nil || len(rest) > 0 {
+			t.Errorf("%s: no frame: %d bytes too many, %v", line, len(rest), err)
 		}
-		switch frame[8] {
-		case 1:
+		switch h.Type {
+		case wire.TypeRequest:
 			err = proto.Unmarshal(data, new(ttrpc.Request))
-		case 2:
+		case wire.TypeResponse:
 			err = proto.Unmarshal(data, new(ttrpc.Response))
 		}
 		if err != nil {

@@ -193,7 +193,7 @@ var faults = []fault{
 		new: "	return b.queue.count >= q.Messages ||",
 	},
 	{
-		name: "envelopes take larger field numbers for their own", kind: offBy1, file: "envelope.go",
+		name: "envelopes take larger field numbers for their own", kind: offBy1, file: "internal/wire/fields.go",
 		old: "		if num < 16 && ",
 		new: "		if num < 64 && ",
 	},

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -13,6 +14,9 @@ func TestFaultsApply(t *testing.T) {
 	root := filepath.Join("..", "..")
 	for _, f := range faults {
 		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(f.file)), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := copyFile(filepath.Join(dir, f.file), filepath.Join(root, f.file)); err != nil {
 			t.Fatal(err)
 		}

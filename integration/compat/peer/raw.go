@@ -4,7 +4,6 @@
 package main
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,23 +13,23 @@ import (
 	"syscall"
 
 	"github.com/containerd/ttrpc"
+
+	"github.com/containerd/ttrpc/integration/compat/wire"
 )
 
 const (
-	typeRequest  = 1
-	typeResponse = 2
-	typeData     = 3
+	typeRequest  = wire.TypeRequest
+	typeResponse = wire.TypeResponse
+	typeData     = wire.TypeData
 
-	flagRemoteClosed = 1
-	flagRemoteOpen   = 2
-	flagNoData       = 4
+	flagRemoteClosed = wire.FlagRemoteClosed
+	flagRemoteOpen   = wire.FlagRemoteOpen
+	flagNoData       = wire.FlagNoData
 )
 
 // frame returns header and data.
-func frame(id uint32, typ, flags byte, data []byte) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
-	b = binary.BigEndian.AppendUint32(b, id)
-	return append(append(b, typ, flags), data...)
+func frame(id uint32, typ wire.Type, flags byte, data []byte) []byte {
+	return wire.AppendFrame(nil, id, typ, flags, data)
 }
 
 func requestFrame(id uint32, method string, payload message) []byte {
@@ -57,24 +56,28 @@ func (r raw) send(b []byte) {
 }
 
 // receive returns the next frame. Its error is io.EOF if the connection is gone.
-func (r raw) receive() (header [10]byte, data []byte, err error) {
-	if _, err = io.ReadFull(r, header[:]); err == nil {
-		data = make([]byte, binary.BigEndian.Uint32(header[:]))
+func (r raw) receive() (h wire.Header, data []byte, err error) {
+	b := make([]byte, wire.HeaderLength)
+	if _, err = io.ReadFull(r, b); err == nil {
+		h, err = wire.ParseHeader(b)
+	}
+	if err == nil {
+		data = make([]byte, h.Length)
 		_, err = io.ReadFull(r, data)
 	}
 	if errors.Is(err, syscall.ECONNRESET) {
 		err = io.EOF
 	}
-	return header, data, err
+	return h, data, err
 }
 
 // next returns the next frame, in words.
 func (r raw) next() string {
-	header, data, err := r.receive()
+	h, data, err := r.receive()
 	if err != nil {
 		return err.Error()
 	}
-	return fmt.Sprintf("type %d on %d, flags %d: %s", header[8], binary.BigEndian.Uint32(header[4:]), header[9], dataWords(header[8], data))
+	return fmt.Sprintf("type %d on %d, flags %d: %s", h.Type, h.StreamID, h.Flags, dataWords(h.Type, data))
 }
 
 // until returns the frames up to a response on id, or to the end of the connection.
@@ -92,7 +95,7 @@ func (r raw) until(id uint32) []string {
 	}
 }
 
-func dataWords(typ byte, data []byte) string {
+func dataWords(typ wire.Type, data []byte) string {
 	var resp ttrpc.Response
 	if typ != typeResponse {
 		return fmt.Sprintf("%q", data)

@@ -5,23 +5,16 @@ package mux
 
 import (
 	"context"
-	"encoding/binary"
 	"net"
 	"testing"
 
 	"github.com/containerd/nri/pkg/net/multiplex"
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/integration/users/mux/exchange"
+	"github.com/containerd/ttrpc/integration/users/wire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
-
-// frame appends a frame to b.
-func frame(b []byte, id uint32, typ byte, data []byte) []byte {
-	b = binary.BigEndian.AppendUint32(b, uint32(len(data)))
-	b = binary.BigEndian.AppendUint32(b, id)
-	return append(append(b, typ, 0), data...)
-}
 
 func encoded(t *testing.T, m proto.Message) []byte {
 	t.Helper()
@@ -68,9 +61,10 @@ func TestPacketTooLarge(t *testing.T) {
 		}
 		// An answer to nobody comes first, so that the other needs a new Read
 		// or goes over the end of one.
-		n := size - 2000 - 2*headerLength - 6
+		n := size - 2000 - 2*wire.HeaderLength - 6
 		answer := &ttrpc.Response{Payload: encoded(t, wrapperspb.Bytes(exchange.Pattern(1, n)))}
-		whole := frame(frame(nil, 999, 2, make([]byte, 2000)), 1, 2, encoded(t, answer))
+		whole := wire.AppendFrame(nil, 999, wire.TypeResponse, 0, make([]byte, 2000))
+		whole = wire.AppendFrame(whole, 1, wire.TypeResponse, 0, encoded(t, answer))
 		go answerRaw(t, conn, whole)
 
 		got := new(wrapperspb.BytesValue)

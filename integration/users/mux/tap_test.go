@@ -4,16 +4,15 @@
 package mux
 
 import (
-	"encoding/binary"
 	"net"
 	"sync"
 	"testing"
+
+	"github.com/containerd/ttrpc/integration/users/wire"
 )
 
-const (
-	headerLength = 10
-	packet       = 4096 // how much one Write may carry that is no frame's rest
-)
+// packet is how much one Write may carry that is no frame's rest.
+const packet = 4096
 
 // A tap holds what passes through a logical connection to B43.
 type tap struct {
@@ -44,11 +43,12 @@ func (f *frames) pass(b []byte) {
 			b = b[n:]
 			continue
 		}
-		n := min(headerLength-len(f.header), len(b))
+		n := min(wire.HeaderLength-len(f.header), len(b))
 		f.header = append(f.header, b[:n]...)
 		b = b[n:]
-		if len(f.header) == headerLength {
-			f.rest = int(binary.BigEndian.Uint32(f.header))
+		if len(f.header) == wire.HeaderLength {
+			h, _ := wire.ParseHeader(f.header)
+			f.rest = int(h.Length)
 			f.header = nil
 			f.begun++
 		}

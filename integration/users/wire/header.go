@@ -1,0 +1,1 @@
+../../../internal/wire/header.go

@@ -1,0 +1,92 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// What the frames of the extended mode hold:
+//
+//	part     a piece of the data of the stream's next request, response or data
+//	         frame; nothing with FlagReset
+//	files    uint32: how many descriptors come with the next message
+//	cancel   google.rpc.Status: why
+//	credit   uint32: how many bytes more may be sent, on a stream or, with id 0,
+//	         on the connection
+//	ping     8 bytes, which come back with FlagAnswer; id 0
+//	goodbye  uint32: the last id that is served; google.rpc.Status: why; id 0
+//
+// All numbers are big-endian.
+const (
+	FlagReset  uint8 = 0x1 // FlagReset, on a part: what was collected is dropped.
+	FlagAnswer uint8 = 0x1 // FlagAnswer, on a ping: it is the answer to one.
+
+	// NumberLength is the length of the number in files, credit and goodbye.
+	NumberLength = 4
+
+	// PingLength is the length of a ping's data.
+	PingLength = 8
+
+	// MaxControl is how much data a cancel or a goodbye may carry.
+	MaxControl = 64 << 10
+)
+
+// CheckControl says what is wrong with the header of a frame of the extended mode,
+// whatever stream it is for. Of requests, responses and data, it requires a stream.
+func (h Header) CheckControl() error {
+	ok := true
+	switch h.Type {
+	case TypePart:
+		ok = h.StreamID != 0 && (h.Flags&FlagReset == 0 || h.Length == 0)
+	case TypeFiles:
+		ok = h.StreamID != 0 && h.Length == NumberLength
+	case TypeCancel:
+		ok = h.StreamID != 0 && h.Length <= MaxControl
+	case TypeCredit:
+		ok = h.Length == NumberLength
+	case TypePing:
+		ok = h.StreamID == 0 && h.Length == PingLength
+	case TypeGoodbye:
+		ok = h.StreamID == 0 && h.Length >= NumberLength && h.Length <= MaxControl
+	default:
+		ok = h.Type < TypePart && h.StreamID != 0 || h.Type >= TypeOptional
+	}
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("a frame that extended mode does not allow: %s, id %d, flags %#x, %d bytes", h.Type, h.StreamID, h.Flags, h.Length)
+}
+
+// AppendNumber appends the data of a files or credit frame.
+func AppendNumber(b []byte, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(b, n)
+}
+
+// ParseNumber decodes the data of a files or credit frame. It fails with
+// io.ErrUnexpectedEOF if b is too short; what b has more is not looked at.
+func ParseNumber(b []byte) (uint32, error) {
+	if len(b) < NumberLength {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return binary.BigEndian.Uint32(b), nil
+}
+
+// AppendGoodbye appends the data of a goodbye. The status is encoded, and empty
+// if it does not tell why.
+func AppendGoodbye(b []byte, last uint32, status []byte) []byte {
+	return append(AppendNumber(b, last), status...)
+}
+
+// ParseGoodbye decodes the data of a goodbye. It fails with io.ErrUnexpectedEOF if
+// b is too short. The status aliases b, and is not looked at.
+func ParseGoodbye(b []byte) (last uint32, status []byte, err error) {
+	last, err = ParseNumber(b)
+	if err != nil {
+		return 0, nil, err
+	}
+	return last, b[NumberLength:], nil
+}
