@@ -21,32 +21,6 @@ type Client struct {
 	via    connector // nil in the zero Client
 }
 
-// A connector is what a client's calls go through: one connection, or Dial's succession of
-// connections.
-type connector interface {
-	// await waits until it is known what the peer can do, if one asks for that.
-	await(ctx context.Context) error
-
-	// roundTrip sends a request and returns the response, which is then the caller's.
-	roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error)
-
-	// openStream is Client.openStream.
-	openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error)
-
-	extended(ctx context.Context) (bool, error) // is Client.Extended
-	cause() error                               // is Client.Cause
-	snapshot() ConnSnapshot                     // is Client.Snapshot
-	close()                                     // ends all connections now
-	drain()                                     // ends them in order
-}
-
-// A link is one connection as a client uses it.
-type link struct {
-	conn  *conn
-	cfg   *clientConfig
-	ready chan struct{} // closed once it is known what the peer can do; nil if it is not asked
-}
-
 // NewClient returns a client that makes its calls on conn, and from now on
 // owns conn. On a *net.UnixConn or *net.TCPConn calls share system calls and
 // no memory is held while waiting; any other net.Conn works too.
@@ -72,84 +46,6 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	}
 	return c
 }
-
-// newLink makes a client's link on nc.
-func newLink(cfg *clientConfig, nc net.Conn, user *Client) *link {
-	l := &link{conn: newConn(roleClient, nc, &cfg.connConfig), cfg: cfg}
-	l.conn.user = user
-	if cfg.extends != nil {
-		l.ready = make(chan struct{})
-	}
-	if cfg.serve != nil {
-		l.conn.serve, l.conn.hooks = cfg.serve, cfg.hooks
-	}
-	return l
-}
-
-func (l *link) handshake(nc net.Conn) {
-	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.handshakeTimeout)
-	if err != nil {
-		if l.cause() == nil { // or it is our own Close
-			l.cfg.log.Error("ttrpc: client handshake failed", "error", err)
-		}
-		l.conn.close(err)
-		if l.ready != nil {
-			close(l.ready)
-		}
-		return
-	}
-	l.start(shaken, auth)
-}
-
-// start begins to speak on nc, which may be what a handshake made of the conn.
-func (l *link) start(nc net.Conn, auth any) {
-	l.conn.base = withPeer(context.Background(), l.conn, nc, auth)
-	l.conn.start(nc)
-	if l.ready != nil {
-		go func() {
-			defer close(l.ready)
-			l.cfg.extends.ask(l.conn)
-		}()
-	}
-}
-
-// await implements [connector].
-func (l *link) await(ctx context.Context) error {
-	if l.ready == nil {
-		return nil
-	}
-	select {
-	case <-l.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// extended implements [connector].
-func (l *link) extended(ctx context.Context) (bool, error) {
-	if err := l.await(ctx); err != nil {
-		return false, err
-	}
-	l.conn.mu.Lock()
-	defer l.conn.mu.Unlock()
-	if l.conn.mode == nil && l.conn.closed {
-		return false, ErrClosed
-	}
-	return l.conn.mode != nil, nil
-}
-
-// cause implements [connector].
-func (l *link) cause() error { return l.conn.why() }
-
-// snapshot implements [connector].
-func (l *link) snapshot() ConnSnapshot { return l.conn.snapshot() }
-
-// close implements [connector].
-func (l *link) close() { l.conn.close(ErrClosed) }
-
-// drain implements [connector].
-func (l *link) drain() { l.conn.drain() }
 
 // closed runs, on a goroutine of its own, when the connection has ended.
 func (cfg *clientConfig) closed() {
@@ -285,27 +181,6 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 	// The interceptors may keep the payload, so it is theirs.
 	resp.Status, resp.Payload = st, append([]byte(nil), p...)
 	return nil
-}
-
-// roundTrip implements [connector].
-func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error) {
-	request, err := requestFrame(head, p, 0, l.conn.messageLimit())
-	if err != nil {
-		return nil, err
-	}
-	extras := extrasOf(ctx)
-	if extras == nil {
-		return l.conn.call(ctx, head.service, head.method, request)
-	}
-	if err := extras.attach(l.conn, request); err != nil {
-		request.release()
-		return nil, err
-	}
-	f, err := l.conn.call(ctx, head.service, head.method, request)
-	if err == nil {
-		extras.received(f)
-	}
-	return f, err
 }
 
 // newRequestHead takes what the context says of a call. It fails if the

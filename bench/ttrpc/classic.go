@@ -7,4 +7,7 @@ package main
 
 import "github.com/containerd/ttrpc"
 
-var options []ttrpc.ClientOpts
+var (
+	options       []ttrpc.ClientOpts
+	serverOptions []ttrpc.ServerOpt
+)

@@ -7,5 +7,7 @@ package main
 
 import "github.com/containerd/ttrpc"
 
-// options are of clients. Servers need none.
-var options = []ttrpc.ClientOpts{ttrpc.WithExtensions()}
+var (
+	options       = []ttrpc.ClientOpts{ttrpc.WithExtensions()}
+	serverOptions = []ttrpc.ServerOpt{ttrpc.WithServerExtensions()}
+)

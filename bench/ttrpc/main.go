@@ -18,7 +18,7 @@ import (
 func main() { measure.Main(measure.System{Serve: serveTTRPC, Dial: dialTTRPC}) }
 
 func serveTTRPC(l net.Listener) {
-	s, err := ttrpc.NewServer()
+	s, err := ttrpc.NewServer(serverOptions...)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func runLedger(address string) {
 		panic(err)
 	}
 	book := &ledger{file: file, gate: make(chan struct{})}
-	srv, err := ttrpc.NewServer()
+	srv, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
 	if err != nil {
 		panic(err)
 	}

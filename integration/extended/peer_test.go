@@ -21,34 +21,35 @@ import (
 
 // A kind is how an end of a connection is set up, in either role.
 type kind struct {
-	server []ttrpc.ServerOpt
-	client []ttrpc.ClientOpts
+	classic bool // the server does not opt in
+	server  []ttrpc.ServerOpt
+	client  []ttrpc.ClientOpts
 }
 
 // kinds have names, so that a process can be told which it is.
 var kinds = map[string]kind{
 	"plain":   {},
-	"classic": {server: []ttrpc.ServerOpt{ttrpc.WithoutExtensions()}},
+	"classic": {classic: true},
 	"small": {
-		[]ttrpc.ServerOpt{ttrpc.WithServerMaxMessageSize(smallLimit)},
-		[]ttrpc.ClientOpts{ttrpc.WithClientMaxMessageSize(smallLimit)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerMaxMessageSize(smallLimit)},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientMaxMessageSize(smallLimit)},
 	},
 	"large": {
-		[]ttrpc.ServerOpt{ttrpc.WithServerMaxMessageSize(1 << 30)},
-		[]ttrpc.ClientOpts{ttrpc.WithClientMaxMessageSize(1 << 30)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerMaxMessageSize(1 << 30)},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientMaxMessageSize(1 << 30)},
 	},
 	// In classic mode a stream that one message waits on fails at once.
 	"impatient": {
-		[]ttrpc.ServerOpt{ttrpc.WithServerStreamQueue(impatientQueue)},
-		[]ttrpc.ClientOpts{ttrpc.WithClientStreamQueue(impatientQueue)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerStreamQueue(impatientQueue)},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientStreamQueue(impatientQueue)},
 	},
 	"distrustful": {
-		[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser())},
-		[]ttrpc.ClientOpts{ttrpc.WithClientHandshaker(ttrpc.UnixSocketRequireSameUser())},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser())},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientHandshaker(ttrpc.UnixSocketRequireSameUser())},
 	},
 	"watchful": {
-		[]ttrpc.ServerOpt{ttrpc.WithServerKeepalive(pingInterval, pingTimeout)},
-		[]ttrpc.ClientOpts{ttrpc.WithKeepalive(pingInterval, pingTimeout)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerKeepalive(pingInterval, pingTimeout)},
+		client: []ttrpc.ClientOpts{ttrpc.WithKeepalive(pingInterval, pingTimeout)},
 	},
 	"touchy": {server: []ttrpc.ServerOpt{ttrpc.WithMinPingInterval(time.Hour)}},
 }
@@ -64,7 +65,11 @@ var impatientQueue = ttrpc.StreamQueue{Messages: 1, Bytes: 1, Patience: time.Mil
 // runServer is a process that accepts connections.
 func runServer(k kind, address string) {
 	s := newStation()
-	srv := s.server(k.server...)
+	opts := k.server
+	if !k.classic {
+		opts = append([]ttrpc.ServerOpt{ttrpc.WithServerExtensions()}, opts...)
+	}
+	srv := s.server(opts...)
 	l, err := net.Listen("unix", address)
 	if err != nil {
 		panic(err)

@@ -7,4 +7,4 @@ package main
 
 import "github.com/containerd/ttrpc"
 
-var serverOptions = []ttrpc.ServerOpt{ttrpc.WithoutExtensions()}
+var serverOptions []ttrpc.ServerOpt
