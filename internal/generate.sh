@@ -27,4 +27,5 @@ protoc -I. -Iinternal/include \
 	integration/streaming/streaming.proto \
 	example/greenhouse.proto \
 	example/files/files.proto \
-	example/workers/workers.proto
+	example/workers/workers.proto \
+	integration/weight/hello/hello.proto
