@@ -113,7 +113,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.inbox.start(nil)
 		call.closeRemote()
 	}
-	if call.reads != nil || m.isSlower(quickAmong) {
+	if call.turn.isHere() || !m.mayRunHere(quickAmong) {
 		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)

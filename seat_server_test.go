@@ -12,7 +12,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -133,7 +132,7 @@ func TestQuickMethodBlocks(t *testing.T) {
 	s.call("QuickWait", "QuickWait", "QuickWait", "QuickWait", "Open")
 	s.want("calls that wait for the last", codes.OK, 1, 3, 5, 7, 9)
 	s.wantHere(1)
-	if !s.quick["QuickWait"].isSlower(quickAlone) {
+	if s.quick["QuickWait"].mayRunHere(quickAlone) {
 		t.Error("the method still counts as quick")
 	}
 }
@@ -215,25 +214,4 @@ func TestReaderMakesRoom(t *testing.T) {
 	}
 	s.call("Quick", "Other", "Quick") // the first answer is held while the second comes
 	s.want("more answers than there is room for", codes.OK, 1, 3, 5)
-}
-
-func TestSlowMethodsAreLearnt(t *testing.T) {
-	var m unaryMethod
-	if !m.isSlower(time.Hour) {
-		t.Error("a method that never ran counts as quick")
-	}
-	m.learn(time.Microsecond)
-	if m.isSlower(quickAmong) {
-		t.Error("a quick method counts as slow")
-	}
-	m.learn(seatPatience)
-	if !m.isSlower(quickAlone) {
-		t.Error("a method that took long once counts as quick")
-	}
-	for n := 0; m.isSlower(quickAmong); n++ {
-		if n == 100 {
-			t.Fatal("a method that was slow once, and quick 100 times, counts as slow")
-		}
-		m.learn(time.Microsecond)
-	}
 }
