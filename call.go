@@ -21,6 +21,7 @@ type serverCall struct {
 	request *frame // the worker's
 
 	parked bool // it waited for the peer to read
+	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
 
 	// Set by route.
 	routed       bool

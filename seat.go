@@ -178,6 +178,9 @@ func (c *conn) watchSeat() {
 	case c.watching:
 		c.watch.Reset(seatPatience)
 	case !c.closed:
+		if c.seat == seatVacant && c.running != nil {
+			c.running.neverHere()
+		}
 		c.moveSeatLocked(seatNeeded)
 	}
 }

@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -17,6 +18,16 @@ const (
 	// quickAmong is the same among other calls, which handlers could else run
 	// beside on other processors: about what a switch of goroutines costs.
 	quickAmong = 2 * time.Microsecond
+
+	// stall is from when on a run in the reader's place is not forgotten with the
+	// next dozens: the other calls of the connection have waited for it. The
+	// system may be to blame, which gave the processor to others, so it is
+	// forgiven in the end.
+	stall = time.Millisecond
+
+	// atonement is how many runs in a row, somewhere else, must then be no stall. Four
+	// times as many would cost a machine with much to do several percent.
+	atonement = 250
 
 	// maxQuickRequest is the largest request whose handler may run so, for it
 	// has to decode it.
@@ -89,6 +100,9 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 		return true, false
 	}
 	c.moveSeatLocked(seatReturned)
+	if call.stalls {
+		call.method.notSoon()
+	}
 	return true, true
 }
 
@@ -115,16 +129,19 @@ func (c *conn) writeHeld() {
 	}
 }
 
-// A pace is what a server has learnt of how long a method takes.
+// A pace is what a server has learnt of how long a method takes. To have been quick
+// for long is no promise: a method that has been seen to wait in the reader's place
+// never runs there again, however quick it is most of the time.
 type pace struct {
 	took atomic.Int64 // in nanoseconds, on the average; 0 before it ran
+	owes atomic.Int64 // how many runs in a row must be no stall before it may run there
 }
 
 // mayRunHere tells whether the method may run in the reader's place if that is for
 // methods which take up to limit.
 func (p *pace) mayRunHere(limit time.Duration) bool {
 	took := p.took.Load()
-	return took != 0 && time.Duration(took) <= limit
+	return took != 0 && time.Duration(took) <= limit && p.owes.Load() <= 0
 }
 
 // learn takes note of how long the method took. An unusually long time counts at
@@ -135,4 +152,22 @@ func (p *pace) learn(took time.Duration) {
 		average = int64(took)
 	}
 	p.took.Store(max(1, average+(int64(took)-average)/8))
+	if owes := p.owes.Load(); owes > 0 {
+		left := owes - 1
+		if took >= stall {
+			left = max(left, atonement)
+		}
+		p.owes.CompareAndSwap(owes, left) // else another run counts, or a worse thing
+	}
 }
+
+// notSoon keeps the method from the reader's place until it has made up for a stall.
+func (p *pace) notSoon() {
+	if owes := p.owes.Load(); owes < atonement {
+		p.owes.CompareAndSwap(owes, atonement)
+	}
+}
+
+// neverHere keeps the method from the reader's place for good: the watch has found
+// that the reader waits for it.
+func (p *pace) neverHere() { p.owes.Store(math.MaxInt64) }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -137,6 +138,75 @@ func TestQuickMethodBlocks(t *testing.T) {
 	}
 }
 
+// TestQuickMethodCannotBeTrained holds that a method which is quick for long, and now
+// and then waits for a later call of its connection, delays that once in its life.
+func TestQuickMethodCannotBeTrained(t *testing.T) {
+	const rounds, training = 5, 80
+	var waits atomic.Bool
+	var stalls atomic.Int32
+	gates := make(chan struct{})
+	s := newSeatServer(t, false, seatMethods{
+		"QuickMostly": func(_ *seatServer, ctx context.Context) {
+			if !waits.Swap(false) {
+				return
+			}
+			if ctx.Value(callKey{}).(*callContext).turn.isHere() {
+				stalls.Add(1)
+			}
+			<-gates
+		},
+		"Open": func(*seatServer, context.Context) { gates <- struct{}{} },
+	})
+	for round := range rounds {
+		for range training {
+			s.call("QuickMostly")
+			s.want("a quick call", codes.OK, s.id-1)
+		}
+		m := s.quick["QuickMostly"]
+		if m.took.Store(1); round == 0 { // on a busy machine, too
+			m.owes.Store(0)
+		}
+		beBusy(s.conn)
+		waits.Store(true)
+		s.call("QuickMostly", "Open")
+		s.want("a call that waits for the next", codes.OK, s.id-3, s.id-1)
+	}
+	if n := stalls.Load(); n != 1 {
+		t.Errorf("%d calls of a method that waits %d times ran in the reader's place, want the first", n, rounds)
+	}
+}
+
+// TestShortStall holds that a method which held the reader up for a moment, too short
+// for the watch to see, has to be quick for long before it runs there again; and that
+// one which gave the reader's place up in time has not held it up.
+func TestShortStall(t *testing.T) {
+	pause := func(*seatServer, context.Context) { time.Sleep(stall) }
+	s := newSeatServer(t, true, seatMethods{
+		"QuickPause": pause,
+		"QuickPanic": func(s *seatServer, ctx context.Context) {
+			pause(s, ctx)
+			panic("asked to")
+		},
+		"QuickYield": func(s *seatServer, ctx context.Context) {
+			ctx.Done()
+			pause(s, ctx)
+		},
+	}, WithRecoverPanics(), WithServerLogger(new(countingLogger)))
+	served := make(chan struct{}, 1)
+	s.began = func(*serverCall) { served <- struct{}{} }
+	for method, code := range map[string]codes.Code{"QuickPause": codes.OK, "QuickPanic": codes.Internal, "QuickYield": codes.OK} {
+		s.here.Store(0)
+		for range 2 {
+			s.quick[method].took.Store(1) // as after many quick calls
+			s.call(method)
+			s.want(method, code, s.id-1)
+			within(t, method, func() { <-served })
+			awaitSeat(t, method, s.conn, seatReader)
+		}
+		s.wantHere(map[bool]int32{false: 1, true: 2}[method == "QuickYield"])
+	}
+}
+
 // TestHandlerWatchesContext holds that a handler that asks for its context's channel
 // gives up the reader's place at once, for it is about to wait; and B26.
 func TestHandlerWatchesContext(t *testing.T) {
@@ -192,6 +262,7 @@ func TestHeldAnswers(t *testing.T) {
 	for i := range uint32(2 * maxHeld) {
 		calls, ids = append(calls, "Quick"), append(ids, 2*i+1)
 	}
+	s.began = func(*serverCall) { s.quick["Quick"].owes.Store(0) } // nor one that stalls
 	s.call(calls...)
 	s.want("calls that came together", codes.OK, ids...)
 	s.wantHere(2 * maxHeld)

@@ -19,7 +19,8 @@ import (
 // returns the response message, or an error. Which status an error becomes is
 // told in the package documentation. The context ends when the method returns,
 // the peer goes, or the caller's deadline passes. It must not leave its goroutine
-// locked to an OS thread, except under [WithGoroutinePerCall].
+// locked to an OS thread, except under [WithGoroutinePerCall], whose documentation
+// also tells what a method costs others that is mostly quick and then waits.
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
 // StreamHandler handles a stream. What it returns ends the stream: an error

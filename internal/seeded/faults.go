@@ -279,8 +279,13 @@ var faults = []fault{
 	},
 	{
 		name: "a slow method counts as quick", kind: bound, file: "seat_server.go",
-		old: "	return took != 0 && time.Duration(took) <= limit",
-		new: "	return took != 0",
+		old: "	return took != 0 && time.Duration(took) <= limit && p",
+		new: "	return took != 0 && p",
+	},
+	{
+		name: "a method that waits now and then can be trained", kind: bound, file: "seat.go",
+		old: "			c.running.neverHere()\n",
+		new: "",
 	},
 	{
 		name: "a message that is withdrawn keeps the connection's credit", kind: leak, file: "credit.go",
