@@ -21,6 +21,7 @@ type serverCall struct {
 	request *frame // the worker's
 
 	parked bool // it waited for the peer to read
+	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
 
 	// Set by route.
 	routed       bool
@@ -30,7 +31,6 @@ type serverCall struct {
 	payload      []byte
 
 	began time.Duration // when the handler began, if its method is to learn how long it takes
-
 }
 
 // newServerCall makes the call of a request frame, which it then owns.
@@ -159,8 +159,7 @@ type callContext struct {
 	base     context.Context
 	metadata MD
 	deadline time.Time // zero if there is none
-	reads    *conn     // whose reader runs the handler, or nil
-	turn     uint64    // the reader's turn for which it does
+	turn     turn      // if the handler runs in the reader's place
 
 	extras atomic.Pointer[callExtras] // nil if nobody asked for any and none came
 
@@ -215,9 +214,7 @@ func (x *callContext) Deadline() (time.Time, bool) {
 
 // Done implements context.Context. Who asks for the channel is about to wait.
 func (x *callContext) Done() <-chan struct{} {
-	if x.reads != nil {
-		x.reads.fillSeat(x.turn)
-	}
+	x.turn.end()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.innerLocked().Done()

@@ -38,9 +38,6 @@ type conn struct {
 	// Owned by the reader.
 	offer   extension // may yet begin the mode with the peer's first request; else nil
 	arrived int       // once woken to settle: how much may still have arrived before
-	held    int       // how many answers wait for the reader to write them
-	first   *frame    // the request of the caller who reads, until he has written it
-	wrote   func(int) // c.wroteFirst, made once
 
 	mu sync.Mutex // may be taken while a Server's is held, and held for an inbox's
 
@@ -61,7 +58,7 @@ type conn struct {
 	after    []func()           // to be called once mu is released
 	ends     []func(error)      // to be called when the connection has ended, with the cause
 
-	seats // guarded by mu
+	seating // who reads; see seat.go
 
 	// Guarded by mu, for writer.go.
 	out     frameQueue
@@ -188,12 +185,7 @@ func (c *conn) unlock() {
 		s.waiting.Broadcast()
 		c.traceEndLocked(s, ErrClosed)
 	}
-	if c.watching {
-		c.watch.Stop()
-	}
-	if c.role == roleClient && c.seat == seatVacant { // no reader will find out
-		c.ch.ended()
-	}
+	c.endSeatLocked()
 	c.popped = c.pushed
 	c.out.releaseAll()
 	if c.mode != nil {

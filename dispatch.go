@@ -30,6 +30,11 @@ func (d *dispatcher) run(call *serverCall) {
 	var answer *frame
 	end := d.traceBegin(call)
 	defer func() {
+		if call.began != 0 {
+			took := now() - call.began
+			call.stalls = took >= stall
+			call.method.learn(took)
+		}
 		// Without the option a panic goes on; with it, or after
 		// runtime.Goexit, the caller gets an answer (B31).
 		if answer == nil {
@@ -42,9 +47,6 @@ func (d *dispatcher) run(call *serverCall) {
 		call.finish(answer)
 	}()
 	answer = call.answer(d.dispatch(call))
-	if call.began != 0 {
-		call.method.learn(now() - call.began)
-	}
 }
 
 // notReturned is the error of a handler that has panicked, or has ended its
@@ -113,7 +115,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.inbox.start(nil)
 		call.closeRemote()
 	}
-	if call.reads != nil || m.isSlower(quickAmong) {
+	if call.turn.isHere() || !m.mayRunHere(quickAmong) {
 		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)

@@ -133,8 +133,77 @@ func TestQuickMethodBlocks(t *testing.T) {
 	s.call("QuickWait", "QuickWait", "QuickWait", "QuickWait", "Open")
 	s.want("calls that wait for the last", codes.OK, 1, 3, 5, 7, 9)
 	s.wantHere(1)
-	if !s.quick["QuickWait"].isSlower(quickAlone) {
+	if s.quick["QuickWait"].mayRunHere(quickAlone) {
 		t.Error("the method still counts as quick")
+	}
+}
+
+// TestQuickMethodCannotBeTrained holds that a method which is quick for long, and now
+// and then waits for a later call of its connection, delays that once in its life.
+func TestQuickMethodCannotBeTrained(t *testing.T) {
+	const rounds, training = 5, 80
+	var waits atomic.Bool
+	var stalls atomic.Int32
+	gates := make(chan struct{})
+	s := newSeatServer(t, false, seatMethods{
+		"QuickMostly": func(_ *seatServer, ctx context.Context) {
+			if !waits.Swap(false) {
+				return
+			}
+			if ctx.Value(callKey{}).(*callContext).turn.isHere() {
+				stalls.Add(1)
+			}
+			<-gates
+		},
+		"Open": func(*seatServer, context.Context) { gates <- struct{}{} },
+	})
+	for round := range rounds {
+		for range training {
+			s.call("QuickMostly")
+			s.want("a quick call", codes.OK, s.id-1)
+		}
+		m := s.quick["QuickMostly"]
+		if m.took.Store(1); round == 0 { // on a busy machine, too
+			m.owes.Store(0)
+		}
+		beBusy(s.conn)
+		waits.Store(true)
+		s.call("QuickMostly", "Open")
+		s.want("a call that waits for the next", codes.OK, s.id-3, s.id-1)
+	}
+	if n := stalls.Load(); n != 1 {
+		t.Errorf("%d calls of a method that waits %d times ran in the reader's place, want the first", n, rounds)
+	}
+}
+
+// TestShortStall holds that a method which held the reader up for a moment, too short
+// for the watch to see, has to be quick for long before it runs there again; and that
+// one which gave the reader's place up in time has not held it up.
+func TestShortStall(t *testing.T) {
+	pause := func(*seatServer, context.Context) { time.Sleep(stall) }
+	s := newSeatServer(t, true, seatMethods{
+		"QuickPause": pause,
+		"QuickPanic": func(s *seatServer, ctx context.Context) {
+			pause(s, ctx)
+			panic("asked to")
+		},
+		"QuickYield": func(s *seatServer, ctx context.Context) {
+			ctx.Done()
+			pause(s, ctx)
+		},
+	}, WithRecoverPanics(), WithServerLogger(new(countingLogger)))
+	served := make(chan struct{}, 1)
+	s.began = func(*serverCall) { served <- struct{}{} }
+	for method, code := range map[string]codes.Code{"QuickPause": codes.OK, "QuickPanic": codes.Internal, "QuickYield": codes.OK} {
+		s.here.Store(0)
+		for range 2 {
+			s.quick[method].took.Store(1) // as after many quick calls
+			s.call(method)
+			s.want(method, code, s.id-1)
+			within(t, method, func() { <-served })
+			awaitSeat(t, method, s.conn, seatReader)
+		}
+		s.wantHere(map[bool]int32{false: 1, true: 2}[method == "QuickYield"])
 	}
 }
 
@@ -193,6 +262,7 @@ func TestHeldAnswers(t *testing.T) {
 	for i := range uint32(2 * maxHeld) {
 		calls, ids = append(calls, "Quick"), append(ids, 2*i+1)
 	}
+	s.began = func(*serverCall) { s.quick["Quick"].owes.Store(0) } // nor one that stalls
 	s.call(calls...)
 	s.want("calls that came together", codes.OK, ids...)
 	s.wantHere(2 * maxHeld)
@@ -215,25 +285,4 @@ func TestReaderMakesRoom(t *testing.T) {
 	}
 	s.call("Quick", "Other", "Quick") // the first answer is held while the second comes
 	s.want("more answers than there is room for", codes.OK, 1, 3, 5)
-}
-
-func TestSlowMethodsAreLearnt(t *testing.T) {
-	var m unaryMethod
-	if !m.isSlower(time.Hour) {
-		t.Error("a method that never ran counts as quick")
-	}
-	m.learn(time.Microsecond)
-	if m.isSlower(quickAmong) {
-		t.Error("a quick method counts as slow")
-	}
-	m.learn(seatPatience)
-	if !m.isSlower(quickAlone) {
-		t.Error("a method that took long once counts as quick")
-	}
-	for n := 0; m.isSlower(quickAmong); n++ {
-		if n == 100 {
-			t.Fatal("a method that was slow once, and quick 100 times, counts as slow")
-		}
-		m.learn(time.Microsecond)
-	}
 }

@@ -273,7 +273,7 @@ func TestWithdrawnBeforeWrite(t *testing.T) {
 	}
 	connOf(c).fail(s, context.Canceled)
 	connOf(c).mu.Lock()
-	connOf(c).relieveLocked()
+	connOf(c).moveSeatLocked(seatGivenUp)
 	connOf(c).mu.Unlock()
 	connOf(c).readFor(context.Background(), s)
 	done := goNumber(context.Background(), c)

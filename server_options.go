@@ -154,6 +154,13 @@ func WithRecoverPanics() ServerOpt {
 // them. By default goroutines run many handlers, one after the other, and a quick
 // handler the one that has read its request: between two processes a short call
 // then takes half the time and half the CPU, and others need no new stack.
+//
+// It is also for servers on which no call may ever wait for another's handler. By
+// default one does if a method that was quick so far waits, and has not asked for its
+// context's channel before: the other calls of its connection wait as long, but at
+// most 20 ms. A method that is found waiting then, which takes 10 to 20 ms, never runs
+// so again on this server; one that took 1 ms or more does so after 250 quicker runs
+// in a row.
 func WithGoroutinePerCall() ServerOpt {
 	return func(c *serverConfig) error {
 		c.newGoroutines = true

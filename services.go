@@ -10,7 +10,6 @@ import (
 	"path"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,7 +19,8 @@ import (
 // returns the response message, or an error. Which status an error becomes is
 // told in the package documentation. The context ends when the method returns,
 // the peer goes, or the caller's deadline passes. It must not leave its goroutine
-// locked to an OS thread, except under [WithGoroutinePerCall].
+// locked to an OS thread, except under [WithGoroutinePerCall], whose documentation
+// also tells what a method costs others that is mostly quick and then waits.
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
 // StreamHandler handles a stream. What it returns ends the stream: an error
@@ -69,23 +69,7 @@ type unaryMethod struct {
 	handle Method
 	info   UnaryServerInfo
 	about  about
-	took   atomic.Int64 // how long it takes in nanoseconds, on the average; 0 before it ran
-}
-
-// isSlower tells whether the method must be expected to take longer than limit.
-func (m *unaryMethod) isSlower(limit time.Duration) bool {
-	took := m.took.Load()
-	return took == 0 || time.Duration(took) > limit
-}
-
-// learn takes note of how long the method took. An unusually long time counts at
-// once, and is forgotten with the next dozens.
-func (m *unaryMethod) learn(took time.Duration) {
-	average := m.took.Load()
-	if average == 0 {
-		average = int64(took)
-	}
-	m.took.Store(max(1, average+(int64(took)-average)/8))
+	pace
 }
 
 // A streamMethod is a registered Stream with what an interceptor is told.

@@ -244,18 +244,18 @@ var faults = []fault{
 	},
 	{
 		name: "a vacant seat is never filled", kind: wakeup, file: "seat.go",
-		old: "	case c.seat == seatVacant:\n		c.fillSeatLocked()\n	}\n}\n\n// leaveLocked",
-		new: "	}\n}\n\n// leaveLocked",
+		old: "		c.moveSeatLocked(seatNeeded)\n	}\n}\n\n// endSeatLocked",
+		new: "	}\n}\n\n// endSeatLocked",
 	},
 	{
 		name: "a caller who reads is not woken", kind: wakeup, file: "seat.go",
-		old: "		c.woken = true\n		c.nc.SetReadDeadline(time.Unix(1, 0))",
-		new: "		c.woken = true",
+		old: "		c.nc.SetReadDeadline(time.Unix(1, 0))",
+		new: "",
 	},
 	{
 		name: "a handler that waits keeps the seat", kind: wakeup, file: "call.go",
-		old: "		x.reads.fillSeat(x.turn)",
-		new: "		_ = x.reads",
+		old: "	x.turn.end()\n",
+		new: "",
 	},
 	{
 		name: "answers that are held stay", kind: wakeup, file: "reader.go",
@@ -268,19 +268,24 @@ var faults = []fault{
 		new: "",
 	},
 	{
-		name: "two read at once", kind: race, file: "seat.go",
-		old: "	if c.isTurnLocked(turn) {\n		c.seat = seatReader\n		return true, true\n	}\n	return true, false",
-		new: "	c.seat = seatReader\n	return true, true",
+		name: "two read at once", kind: race, file: "seat_server.go",
+		old: "	if !call.turn.lastsLocked() {\n		return true, false\n	}\n",
+		new: "",
 	},
 	{
-		name: "what others queued is cut by what a caller wrote", kind: offBy1, file: "seat.go",
+		name: "what others queued is cut by what a caller wrote", kind: offBy1, file: "seat_client.go",
 		old: "		f, n = nil, 0",
 		new: "		f = nil",
 	},
 	{
-		name: "a slow method counts as quick", kind: bound, file: "services.go",
-		old: "	return took == 0 || time.Duration(took) > limit",
-		new: "	return took == 0",
+		name: "a slow method counts as quick", kind: bound, file: "seat_server.go",
+		old: "	return took != 0 && time.Duration(took) <= limit && p",
+		new: "	return took != 0 && p",
+	},
+	{
+		name: "a method that waits now and then can be trained", kind: bound, file: "seat.go",
+		old: "			c.running.neverHere()\n",
+		new: "",
 	},
 	{
 		name: "a message that is withdrawn keeps the connection's credit", kind: leak, file: "credit.go",
