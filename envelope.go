@@ -5,8 +5,7 @@ package ttrpc
 
 import (
 	"errors"
-	"maps"
-	"slices"
+	"sort"
 	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -67,8 +66,12 @@ func keyValues(md MD) []*KeyValue {
 	if len(md) == 0 {
 		return nil
 	}
-	var kvs []*KeyValue
-	for _, key := range slices.Sorted(maps.Keys(md)) {
+	keys, kvs := make([]string, 0, len(md)), make([]*KeyValue, 0, len(md))
+	for key := range md {
+		keys = append(keys, key)
+	}
+	sort.Sort(sort.StringSlice(keys)) // see connsByNumber
+	for _, key := range keys {
 		for _, value := range md[key] {
 			kvs = append(kvs, &KeyValue{Key: key, Value: value})
 		}

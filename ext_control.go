@@ -97,7 +97,7 @@ func numberOf(f *frame) uint32 {
 // checkControl says what is wrong with the header of a frame that only the
 // extended mode has.
 func checkControl(h messageHeader) error {
-	if err := h.CheckControl(); err != nil {
+	if err := wire.CheckControl(h); err != nil {
 		return &connError{err.Error()}
 	}
 	return nil

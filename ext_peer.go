@@ -73,7 +73,7 @@ func (c *conn) client() *Client {
 	c.mu.Lock()
 	user, made := c.user, c.user == nil
 	if made {
-		user = c.cfg.extends.newUser(c)
+		user, _ = c.cfg.extends.newUser(c).(*Client)
 		c.user = user
 	}
 	c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *conn) client() *Client {
 }
 
 // newUser implements [extension].
-func (e *extensions) newUser(c *conn) *Client {
+func (e *extensions) newUser(c *conn) any {
 	user := &Client{config: newClientConfig()}
 	for _, opt := range e.peerOptions {
 		opt(user)

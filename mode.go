@@ -118,8 +118,9 @@ type extension interface {
 	// answeredLocked is called with the server's answer to the client's first call.
 	answeredLocked(c *conn, answer *frame)
 
-	// newUser makes who calls the peer of a server's connection.
-	newUser(*conn) *Client
+	// newUser makes the *Client that calls the peer of a server's connection. (The type
+	// would have the linker keep its methods in every server.)
+	newUser(*conn) any
 }
 
 // A contextExtras is what a function like WithFiles puts into the context of a call.

@@ -91,7 +91,7 @@ type rawPeer struct{ net.Conn }
 
 // promise is the header of a frame, whose data comes later, or not.
 func promise(length, id uint32, t wire.Type) []byte {
-	return wire.Header{Length: length, StreamID: id, Type: t}.Append(nil)
+	return wire.AppendHeader(nil, wire.Header{Length: length, StreamID: id, Type: t})
 }
 
 func (r rawPeer) write(t *testing.T, b []byte) {

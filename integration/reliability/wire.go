@@ -45,7 +45,7 @@ type header struct {
 
 // bytes returns the header as it travels.
 func (h header) bytes() []byte {
-	return wire.Header{Length: h.length, StreamID: h.id, Type: h.typ, Flags: h.flags}.Append(nil)
+	return wire.AppendHeader(nil, wire.Header{Length: h.length, StreamID: h.id, Type: h.typ, Flags: h.flags})
 }
 
 // frame returns a frame that keeps to the rules as far as its length goes.

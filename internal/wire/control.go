@@ -35,9 +35,9 @@ const (
 	MaxControl = 64 << 10
 )
 
-// CheckControl says what is wrong with the header of a frame of the extended mode,
+// CheckControl says what is wrong with a header of a frame of the extended mode,
 // whatever stream it is for. Of requests, responses and data, it requires a stream.
-func (h Header) CheckControl() error {
+func CheckControl(h Header) error {
 	ok := true
 	switch h.Type {
 	case TypePart:

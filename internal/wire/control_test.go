@@ -39,7 +39,7 @@ func TestCheckControl(t *testing.T) {
 					case !known:
 						want = typ >= 0x80 || typ < 0x40 && id != 0
 					}
-					err := h.CheckControl()
+					err := CheckControl(h)
 					if (err == nil) != want {
 						t.Errorf("B56: %+v: %v", h, err)
 					}

@@ -116,8 +116,8 @@ func PutStreamID(frame []byte, id uint32) {
 	binary.BigEndian.PutUint32(frame[4:8], id)
 }
 
-// Append appends the header.
-func (h Header) Append(b []byte) []byte {
+// AppendHeader appends a header.
+func AppendHeader(b []byte, h Header) []byte {
 	b = binary.BigEndian.AppendUint32(b, h.Length)
 	b = binary.BigEndian.AppendUint32(b, h.StreamID)
 	return append(b, byte(h.Type), h.Flags)
@@ -126,7 +126,7 @@ func (h Header) Append(b []byte) []byte {
 // AppendFrame appends a frame: a header that tells the length of data, and data.
 func AppendFrame(b []byte, id uint32, t Type, flags uint8, data []byte) []byte {
 	h := Header{Length: uint32(len(data)), StreamID: id, Type: t, Flags: flags}
-	return append(h.Append(b), data...)
+	return append(AppendHeader(b, h), data...)
 }
 
 // CutFrame splits the first frame off b: its header, its data, and what follows

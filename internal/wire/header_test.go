@@ -18,7 +18,7 @@ func TestHeaderLayout(t *testing.T) {
 	if !bytes.Equal(put[:HeaderLength], want) || put[HeaderLength] != 0xff {
 		t.Errorf("B35: the header is % x, want % x", put, want)
 	}
-	if got := h.Append([]byte("x")); string(got) != "x"+string(want) {
+	if got := AppendHeader([]byte("x"), h); string(got) != "x"+string(want) {
 		t.Errorf("B35: the header is % x, want % x", got, want)
 	}
 	for n := range HeaderLength {
@@ -38,7 +38,7 @@ func TestHeaderRoundTrip(t *testing.T) {
 			want := make([]byte, HeaderLength)
 			want[at] = byte(value)
 			h, err := ParseHeader(want)
-			if got := h.Append(nil); err != nil || !bytes.Equal(got, want) {
+			if got := AppendHeader(nil, h); err != nil || !bytes.Equal(got, want) {
 				t.Fatalf("B35: % x becomes %+v, %v, and that % x", want, h, err, got)
 			}
 		}
@@ -88,12 +88,12 @@ func TestFrames(t *testing.T) {
 			t.Errorf("B35: %+v with %q becomes %+v with %q, %q, %v", f.h, f.data, h, data, rest, err)
 		}
 		if f.h.Type > TypeData {
-			if err := h.CheckControl(); err != nil {
+			if err := CheckControl(h); err != nil {
 				t.Errorf("B56: %v", err)
 			}
 		}
 	}
-	if _, _, _, err := CutFrame(Header{Length: math.MaxUint32}.Append(nil)); err != io.ErrUnexpectedEOF {
+	if _, _, _, err := CutFrame(AppendHeader(nil, Header{Length: math.MaxUint32})); err != io.ErrUnexpectedEOF {
 		t.Errorf("a frame of 4 GiB in 10 bytes: %v", err)
 	}
 }
@@ -115,7 +115,7 @@ func TestFrameAllocs(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		h, data, _, err := CutFrame(b)
 		last, _, failed := ParseGoodbye(data)
-		if err != nil || failed != nil || last != 7 || h.CheckControl() != nil {
+		if err != nil || failed != nil || last != 7 || CheckControl(h) != nil {
 			t.Fatal(h, last, err, failed)
 		}
 		h.Put(b)
