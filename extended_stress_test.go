@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // An extendedStress is a connection in extended mode of which both ends do at random what
@@ -52,7 +53,7 @@ var stressEnds = []struct {
 	{"Shutdown of the server", func(w *extendedStress) error { return w.server.Shutdown(context.Background()) }},
 	{"Shutdown of the client", func(w *extendedStress) error { return w.client.Shutdown(context.Background()) }},
 	{"Shutdown of both", func(w *extendedStress) error {
-		done := waitFor(func() { w.server.Shutdown(context.Background()) })
+		done := testkit.WaitFor(func() { w.server.Shutdown(context.Background()) })
 		defer func() { <-done }()
 		return w.client.Shutdown(context.Background())
 	}},
@@ -84,7 +85,7 @@ func runExtendedStress(t *testing.T, kind string, q StreamQueue, seed uint64, en
 	w := newExtendedStress(t, kind, q)
 	r := rand.New(rand.NewPCG(seed, 0))
 	w.calls.Store(1 + r.Int64N(stressCallers*stressCalls/2))
-	callers := waitFor(func() {
+	callers := testkit.WaitFor(func() {
 		var all sync.WaitGroup
 		for i := range uint64(stressCallers) {
 			c := &stressCaller{extendedStress: w, Client: w.client, r: rand.New(rand.NewPCG(seed, 1+i)), lasts: end == nil}
@@ -95,7 +96,7 @@ func runExtendedStress(t *testing.T, kind string, q StreamQueue, seed uint64, en
 		}
 		all.Wait()
 	})
-	within(t, "B53: calls at random", func() {
+	testkit.Within(t, "B53: calls at random", func() {
 		if end != nil {
 			<-w.ends
 			w.ended.Store(true)
@@ -106,12 +107,12 @@ func runExtendedStress(t *testing.T, kind string, q StreamQueue, seed uint64, en
 		<-callers
 	})
 	if end == nil {
-		within(t, "B48: nothing is left", w.awaitIdle)
+		testkit.Within(t, "B48: nothing is left", w.awaitIdle)
 	}
 	w.client.Close()
 	w.server.Close()
 	w.services.Close()
-	within(t, "B50: Done", func() { <-w.client.Done() })
+	testkit.Within(t, "B50: Done", func() { <-w.client.Done() })
 	w.wantNoParts(connOf(w.client))
 }
 
@@ -131,7 +132,7 @@ func newExtendedStress(t *testing.T, kind string, q StreamQueue) *extendedStress
 	case "unix":
 		w.nc, peer = unixPair(t)
 	case "tcp":
-		w.nc, peer = tcpPair(t)
+		w.nc, peer = testkit.TCPPair(t)
 	case "memory":
 		w.nc, peer = memconn.Pipe(1 << 16)
 	case "packets":
@@ -151,7 +152,7 @@ func newExtendedStress(t *testing.T, kind string, q StreamQueue) *extendedStress
 func (w *extendedStress) awaitIdle() {
 	a, b := connOf(w.client), w.accepted
 	left := ""
-	for deadline := time.Now().Add(progHang / 2); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(testkit.Hang / 2); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if left = stressLeft(a) + stressLeft(b) + stressCredit(a, b) + stressCredit(b, a); left == "" {
 			return
 		}
@@ -290,7 +291,7 @@ func (c *stressCaller) echoes(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	sent := waitFor(func() {
+	sent := testkit.WaitFor(func() {
 		for range n {
 			if s.SendMsg(m) != nil {
 				return

@@ -16,40 +16,13 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // Here the errors come from real sockets, and so are what the kernel reports,
 // wrapped as package net wraps them. Sockets do not work in a bubble of synctest.
 // So the tests wait for what must happen, with a limit that only a hang reaches.
-
-// within requires that f returns.
-func within(t *testing.T, rule string, f func()) {
-	t.Helper()
-	select {
-	case <-waitFor(f):
-	case <-time.After(progHang):
-		t.Fatalf("%s: it hangs\n%s", rule, stacks())
-	}
-}
-
-// tcpPair returns two connected TCP sockets.
-func tcpPair(t *testing.T) (*net.TCPConn, *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a.(*net.TCPConn), b.(*net.TCPConn)
-}
 
 // unconnected returns a TCP socket that was never connected.
 func unconnected(t *testing.T) *net.TCPConn {
@@ -75,12 +48,12 @@ var socketFaults = map[string]struct {
 	want error
 }{
 	"unix reset": {
-		func(t *testing.T) (net.Conn, net.Conn) { return socketPair(t) },
+		func(t *testing.T) (net.Conn, net.Conn) { return testkit.SocketPair(t) },
 		func(far net.Conn) { far.Close() }, // with something unread, which resets
 		syscall.ECONNRESET,
 	},
 	"tcp reset": {
-		func(t *testing.T) (net.Conn, net.Conn) { return tcpPair(t) },
+		func(t *testing.T) (net.Conn, net.Conn) { return testkit.TCPPair(t) },
 		func(far net.Conn) {
 			far.(*net.TCPConn).SetLinger(0)
 			far.Close()
@@ -89,7 +62,7 @@ var socketFaults = map[string]struct {
 	},
 	"end of file": {
 		func(t *testing.T) (net.Conn, net.Conn) {
-			near, far := socketPair(t)
+			near, far := testkit.SocketPair(t)
 			t.Cleanup(func() { far.Close() })
 			return near, far
 		},
@@ -103,24 +76,6 @@ var socketFaults = map[string]struct {
 	},
 }
 
-// awaitBytes waits until more than n bytes have arrived, leaves them there, and
-// returns how many they are.
-func awaitBytes(t *testing.T, nc net.Conn, n int) (arrived int) {
-	t.Helper()
-	raw, err := nc.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = raw.Read(func(fd uintptr) bool {
-		arrived, _, err = syscall.Recvfrom(int(fd), make([]byte, 1<<10), syscall.MSG_PEEK)
-		return arrived > n || err != nil && err != syscall.EAGAIN
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return arrived
-}
-
 func TestSocketErrorsAtTheClient(t *testing.T) {
 	for name, fault := range socketFaults {
 		t.Run(name, func(t *testing.T) {
@@ -132,17 +87,17 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 			}
 			arrived := 0
 			if far != nil {
-				arrived = awaitBytes(t, far, 0)
+				arrived = testkit.AwaitBytes(t, far, 0)
 			}
 			done := make(chan error, 1)
 			go func() {
 				done <- c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue))
 			}()
 			if far != nil { // nothing more is written after that
-				awaitBytes(t, far, arrived)
+				testkit.AwaitBytes(t, far, arrived)
 			}
 			fault.fail(far)
-			within(t, "B5: calls under way", func() {
+			testkit.Within(t, "B5: calls under way", func() {
 				if err := <-done; err != ErrClosed {
 					t.Errorf("B5: the call returned %v", err)
 				}
@@ -185,10 +140,10 @@ func TestSocketErrorsAtTheServer(t *testing.T) {
 				// The answer to the second frame is not read, so closing resets.
 				far.Write(frameBytes(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
 				far.Write(probes(1))
-				awaitBytes(t, far, 0)
+				testkit.AwaitBytes(t, far, 0)
 			}
 			fault.fail(far)
-			within(t, "B5: the connection's end", func() {
+			testkit.Within(t, "B5: the connection's end", func() {
 				if far != nil {
 					if cause := <-ended; !errors.Is(cause, fault.want) {
 						t.Errorf("B5: the handler's context ended with %v, want %v", cause, fault.want)
@@ -203,11 +158,11 @@ func TestSocketErrorsAtTheServer(t *testing.T) {
 // TestSocketBrokenPipe holds B5 for EPIPE: the peer has stopped reading, and does
 // not close.
 func TestSocketBrokenPipe(t *testing.T) {
-	near, far := socketPair(t)
+	near, far := testkit.SocketPair(t)
 	defer far.Close()
 	far.(*net.UnixConn).CloseRead()
 	c := NewClient(near)
-	within(t, "B5: a call that cannot be written", func() {
+	testkit.Within(t, "B5: a call that cannot be written", func() {
 		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ErrClosed {
 			t.Errorf("B5: a call returned %v", err)
 		}
@@ -221,7 +176,7 @@ func TestSocketBrokenPipe(t *testing.T) {
 // TestSocketFull holds B18 over a real socket that nobody reads: what waits behind
 // a message of 4 MiB ends with its own context.
 func TestSocketFull(t *testing.T) {
-	near, far := socketPair(t)
+	near, far := testkit.SocketPair(t)
 	defer far.Close()
 	c := NewClient(near)
 	defer c.Close()
@@ -244,12 +199,12 @@ func TestSocketFull(t *testing.T) {
 		"SendMsg":         func() error { return flood(stream.SendMsg) },
 		"RecvMsg":         func() error { return stream.RecvMsg(big) },
 	} {
-		within(t, "B18: "+name, func() {
+		testkit.Within(t, "B18: "+name, func() {
 			long, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			front := make(chan error, 1)
 			go func() { front <- call(long, big) }()
-			awaitBytes(t, far, 0)
+			testkit.AwaitBytes(t, far, 0)
 			if err := f(); err != context.DeadlineExceeded {
 				t.Errorf("B18: %s returned %v", name, err)
 			}

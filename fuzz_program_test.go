@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // progModes are the ways to run programs.
@@ -75,7 +77,7 @@ func runProgramIn(t *testing.T, mode progMode, kernel bool, code []byte) {
 		w := newProgWorld(t, mode, kernel, code)
 		runProgram(w)
 		if !w.eventually(func() bool { return runtime.NumGoroutine() <= goroutines && countFiles() <= files }) {
-			t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), stacks())
+			t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), testkit.Stacks())
 		}
 		return
 	}

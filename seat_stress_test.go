@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // A seatStress is a server on a unix socket whose clients do at random what moves
@@ -43,7 +45,7 @@ func TestSeatStress(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 			seed := rand.Uint64()
 			t.Log("seed", seed)
-			within(t, "calls at random", func() { runSeatStress(t, seed) })
+			testkit.Within(t, "calls at random", func() { runSeatStress(t, seed) })
 		})
 	}
 }
