@@ -3,7 +3,7 @@
 
 //go:build linux && go1.25
 
-package ttrpc
+package faults
 
 import (
 	"context"
@@ -17,7 +17,10 @@ import (
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/testkit"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // Here the errors come from real sockets, and so are what the kernel reports,
@@ -76,13 +79,25 @@ var socketFaults = map[string]struct {
 	},
 }
 
+// flood sends until that fails.
+func flood(stream ttrpc.ClientStream) error {
+	for {
+		if err := stream.SendMsg(wrapperspb.Bytes(make([]byte, 8000))); err != nil {
+			return err
+		}
+	}
+}
+
+// maxMessage is the limit of messages.
+const maxMessage = 4 << 20
+
 func TestSocketErrorsAtTheClient(t *testing.T) {
 	for name, fault := range socketFaults {
 		t.Run(name, func(t *testing.T) {
 			near, far := fault.open(t)
-			c := NewClient(near)
-			s, err := c.NewStream(context.Background(), &StreamDesc{true, true}, "s", "m", nil)
-			if err != nil && (far != nil || err != ErrClosed) {
+			c := ttrpc.NewClient(near)
+			s, err := c.NewStream(context.Background(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "s", "m", nil)
+			if err != nil && (far != nil || err != ttrpc.ErrClosed) {
 				t.Fatal(err)
 			}
 			arrived := 0
@@ -98,13 +113,13 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 			}
 			fault.fail(far)
 			testkit.Within(t, "B5: calls under way", func() {
-				if err := <-done; err != ErrClosed {
+				if err := <-done; err != ttrpc.ErrClosed {
 					t.Errorf("B5: the call returned %v", err)
 				}
 				if s == nil {
 					return
 				}
-				if err := s.RecvMsg(new(wrapperspb.StringValue)); err != ErrClosed {
+				if err := s.RecvMsg(new(wrapperspb.StringValue)); err != ttrpc.ErrClosed {
 					t.Errorf("B5: RecvMsg returned %v", err)
 				}
 				c.UserOnCloseWait(context.Background())
@@ -123,23 +138,25 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 func TestSocketErrorsAtTheServer(t *testing.T) {
 	for name, fault := range socketFaults {
 		t.Run(name, func(t *testing.T) {
-			srv, err := NewServer()
+			srv, err := ttrpc.NewServer()
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer srv.Close()
+			server := kit.Serve(srv)
+			defer server.End(t)
 			ended := make(chan error, 1)
-			srv.Register("test", map[string]Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
+			srv.Register("test", map[string]ttrpc.Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
 				<-ctx.Done()
 				ended <- context.Cause(ctx)
 				return nil, ctx.Err()
 			}})
 			near, far := fault.open(t)
-			srv.accept(context.Background(), near)
+			server.Hand(near)
 			if far != nil {
 				// The answer to the second frame is not read, so closing resets.
-				far.Write(frameBytes(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
-				far.Write(probes(1))
+				call := wire.Request{Service: "test", Method: "Wait"}
+				far.Write(wire.AppendFrame(nil, 1, wire.TypeRequest, 0, call.Append(nil)))
+				far.Write(make([]byte, wire.HeaderLength)) // an empty frame of no type
 				testkit.AwaitBytes(t, far, 0)
 			}
 			fault.fail(far)
@@ -161,9 +178,9 @@ func TestSocketBrokenPipe(t *testing.T) {
 	near, far := testkit.SocketPair(t)
 	defer far.Close()
 	far.(*net.UnixConn).CloseRead()
-	c := NewClient(near)
+	c := ttrpc.NewClient(near)
 	testkit.Within(t, "B5: a call that cannot be written", func() {
-		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ErrClosed {
+		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ttrpc.ErrClosed {
 			t.Errorf("B5: a call returned %v", err)
 		}
 		c.UserOnCloseWait(context.Background())
@@ -178,9 +195,9 @@ func TestSocketBrokenPipe(t *testing.T) {
 func TestSocketFull(t *testing.T) {
 	near, far := testkit.SocketPair(t)
 	defer far.Close()
-	c := NewClient(near)
+	c := ttrpc.NewClient(near)
 	defer c.Close()
-	big := wrapperspb.Bytes(make([]byte, messageLengthMax-100))
+	big := wrapperspb.Bytes(make([]byte, maxMessage-100))
 	call := func(ctx context.Context, req *wrapperspb.BytesValue) error {
 		return c.Call(ctx, "s", "m", req, new(wrapperspb.BytesValue))
 	}
@@ -189,14 +206,14 @@ func TestSocketFull(t *testing.T) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	stream, err := c.NewStream(soon(), &StreamDesc{true, true}, "s", "m", nil)
+	stream, err := c.NewStream(soon(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "s", "m", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, f := range map[string]func() error{
 		"the call itself": func() error { return call(soon(), big) },
 		"a call":          func() error { return call(soon(), new(wrapperspb.BytesValue)) },
-		"SendMsg":         func() error { return flood(stream.SendMsg) },
+		"SendMsg":         func() error { return flood(stream) },
 		"RecvMsg":         func() error { return stream.RecvMsg(big) },
 	} {
 		testkit.Within(t, "B18: "+name, func() {

@@ -3,7 +3,7 @@
 
 //go:build go1.25 && unix
 
-package ttrpc
+package faults
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/faultconn"
 )
 
@@ -152,7 +153,7 @@ func explains(events []faultEvent, err error, work faultWorkload) bool {
 	switch {
 	case err == nil:
 		return true
-	case err == ErrClosed:
+	case err == ttrpc.ErrClosed:
 		return ends
 	case status.Code(err) == codes.Unavailable:
 		return work.ends
@@ -176,7 +177,7 @@ func (w *faultWorld) checkScheduleCause(where string, s faultSchedule, work faul
 		want = append(want, io.ErrUnexpectedEOF)
 	}
 	if work.ends && work.extended { // the client may have said goodbye
-		want = append(want, ErrClosed)
+		want = append(want, ttrpc.ErrClosed)
 	}
 	if cause := w.client.Cause(); !slices.Contains(want, cause) {
 		w.Errorf("B1: %s: the cause is %v, when %v and %v had begun", where, cause, client, server)
