@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -44,8 +45,12 @@ func (s *Server) End(t testing.TB) {
 	if err := <-s.served; err != ttrpc.ErrServerClosed {
 		t.Errorf("B24: Serve returned %v", err)
 	}
-	if left := s.Snapshot(); len(left) != 0 {
-		t.Errorf("B24: %d connections are left: %+v", len(left), left)
+	// Nothing signals that a connection has gone.
+	for end := time.Now().Add(testkit.Hang); len(s.Snapshot()) != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("B24: connections are left: %+v", s.Snapshot())
+			return
+		}
 	}
 }
 
@@ -81,7 +86,7 @@ func Echo(_ context.Context, ss ttrpc.StreamServer) (any, error) {
 	for {
 		var m wrapperspb.StringValue
 		if err := ss.RecvMsg(&m); err != nil {
-			return nil, endOf(err)
+			return nil, EndOf(err)
 		}
 		if m.Value == "fail" {
 			return nil, status.Error(codes.DataLoss, "asked to fail")
@@ -97,7 +102,7 @@ func sum(_ context.Context, ss ttrpc.StreamServer) (any, error) {
 	for {
 		var m wrapperspb.Int64Value
 		if err := ss.RecvMsg(&m); err != nil {
-			return sum, endOf(err)
+			return sum, EndOf(err)
 		}
 		sum.Value += m.Value
 	}
@@ -120,8 +125,8 @@ func count(_ context.Context, ss ttrpc.StreamServer) (any, error) {
 	return nil, nil
 }
 
-// endOf returns no error for the end of what a client sends.
-func endOf(err error) error {
+// EndOf returns no error for the end of what a client sends.
+func EndOf(err error) error {
 	if err == io.EOF {
 		return nil
 	}
