@@ -31,7 +31,7 @@ func TestEchoesBothWays(t *testing.T) {
 		q                 StreamQueue
 		streams, messages int // the streams of each end
 	}{
-		"default windows": {StreamQueue{}, 300, 20},
+		"default windows": {StreamQueue{}, 150, 16},
 		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 256 << 10}, 64, 40},
 	} {
 		t.Run(name, func(t *testing.T) {

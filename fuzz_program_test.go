@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"strconv"
 	"testing"
 	"testing/synctest"
 
@@ -22,30 +21,20 @@ var progModes = []struct {
 	name   string
 	mode   progMode
 	kernel bool
-	count  int // how many random ones TestPrograms runs
+	count  int // how many random ones TestPrograms runs, times testkit.Times
 }{
-	{"Pair", progPair, false, 400},
-	{"RawClient", progRawClient, false, 200},
-	{"RawServer", progRawServer, false, 200},
-	{"PairOnSockets", progPair, true, 100},
-	{"RawClientOnSockets", progRawClient, true, 50},
-	{"RawServerOnSockets", progRawServer, true, 50},
+	{"Pair", progPair, false, 100},
+	{"RawClient", progRawClient, false, 50},
+	{"RawServer", progRawServer, false, 50},
+	{"PairOnSockets", progPair, true, 24},
+	{"RawClientOnSockets", progRawClient, true, 12},
+	{"RawServerOnSockets", progRawServer, true, 12},
 }
-
-// programsVariable says how many times as many random programs to run.
-const programsVariable = "TTRPC_PROGRAMS"
 
 // TestPrograms runs random programs. Each is named after its seed, so that one
 // can be run again: go test -run TestPrograms/Pair/17.
 func TestPrograms(t *testing.T) {
-	times := 1
-	if s := os.Getenv(programsVariable); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("%s: %v", programsVariable, err)
-		}
-		times = n
-	}
+	times := testkit.Times(t)
 	for _, m := range progModes {
 		t.Run(m.name, func(t *testing.T) {
 			for seed := range times * m.count {

@@ -210,7 +210,7 @@ func (p *extPrograms) checkRest() {
 func TestExtendedPrograms(t *testing.T) {
 	for _, kernel := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kernel=%v", kernel), func(t *testing.T) {
-			for seed := range 300 >> map[bool]int{true: 2}[kernel] {
+			for seed := range testkit.Times(t) * map[bool]int{false: 75, true: 18}[kernel] {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) { runExtProgramIn(t, kernel, randomProgram(seed)) })
 			}
 		})

@@ -27,6 +27,7 @@ import (
 	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/faultconn"
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // faultDeadline is the deadline of every call while a fault happens.
@@ -191,12 +192,12 @@ func runFaults(t *testing.T, works []faultWorkload, kinds []faultKind) {
 	var runs atomic.Int32
 	t.Cleanup(func() { t.Logf("%d runs", runs.Load()) })
 	for _, work := range works {
-		for _, kind := range kinds {
+		for i, kind := range kinds {
 			t.Run(work.name+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()
-				for _, place := range faultPlaces {
+				for j, place := range faultPlaces {
 					affected := false
-					for _, at := range faultPositions(t, work, kind, place) {
+					for _, at := range faultPositions(t, work, kind, place, i+j) {
 						runs.Add(1)
 						synctest.Test(t, func(t *testing.T) { affected = testFault(t, work, kind, place, at) || affected })
 						if t.Failed() {
@@ -216,9 +217,15 @@ func runFaults(t *testing.T, works []faultWorkload, kinds []faultKind) {
 // three headers.
 const faultEachByte = 40
 
+// faultStride is how far apart the positions are that are tried, of those that are
+// worth it. testkit.Times makes it less. Different kinds and places begin at different
+// ones.
+const faultStride = 4
+
 // faultPositions chooses the bytes at which a fault happens: all at the beginning,
-// and fewer farther on, unless all are wanted.
-func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace) []int {
+// and fewer farther on, unless all are wanted; of those the first, the last, and every
+// few, from the given one on.
+func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace, from int) []int {
 	total := 0
 	synctest.Test(t, func(t *testing.T) {
 		w := newFaultWorld(t, faultPlan{}, work.extended)
@@ -228,13 +235,17 @@ func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faul
 		w.end()
 	})
 	var all []int
+	stride := max(1, faultStride/testkit.Times(t))
+	worth := 0
 	for at := 0; at <= total; at++ {
 		near := at <= faultEachByte || at < 300 && (kind.every || at%29 == 0)
 		if work.extended { // every call is preceded by Hello, so there are many
 			near = near && at%5 == 0
 		}
 		if near || at == total || at%(1+total/max(3, work.positions)) == 0 {
-			all = append(all, at)
+			if worth++; (worth+from)%stride == 0 || at == 0 || at == total {
+				all = append(all, at)
+			}
 		}
 	}
 	return all

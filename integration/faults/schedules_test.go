@@ -20,11 +20,12 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/faultconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // faultSchedules is how many schedules TestFaultSchedules tries under each
-// workload.
-const faultSchedules = 100
+// workload, times testkit.Times.
+const faultSchedules = 25
 
 // A faultSchedule is what happens in each direction at both ends at once.
 type faultSchedule struct {
@@ -103,7 +104,7 @@ func runFaultSchedules(t *testing.T, works []faultWorkload) {
 	defer func() { t.Logf("%d runs, in %d of which calls failed", runs, failed) }()
 	for _, work := range works {
 		t.Run(work.name, func(t *testing.T) {
-			for seed := range faultSchedules {
+			for seed := range faultSchedules * testkit.Times(t) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					runs++
 					synctest.Test(t, func(t *testing.T) {
