@@ -323,6 +323,11 @@ var faults = []fault{
 		new: "	m.files = nil",
 	},
 	{
+		name: "a large message loses the pieces that came first", kind: rule, file: "ext_frame.go",
+		old: "		all.data = append(all.data, p.data...)\n",
+		new: "",
+	},
+	{
 		name: "what was sent of a message is not taken back", kind: leak, file: "parts.go",
 		old: "	if first.sent > 0 {",
 		new: "	if false {",
