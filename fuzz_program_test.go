@@ -28,7 +28,7 @@ var progModes = []struct {
 	{"RawServer", progRawServer, false, 50},
 	{"PairOnSockets", progPair, true, 24},
 	{"RawClientOnSockets", progRawClient, true, 12},
-	{"RawServerOnSockets", progRawServer, true, 12},
+	{"RawServerOnSockets", progRawServer, true, 13},
 }
 
 // TestPrograms runs random programs. Each is named after its seed, so that one
