@@ -3,7 +3,7 @@
 
 # The commands are in .ci/run, which continuous integration runs as a whole.
 
-steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test
+steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test thorough
 
 .PHONY: ci $(steps) bench containerd programs proof reliability seeded soak-hour
 
@@ -18,7 +18,7 @@ bench: ; go -C bench run .
 
 containerd: ; integration/containerd/run.sh
 
-programs: ; TTRPC_PROGRAMS=50 go test -race -timeout 60m -run TestPrograms .
+programs: ; TTRPC_TIMES=200 go test -race -timeout 60m -run TestPrograms .
 
 reliability: ; go -C integration/reliability run .
 

@@ -34,10 +34,11 @@ type assembler struct {
 	bytes   int       // how much data, beyond the first part of each message
 	most    int       // how much more it may have than maxRotating messages
 	asks    frame     // what is handed up to ask
+	piece   int       // pieceSize, but in tests
 }
 
 func newAssembler(most int, takes bool) *assembler {
-	return &assembler{open: make(map[uint32]*assembly), most: most, takes: takes, asks: frame{class: -1}}
+	return &assembler{open: make(map[uint32]*assembly), most: most, takes: takes, asks: frame{class: -1}, piece: pieceSize}
 }
 
 // An assembly is what has arrived of a message before its last frame.
@@ -99,7 +100,7 @@ func (a *assembler) takePart(ch *channel, h messageHeader, keep bool) error {
 		ch.pass(h)
 		return nil
 	}
-	m.makeRoom(ch, n)
+	m.makeRoom(ch, n, a.piece)
 	m.frame.header = h
 	a.into = m
 	beyond := n
@@ -129,7 +130,7 @@ func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame
 		}
 		return f, oversized(m.total, ch.max)
 	}
-	m.makeRoom(ch, rest)
+	m.makeRoom(ch, rest, a.piece)
 	f := m.frame
 	f.header = h
 	if len(m.files) > 0 {
@@ -146,9 +147,9 @@ func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame
 
 // makeRoom sees to a frame for n more bytes. What would make it large becomes a piece
 // for itself: to copy that would hold up all that comes after.
-func (m *assembly) makeRoom(ch *channel, n int) {
+func (m *assembly) makeRoom(ch *channel, n, piece int) {
 	size := ch.firstSize(n)
-	if m.frame != nil && len(m.frame.data)+n > pieceSize {
+	if m.frame != nil && len(m.frame.data)+n > piece {
 		m.frame.next, m.pieces = m.pieces, m.frame
 		m.before += len(m.frame.data)
 		m.frame, size = nil, max(size, roomFor(m.total-n))

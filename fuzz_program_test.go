@@ -10,9 +10,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"strconv"
 	"testing"
 	"testing/synctest"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // progModes are the ways to run programs.
@@ -20,30 +21,20 @@ var progModes = []struct {
 	name   string
 	mode   progMode
 	kernel bool
-	count  int // how many random ones TestPrograms runs
+	count  int // how many random ones TestPrograms runs, times testkit.Times
 }{
-	{"Pair", progPair, false, 400},
-	{"RawClient", progRawClient, false, 200},
-	{"RawServer", progRawServer, false, 200},
-	{"PairOnSockets", progPair, true, 100},
-	{"RawClientOnSockets", progRawClient, true, 50},
-	{"RawServerOnSockets", progRawServer, true, 50},
+	{"Pair", progPair, false, 100},
+	{"RawClient", progRawClient, false, 50},
+	{"RawServer", progRawServer, false, 50},
+	{"PairOnSockets", progPair, true, 24},
+	{"RawClientOnSockets", progRawClient, true, 12},
+	{"RawServerOnSockets", progRawServer, true, 13},
 }
-
-// programsVariable says how many times as many random programs to run.
-const programsVariable = "TTRPC_PROGRAMS"
 
 // TestPrograms runs random programs. Each is named after its seed, so that one
 // can be run again: go test -run TestPrograms/Pair/17.
 func TestPrograms(t *testing.T) {
-	times := 1
-	if s := os.Getenv(programsVariable); s != "" {
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			t.Fatalf("%s: %v", programsVariable, err)
-		}
-		times = n
-	}
+	times := testkit.Times(t)
 	for _, m := range progModes {
 		t.Run(m.name, func(t *testing.T) {
 			for seed := range times * m.count {
@@ -75,7 +66,7 @@ func runProgramIn(t *testing.T, mode progMode, kernel bool, code []byte) {
 		w := newProgWorld(t, mode, kernel, code)
 		runProgram(w)
 		if !w.eventually(func() bool { return runtime.NumGoroutine() <= goroutines && countFiles() <= files }) {
-			t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), stacks())
+			t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), testkit.Stacks())
 		}
 		return
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // progKind is what a call calls.
@@ -100,7 +102,7 @@ func (call *progCall) start(size int) {
 			call.unary(max(size, 0))
 			return
 		}
-		received := waitFor(call.receive)
+		received := testkit.WaitFor(call.receive)
 		call.open(size)
 		close(call.opened)
 		for job := range call.sends {

@@ -15,6 +15,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // maxCost is what the largest frame costs.
@@ -327,7 +329,7 @@ func (w *progWorld) checkClean(who string, c *conn) {
 // eventually waits until ok over kernel sockets, where nothing tells when a
 // goroutine is over; over memory conns that has been waited for.
 func (w *progWorld) eventually(ok func() bool) bool {
-	for end := time.Now().Add(progHang); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testkit.Hang); !ok(); time.Sleep(time.Millisecond) {
 		if !w.kernel || time.Now().After(end) {
 			return false
 		}

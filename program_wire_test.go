@@ -9,10 +9,8 @@ import (
 	"context"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"syscall"
-	"testing"
 
 	"github.com/containerd/ttrpc/internal/memconn"
 )
@@ -133,25 +131,6 @@ func (d *progDirection) isLate() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.late
-}
-
-// socketPair returns two connected unix sockets.
-func socketPair(t testing.TB) (net.Conn, net.Conn) {
-	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns [2]net.Conn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "socketpair")
-		defer f.Close()
-		if conns[i], err = net.FileConn(f); err != nil {
-			t.Fatal(err)
-		}
-		conns[i].(*net.UnixConn).SetWriteBuffer(1) // the kernel makes it its least
-	}
-	return conns[0], conns[1]
 }
 
 // A oneListener hands out one conn. again is closed when Accept is called for

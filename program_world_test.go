@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // progMode says who the two ends are.
@@ -30,9 +31,6 @@ const (
 	progRawClient                 // a raw client and our server
 	progRawServer                 // our client and a raw server
 )
-
-// progHang is how long real sockets may need for what comes for certain.
-const progHang = time.Minute
 
 // A progWorld is what a program drives: two ends of a connection and what is
 // between them. Over memory conns it is in a bubble, where each instruction
@@ -129,7 +127,7 @@ func newProgWorld(t testing.TB, mode progMode, kernel bool, code []byte) *progWo
 func (w *progWorld) pipe(limit int) (net.Conn, net.Conn) {
 	switch {
 	case w.kernel:
-		return socketPair(w)
+		return testkit.SocketPair(w)
 	case limit < 0:
 		return memconn.PacketPipe()
 	}
@@ -247,27 +245,11 @@ func (w *progWorld) await(what string, done <-chan struct{}) bool {
 		select {
 		case <-done:
 			return true
-		case <-time.After(progHang):
+		case <-time.After(testkit.Hang):
 		}
 	}
-	w.Errorf("%s; program: %v\n%s", what, w.trace, stacks())
+	w.Errorf("%s; program: %v\n%s", what, w.trace, testkit.Stacks())
 	return false
-}
-
-// stacks returns what all goroutines do.
-func stacks() []byte {
-	b := make([]byte, 1<<20)
-	return b[:runtime.Stack(b, true)]
-}
-
-// waitFor is a channel that is closed when f returns.
-func waitFor(f func()) <-chan struct{} {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f()
-	}()
-	return done
 }
 
 // windDown ends all that a program has begun, and checks what is left.
@@ -308,7 +290,7 @@ func (w *progWorld) windDown() {
 			d.end()
 		}
 	}
-	w.await("something of the program is left", waitFor(w.actors.Wait))
+	w.await("something of the program is left", testkit.WaitFor(w.actors.Wait))
 	w.kept.check(w)
 	stirPools(w)
 }
@@ -350,7 +332,7 @@ func (w *progWorld) checkIdle() {
 func (w *progWorld) endClient() {
 	w.setDown(&w.clientClosed)
 	w.client.Close()
-	ended := waitFor(func() {
+	ended := testkit.WaitFor(func() {
 		for _, call := range w.calls {
 			<-call.clientDone
 		}
@@ -358,7 +340,7 @@ func (w *progWorld) endClient() {
 	if !w.await("B1: a call has not ended after Close", ended) {
 		return
 	}
-	w.await("B12: UserOnCloseWait", waitFor(func() { w.client.UserOnCloseWait(context.Background()) }))
+	w.await("B12: UserOnCloseWait", testkit.WaitFor(func() { w.client.UserOnCloseWait(context.Background()) }))
 	w.check()
 	w.checkClean("the client", w.cconn)
 	w.mu.Lock()
@@ -383,11 +365,11 @@ func (w *progWorld) endServer() {
 			d.cut(nil)
 		}
 	}
-	idle := waitFor(func() { w.srv.Shutdown(context.Background()) })
+	idle := testkit.WaitFor(func() { w.srv.Shutdown(context.Background()) })
 	w.advance(time.Minute)
 	w.await("B25: Shutdown after the last connection has gone", idle)
 	w.srv.Close()
-	w.await("B24: Serve", waitFor(func() {
+	w.await("B24: Serve", testkit.WaitFor(func() {
 		if err := <-w.served; err != ErrServerClosed {
 			w.Errorf("B24: Serve returned %v", err)
 		}

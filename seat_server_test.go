@@ -16,6 +16,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // A seatServer is a server with one connection, to the peer that it embeds. Of its
@@ -38,7 +40,7 @@ func newSeatServer(t *testing.T, holds bool, methods map[string]func(s *seatServ
 	if err != nil {
 		t.Fatal(err)
 	}
-	near, far := socketPair(t)
+	near, far := testkit.SocketPair(t)
 	s := &seatServer{seatPeer: newSeatPeer(t, far), Server: server, quick: map[string]*unaryMethod{}}
 	registered := map[string]Method{}
 	for name, f := range methods {
@@ -200,7 +202,7 @@ func TestShortStall(t *testing.T) {
 			s.quick[method].took.Store(1) // as after many quick calls
 			s.call(method)
 			s.want(method, code, s.id-1)
-			within(t, method, func() { <-served })
+			testkit.Within(t, method, func() { <-served })
 			awaitSeat(t, method, s.conn, seatReader)
 		}
 		s.wantHere(map[bool]int32{false: 1, true: 2}[method == "QuickYield"])
@@ -230,7 +232,7 @@ func TestHandlerWatchesContext(t *testing.T) {
 	s.wantHere(1)
 	s.call("QuickEnd")
 	s.nc.Close()
-	within(t, "B26: the peer has gone", func() { <-ended })
+	testkit.Within(t, "B26: the peer has gone", func() { <-ended })
 }
 
 // TestHandlerExitsHere holds B31 for a handler in the reader's place.

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // Seats are vacated on kernel sockets only, which do not work in a bubble of
@@ -57,9 +59,9 @@ func queued(c *conn) int {
 // await waits for what nothing signals.
 func await(t *testing.T, rule string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(progHang); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testkit.Hang); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Errorf("%s: it never happens\n%s", rule, stacks())
+			t.Errorf("%s: it never happens\n%s", rule, testkit.Stacks())
 			return
 		}
 	}
@@ -94,10 +96,10 @@ func (p *seatPeer) write(b []byte) {
 // recv returns the next frame.
 func (p *seatPeer) recv(rule string) (messageHeader, []byte) {
 	p.Helper()
-	p.nc.SetReadDeadline(time.Now().Add(progHang))
+	p.nc.SetReadDeadline(time.Now().Add(testkit.Hang))
 	h, data, err := p.ch.recv()
 	if err != nil {
-		p.Fatalf("%s: no frame came: %v\n%s", rule, err, stacks())
+		p.Fatalf("%s: no frame came: %v\n%s", rule, err, testkit.Stacks())
 	}
 	return h, data
 }
@@ -141,7 +143,7 @@ func (p *seatPeer) want(rule string, code codes.Code, ids ...uint32) {
 // held, and the seat vacant.
 func newSeatClient(t *testing.T) (*Client, *seatPeer) {
 	t.Helper()
-	near, far := socketPair(t)
+	near, far := testkit.SocketPair(t)
 	p := newSeatPeer(t, far)
 	c := NewClient(near)
 	t.Cleanup(func() { c.Close() })
@@ -178,8 +180,8 @@ func wantNumber(t *testing.T, rule string, done <-chan any, want any) {
 		if got != want {
 			t.Fatalf("%s: it returned %v, want %v", rule, got, want)
 		}
-	case <-time.After(progHang):
-		t.Fatalf("%s: it hangs\n%s", rule, stacks())
+	case <-time.After(testkit.Hang):
+		t.Fatalf("%s: it hangs\n%s", rule, testkit.Stacks())
 	}
 }
 
@@ -207,7 +209,7 @@ func TestVacantSeatIsFilled(t *testing.T) {
 		t.Errorf("the seat is %d after the watch has looked", s)
 	}
 	p.nc.Close()
-	within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
+	testkit.Within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
 }
 
 // TestEndBeforeCall holds B1 for an end that came while nobody read, and of which no
@@ -217,7 +219,7 @@ func TestEndBeforeCall(t *testing.T) {
 	p.nc.(*net.UnixConn).CloseWrite()
 	time.Sleep(20 * time.Millisecond) // the poller may hear of it, and has nobody to tell
 	done := goNumber(context.Background(), c)
-	awaitBytes(t, p.nc, 0) // to read them would wake the caller
+	testkit.AwaitBytes(t, p.nc, 0) // to read them would wake the caller
 	look(connOf(c))
 	wantNumber(t, "B1: a call after the peer's end", done, ErrClosed)
 	if c.Cause() != io.EOF {
@@ -328,7 +330,7 @@ func TestCallerIsRelieved(t *testing.T) {
 	p.recv("a stream")
 	awaitSeat(t, "a stream was opened", connOf(c), seatReader)
 	p.write(frameBytes(5, messageTypeData, flagRemoteClosed|flagNoData, nil))
-	within(t, "a stream beside a call", func() {
+	testkit.Within(t, "a stream beside a call", func() {
 		if err := s.RecvMsg(new(wrapperspb.Int64Value)); err != io.EOF {
 			t.Errorf("the stream ended with %v", err)
 		}
@@ -348,7 +350,7 @@ func TestCallerIsRelieved(t *testing.T) {
 func TestCloseWhileVacant(t *testing.T) {
 	c, _ := newSeatClient(t)
 	c.Close()
-	within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
+	testkit.Within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
 	wantNumber(t, "B1: a call after Close", goNumber(context.Background(), c), ErrClosed)
 	if connOf(c).ch.buf != nil {
 		t.Error("a read buffer is kept that nobody will use")

@@ -53,9 +53,9 @@ var faults = []fault{
 		new: "		s.call.cancel(err)",
 	},
 	{
-		name: "a sender is not woken when its frame is taken", kind: wakeup, file: "writer.go",
-		old: "		s.waiting.Broadcast()\n		f.stream = nil",
-		new: "		f.stream = nil",
+		name: "a sender is not woken when its frame is taken", kind: wakeup, file: "stream.go",
+		old: "	s.passed = s.passed || f.writes()\n	s.waiting.Broadcast()\n",
+		new: "	s.passed = s.passed || f.writes()\n",
 	},
 	{
 		name: "the reader is not woken when answers have left", kind: wakeup, file: "writer.go",
@@ -64,8 +64,8 @@ var faults = []fault{
 	},
 	{
 		name: "the reader is not woken by the end of the connection", kind: wakeup, file: "conn.go",
-		old: "	c.out.releaseAll()\n	c.dropExtendedLocked()\n	c.room.Broadcast()",
-		new: "	c.out.releaseAll()\n	c.dropExtendedLocked()",
+		old: "		c.mode.droppedLocked()\n	}\n	c.room.Broadcast()\n	nc,",
+		new: "		c.mode.droppedLocked()\n	}\n	nc,",
 	},
 	{
 		name: "the reader is not woken when writing fails", kind: wakeup, file: "writer.go",
@@ -74,13 +74,13 @@ var faults = []fault{
 	},
 	{
 		name: "the writer never stops being the writer", kind: wakeup, file: "writer.go",
-		old: "	if size == 0 {\n		c.writing = false\n	}",
-		new: "",
+		old: "	c.writing = one != nil || size > 0\n",
+		new: "	c.writing = true\n",
 	},
 	{
 		name: "draining before the start is forgotten", kind: wakeup, file: "conn.go",
-		old: "	if c.draining {\n		c.settleLocked()\n		c.sayGoodbyeLocked()\n	}\n	c.unlock()",
-		new: "	c.unlock()",
+		old: "	if c.draining {\n		c.settleLocked()\n	}\n	c.unlock()\n	if lead",
+		new: "	c.unlock()\n	if lead",
 	},
 	{
 		name: "an answered call stays in the table", kind: leak, file: "reader.go",
@@ -124,7 +124,7 @@ var faults = []fault{
 	},
 	{
 		name: "answers that nobody reads are queued without end", kind: bound, file: "reader.go",
-		old: "	for c.role == roleServer && c.ext == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
+		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
 		new: "	for false {",
 	},
 	{
@@ -134,7 +134,7 @@ var faults = []fault{
 	},
 	{
 		name: "a full queue has no patience's end", kind: bound, file: "inbox.go",
-		old: "	if s.flow == nil && !b.timed && b.fullLocked(q) {",
+		old: "	if b.weigh == nil && !b.timed && b.fullLocked(q) {",
 		new: "	if false {",
 	},
 	{
@@ -149,13 +149,13 @@ var faults = []fault{
 	},
 	{
 		name: "frames that leave together exceed a packet", kind: bound, file: "writer.go",
-		old: "		if size > 0 && (size+n > limit || n > maxCombined || f.files != nil) {",
-		new: "		if size > 0 && (size > limit || n > maxCombined) {",
+		old: "	return size+len(f.data) <= limit && len(f.data)",
+		new: "	return size <= limit && len(f.data)",
 	},
 	{
 		name: "draining takes rejections without end", kind: bound, file: "writer.go",
-		old: "	if c.closed || c.lost != nil || ending {",
-		new: "	_ = ending\n	if c.closed || c.lost != nil {",
+		old: "	case c.closed || c.lost != nil || ending:",
+		new: "	case c.closed || c.lost != nil || ending && false:",
 	},
 	{
 		name: "who sends blocks on a full socket", kind: bound, file: "socket_unix.go",
@@ -224,8 +224,8 @@ var faults = []fault{
 	},
 	{
 		name: "Shutdown does not wait for answers to leave", kind: order, file: "conn.go",
-		old: " && len(c.streams) == 0 && !c.writing && !c.expectsLocked() && c.cause == nil {",
-		new: " && len(c.streams) == 0 && c.cause == nil {",
+		old: " && len(c.streams) == 0 && !c.writing && !c.expectsLocked() {",
+		new: " && len(c.streams) == 0 {",
 	},
 	{
 		name: "a stream ends twice", kind: rule, file: "call.go",
@@ -288,52 +288,57 @@ var faults = []fault{
 		new: "",
 	},
 	{
-		name: "a message that is withdrawn keeps the connection's credit", kind: leak, file: "credit.go",
-		old: "	c.ext.credit += int(f.charged)\n	f.charged = 0",
-		new: "	f.charged = 0",
+		name: "a message that is withdrawn keeps the connection's credit", kind: leak, file: "ext_credit.go",
+		old: "	x.send.refund(n)\n",
+		new: "	_ = n\n",
 	},
 	{
-		name: "who waits for credit that was withdrawn sleeps on", kind: wakeup, file: "credit.go",
-		old: "	f.charged = 0\n	c.creditedLocked(had)",
-		new: "	f.charged = 0\n	_ = had",
+		name: "who waits for credit that was withdrawn sleeps on", kind: wakeup, file: "ext_credit.go",
+		old: "	x.send.refund(n)\n	x.creditedLocked(had)\n",
+		new: "	x.send.refund(n)\n	_ = had\n",
 	},
 	{
-		name: "streams that consume little give the connection's credit never back", kind: leak, file: "credit.go",
-		old: " || owed >= c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {",
+		name: "streams that consume little give the connection's credit never back", kind: leak, file: "ext_credit.go",
+		old: " || owed >= x.c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {",
 		new: " || owed < 0 {",
 	},
 	{
-		name: "handlers of both ends wait for each other's credit", kind: wakeup, file: "credit.go",
-		old: "return f.credit > 0 && (credit > 0 || f.credit >= f.full) }",
-		new: "return f.credit > 0 && credit > 0 }",
+		name: "handlers of both ends wait for each other's credit", kind: wakeup, file: "ext_credit.go",
+		old: "return f.send.any() && (all.any() || f.send.isFull())",
+		new: "return f.send.any() && all.any()",
 	},
 	{
-		name: "control frames wait behind what is queued", kind: order, file: "extended.go",
+		name: "control frames wait behind what is queued", kind: order, file: "ext_mode.go",
 		old: "	x.urgent.push(f)\n",
 		new: "	c.pushed++\n	f.seq = c.pushed\n	c.out.push(f)\n",
 	},
 	{
-		name: "a goodbye serves a call too many", kind: offBy1, file: "goodbye.go",
-		old: "	c.urgeLocked(goodbyeFrame(x.lastPeer, why))",
-		new: "	c.urgeLocked(goodbyeFrame(x.lastPeer+2, why))",
+		name: "a goodbye serves a call too many", kind: offBy1, file: "ext_goodbye.go",
+		old: "	x.urgeLocked(goodbyeFrame(x.lastPeer, why))",
+		new: "	x.urgeLocked(goodbyeFrame(x.lastPeer+2, why))",
 	},
 	{
-		name: "files of dropped messages stay open", kind: leak, file: "assembler.go",
+		name: "files of dropped messages stay open", kind: leak, file: "ext_assembler.go",
 		old: "	closeFiles(m.files)\n	m.files = nil",
 		new: "	m.files = nil",
 	},
 	{
-		name: "what was sent of a message is not taken back", kind: leak, file: "parts.go",
-		old: "	if first.sent > 0 {",
+		name: "a large message loses the pieces that came first", kind: rule, file: "ext_frame.go",
+		old: "		all.data = append(all.data, p.data...)\n",
+		new: "",
+	},
+	{
+		name: "what was sent of a message is not taken back", kind: leak, file: "ext_parts.go",
+		old: "	if tr.sent > 0 {",
 		new: "	if false {",
 	},
 	{
-		name: "calls that were parked are forgotten", kind: wakeup, file: "extended.go",
-		old: "			for _, call := range calls {\n				c.serve(call)\n			}",
-		new: "			_ = calls",
+		name: "calls that were parked are forgotten", kind: wakeup, file: "ext_mode.go",
+		old: "				x.c.serve(call)\n",
+		new: "				_ = call\n",
 	},
 	{
-		name: "a call that may have run is repeated without leave", kind: rule, file: "redial_call.go",
+		name: "a call that may have run is repeated without leave", kind: rule, file: "dial_call.go",
 		old: "		case !unbegun && !repeatable:\n			return lost\n",
 		new: "		case false:\n			return lost\n",
 	},

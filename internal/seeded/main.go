@@ -27,6 +27,9 @@ import (
 // limit is how long the tests may take. Who waits for ever is noticed by it.
 const limit = 5 * time.Minute
 
+// packages are those whose tests are to notice.
+var packages = []string{".", "./integration/calls", "./integration/dial", "./integration/faults", "./integration/stress", "./internal/wire"}
+
 func main() {
 	missed, err := run(os.Args[1:])
 	if err != nil {
@@ -131,9 +134,9 @@ func test(root string, change func(dir string) error) (out string, err error) {
 	if err := change(dir); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*limit+time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-race", "-timeout", limit.String(), ".", "./internal/wire")
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-race", "-timeout", limit.String()}, packages...)...)
 	cmd.Dir = dir
 	b, err := cmd.CombinedOutput()
 	return string(b), err

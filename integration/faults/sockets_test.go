@@ -3,7 +3,7 @@
 
 //go:build linux && go1.25
 
-package ttrpc
+package faults
 
 import (
 	"context"
@@ -16,40 +16,16 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
+	"github.com/containerd/ttrpc/internal/testkit"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // Here the errors come from real sockets, and so are what the kernel reports,
 // wrapped as package net wraps them. Sockets do not work in a bubble of synctest.
 // So the tests wait for what must happen, with a limit that only a hang reaches.
-
-// within requires that f returns.
-func within(t *testing.T, rule string, f func()) {
-	t.Helper()
-	select {
-	case <-waitFor(f):
-	case <-time.After(progHang):
-		t.Fatalf("%s: it hangs\n%s", rule, stacks())
-	}
-}
-
-// tcpPair returns two connected TCP sockets.
-func tcpPair(t *testing.T) (*net.TCPConn, *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	a, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a.(*net.TCPConn), b.(*net.TCPConn)
-}
 
 // unconnected returns a TCP socket that was never connected.
 func unconnected(t *testing.T) *net.TCPConn {
@@ -75,12 +51,12 @@ var socketFaults = map[string]struct {
 	want error
 }{
 	"unix reset": {
-		func(t *testing.T) (net.Conn, net.Conn) { return socketPair(t) },
+		func(t *testing.T) (net.Conn, net.Conn) { return testkit.SocketPair(t) },
 		func(far net.Conn) { far.Close() }, // with something unread, which resets
 		syscall.ECONNRESET,
 	},
 	"tcp reset": {
-		func(t *testing.T) (net.Conn, net.Conn) { return tcpPair(t) },
+		func(t *testing.T) (net.Conn, net.Conn) { return testkit.TCPPair(t) },
 		func(far net.Conn) {
 			far.(*net.TCPConn).SetLinger(0)
 			far.Close()
@@ -89,7 +65,7 @@ var socketFaults = map[string]struct {
 	},
 	"end of file": {
 		func(t *testing.T) (net.Conn, net.Conn) {
-			near, far := socketPair(t)
+			near, far := testkit.SocketPair(t)
 			t.Cleanup(func() { far.Close() })
 			return near, far
 		},
@@ -103,53 +79,47 @@ var socketFaults = map[string]struct {
 	},
 }
 
-// awaitBytes waits until more than n bytes have arrived, leaves them there, and
-// returns how many they are.
-func awaitBytes(t *testing.T, nc net.Conn, n int) (arrived int) {
-	t.Helper()
-	raw, err := nc.(syscall.Conn).SyscallConn()
-	if err != nil {
-		t.Fatal(err)
+// flood sends until that fails.
+func flood(stream ttrpc.ClientStream) error {
+	for {
+		if err := stream.SendMsg(wrapperspb.Bytes(make([]byte, 8000))); err != nil {
+			return err
+		}
 	}
-	err = raw.Read(func(fd uintptr) bool {
-		arrived, _, err = syscall.Recvfrom(int(fd), make([]byte, 1<<10), syscall.MSG_PEEK)
-		return arrived > n || err != nil && err != syscall.EAGAIN
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return arrived
 }
+
+// maxMessage is the limit of messages.
+const maxMessage = 4 << 20
 
 func TestSocketErrorsAtTheClient(t *testing.T) {
 	for name, fault := range socketFaults {
 		t.Run(name, func(t *testing.T) {
 			near, far := fault.open(t)
-			c := NewClient(near)
-			s, err := c.NewStream(context.Background(), &StreamDesc{true, true}, "s", "m", nil)
-			if err != nil && (far != nil || err != ErrClosed) {
+			c := ttrpc.NewClient(near)
+			s, err := c.NewStream(context.Background(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "s", "m", nil)
+			if err != nil && (far != nil || err != ttrpc.ErrClosed) {
 				t.Fatal(err)
 			}
 			arrived := 0
 			if far != nil {
-				arrived = awaitBytes(t, far, 0)
+				arrived = testkit.AwaitBytes(t, far, 0)
 			}
 			done := make(chan error, 1)
 			go func() {
 				done <- c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue))
 			}()
 			if far != nil { // nothing more is written after that
-				awaitBytes(t, far, arrived)
+				testkit.AwaitBytes(t, far, arrived)
 			}
 			fault.fail(far)
-			within(t, "B5: calls under way", func() {
-				if err := <-done; err != ErrClosed {
+			testkit.Within(t, "B5: calls under way", func() {
+				if err := <-done; err != ttrpc.ErrClosed {
 					t.Errorf("B5: the call returned %v", err)
 				}
 				if s == nil {
 					return
 				}
-				if err := s.RecvMsg(new(wrapperspb.StringValue)); err != ErrClosed {
+				if err := s.RecvMsg(new(wrapperspb.StringValue)); err != ttrpc.ErrClosed {
 					t.Errorf("B5: RecvMsg returned %v", err)
 				}
 				c.UserOnCloseWait(context.Background())
@@ -168,27 +138,29 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 func TestSocketErrorsAtTheServer(t *testing.T) {
 	for name, fault := range socketFaults {
 		t.Run(name, func(t *testing.T) {
-			srv, err := NewServer()
+			srv, err := ttrpc.NewServer()
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer srv.Close()
+			server := kit.Serve(srv)
+			defer server.End(t)
 			ended := make(chan error, 1)
-			srv.Register("test", map[string]Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
+			srv.Register("test", map[string]ttrpc.Method{"Wait": func(ctx context.Context, _ func(any) error) (any, error) {
 				<-ctx.Done()
 				ended <- context.Cause(ctx)
 				return nil, ctx.Err()
 			}})
 			near, far := fault.open(t)
-			srv.accept(context.Background(), near)
+			server.Hand(near)
 			if far != nil {
 				// The answer to the second frame is not read, so closing resets.
-				far.Write(frameBytes(1, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait"})))
-				far.Write(probes(1))
-				awaitBytes(t, far, 0)
+				call := wire.Request{Service: "test", Method: "Wait"}
+				far.Write(wire.AppendFrame(nil, 1, wire.TypeRequest, 0, call.Append(nil)))
+				far.Write(make([]byte, wire.HeaderLength)) // an empty frame of no type
+				testkit.AwaitBytes(t, far, 0)
 			}
 			fault.fail(far)
-			within(t, "B5: the connection's end", func() {
+			testkit.Within(t, "B5: the connection's end", func() {
 				if far != nil {
 					if cause := <-ended; !errors.Is(cause, fault.want) {
 						t.Errorf("B5: the handler's context ended with %v, want %v", cause, fault.want)
@@ -203,12 +175,12 @@ func TestSocketErrorsAtTheServer(t *testing.T) {
 // TestSocketBrokenPipe holds B5 for EPIPE: the peer has stopped reading, and does
 // not close.
 func TestSocketBrokenPipe(t *testing.T) {
-	near, far := socketPair(t)
+	near, far := testkit.SocketPair(t)
 	defer far.Close()
 	far.(*net.UnixConn).CloseRead()
-	c := NewClient(near)
-	within(t, "B5: a call that cannot be written", func() {
-		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ErrClosed {
+	c := ttrpc.NewClient(near)
+	testkit.Within(t, "B5: a call that cannot be written", func() {
+		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ttrpc.ErrClosed {
 			t.Errorf("B5: a call returned %v", err)
 		}
 		c.UserOnCloseWait(context.Background())
@@ -221,11 +193,11 @@ func TestSocketBrokenPipe(t *testing.T) {
 // TestSocketFull holds B18 over a real socket that nobody reads: what waits behind
 // a message of 4 MiB ends with its own context.
 func TestSocketFull(t *testing.T) {
-	near, far := socketPair(t)
+	near, far := testkit.SocketPair(t)
 	defer far.Close()
-	c := NewClient(near)
+	c := ttrpc.NewClient(near)
 	defer c.Close()
-	big := wrapperspb.Bytes(make([]byte, messageLengthMax-100))
+	big := wrapperspb.Bytes(make([]byte, maxMessage-100))
 	call := func(ctx context.Context, req *wrapperspb.BytesValue) error {
 		return c.Call(ctx, "s", "m", req, new(wrapperspb.BytesValue))
 	}
@@ -234,22 +206,22 @@ func TestSocketFull(t *testing.T) {
 		t.Cleanup(cancel)
 		return ctx
 	}
-	stream, err := c.NewStream(soon(), &StreamDesc{true, true}, "s", "m", nil)
+	stream, err := c.NewStream(soon(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "s", "m", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, f := range map[string]func() error{
 		"the call itself": func() error { return call(soon(), big) },
 		"a call":          func() error { return call(soon(), new(wrapperspb.BytesValue)) },
-		"SendMsg":         func() error { return flood(stream.SendMsg) },
+		"SendMsg":         func() error { return flood(stream) },
 		"RecvMsg":         func() error { return stream.RecvMsg(big) },
 	} {
-		within(t, "B18: "+name, func() {
+		testkit.Within(t, "B18: "+name, func() {
 			long, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			front := make(chan error, 1)
 			go func() { front <- call(long, big) }()
-			awaitBytes(t, far, 0)
+			testkit.AwaitBytes(t, far, 0)
 			if err := f(); err != context.DeadlineExceeded {
 				t.Errorf("B18: %s returned %v", name, err)
 			}

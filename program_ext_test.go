@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // extProgSizes are the sizes of messages in extended mode; the last one is over the limit.
@@ -180,7 +182,7 @@ func (p *extPrograms) windDown() {
 		d.end()
 	}
 	for _, w := range p.worlds {
-		w.await("something of the program is left", waitFor(w.actors.Wait))
+		w.await("something of the program is left", testkit.WaitFor(w.actors.Wait))
 	}
 	a.kept.check(a)
 	stirPools(a)
@@ -208,7 +210,7 @@ func (p *extPrograms) checkRest() {
 func TestExtendedPrograms(t *testing.T) {
 	for _, kernel := range []bool{false, true} {
 		t.Run(fmt.Sprintf("kernel=%v", kernel), func(t *testing.T) {
-			for seed := range 300 >> map[bool]int{true: 2}[kernel] {
+			for seed := range testkit.Times(t) * map[bool]int{false: 75, true: 18}[kernel] {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) { runExtProgramIn(t, kernel, randomProgram(seed)) })
 			}
 		})
@@ -226,7 +228,7 @@ func runExtProgramIn(t *testing.T, kernel bool, code []byte) {
 	p := newExtPrograms(t, true, code)
 	runExtProgram(p)
 	if !p.eventually(func() bool { return runtime.NumGoroutine() <= goroutines && countFiles() <= files }) {
-		t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), stacks())
+		t.Errorf("there were %d goroutines and %d files, and now are %d and %d\n%s", goroutines, files, runtime.NumGoroutine(), countFiles(), testkit.Stacks())
 	}
 }
 

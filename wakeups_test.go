@@ -136,7 +136,7 @@ func probes(n int) []byte { return make([]byte, n*messageHeaderLength) }
 func TestReaderThatWaitsForRoomEnds(t *testing.T) {
 	onServer(t, func(t *testing.T, ts *testServer) {
 		a, b := memconn.Pipe(0)
-		stuck := faultconn.New(b, nil, []faultconn.Step{faultconn.Block(0)}, faultLikeNRI)
+		stuck := faultconn.New(b, nil, []faultconn.Step{faultconn.Block(0)}, faultconn.Options{NoDeadlines: true, CloseLeavesBlocked: true}) // like NRI's
 		ts.accept(t.Context(), stuck)
 		a.Write(probes(2000))
 		synctest.Wait()

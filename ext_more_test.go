@@ -31,7 +31,7 @@ func TestEchoesBothWays(t *testing.T) {
 		q                 StreamQueue
 		streams, messages int // the streams of each end
 	}{
-		"default windows": {StreamQueue{}, 300, 20},
+		"default windows": {StreamQueue{}, 150, 16},
 		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 256 << 10}, 64, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -258,14 +258,14 @@ func TestEmptyDataEndsBegunRequest(t *testing.T) {
 // more of them in part than it takes.
 func TestManyLargeRequestsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newBubblePair(t, nil, WithClientMaxMessageSize(1<<20))
+		p := newBubblePair(t, []ServerOpt{WithServerStreamQueue(StreamQueue{ConnectionBytes: 4 << 20})}, WithClientMaxMessageSize(1<<20))
 		c := connOf(p.client)
 		synctest.Wait()
 		byHand(c)
 		large := strings.Repeat("x", 200_000)
 		var all sync.WaitGroup
 		var failed atomic.Int32
-		for range 400 {
+		for range 120 {
 			all.Go(func() {
 				if p.echo(t.Context(), large) != nil {
 					failed.Add(1)

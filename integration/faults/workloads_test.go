@@ -3,7 +3,7 @@
 
 //go:build go1.25 && unix
 
-package ttrpc
+package faults
 
 import (
 	"context"
@@ -15,27 +15,29 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc"
 )
 
 // A faultWorkload makes some calls and returns their errors.
 type faultWorkload struct {
 	name  string
-	calls []func(ctx context.Context, c *Client) error // run concurrently
-	ends  bool                                         // the server is shut down meanwhile
-	takes time.Duration                                // without a fault
+	calls []func(ctx context.Context, c *ttrpc.Client) error // run concurrently
+	ends  bool                                               // the server is shut down meanwhile
+	takes time.Duration                                      // without a fault
 
 	extended  bool // the connection is in extended mode
 	positions int  // at so many places far from the beginning a fault is tried, 3 at least
 }
 
 var faultWorkloads = []faultWorkload{
-	{name: "unary", calls: []func(context.Context, *Client) error{faultUnary(100)}},
-	{name: "large unary", calls: []func(context.Context, *Client) error{faultUnary(20000)}},
-	{name: "bidi", calls: []func(context.Context, *Client) error{faultBidi}},
-	{name: "client stream", calls: []func(context.Context, *Client) error{faultSum}},
-	{name: "server stream", calls: []func(context.Context, *Client) error{faultCount}},
-	{name: "concurrent", calls: []func(context.Context, *Client) error{faultUnary(10), faultUnary(5000), faultBidi, faultSum, faultCount}},
-	{name: "shutdown", calls: []func(context.Context, *Client) error{faultSlow}, ends: true, takes: 200 * time.Millisecond},
+	{name: "unary", calls: []func(context.Context, *ttrpc.Client) error{faultUnary(100)}},
+	{name: "large unary", calls: []func(context.Context, *ttrpc.Client) error{faultUnary(20000)}},
+	{name: "bidi", calls: []func(context.Context, *ttrpc.Client) error{faultBidi}},
+	{name: "client stream", calls: []func(context.Context, *ttrpc.Client) error{faultSum}},
+	{name: "server stream", calls: []func(context.Context, *ttrpc.Client) error{faultCount}},
+	{name: "concurrent", calls: []func(context.Context, *ttrpc.Client) error{faultUnary(10), faultUnary(5000), faultBidi, faultSum, faultCount}},
+	{name: "shutdown", calls: []func(context.Context, *ttrpc.Client) error{faultSlow}, ends: true, takes: 200 * time.Millisecond},
 }
 
 func (work faultWorkload) run(w *faultWorld) []error {
@@ -58,11 +60,11 @@ func (work faultWorkload) run(w *faultWorld) []error {
 	return errs
 }
 
-func faultUnary(size int) func(context.Context, *Client) error {
-	return func(ctx context.Context, c *Client) error { return faultEcho(ctx, c, size) }
+func faultUnary(size int) func(context.Context, *ttrpc.Client) error {
+	return func(ctx context.Context, c *ttrpc.Client) error { return faultEcho(ctx, c, size) }
 }
 
-func faultEcho(ctx context.Context, c *Client, size int) error {
+func faultEcho(ctx context.Context, c *ttrpc.Client, size int) error {
 	want := strings.Repeat("echo", size/4)
 	var got wrapperspb.StringValue
 	err := c.Call(ctx, "test", "Echo", wrapperspb.String(want), &got)
@@ -72,7 +74,7 @@ func faultEcho(ctx context.Context, c *Client, size int) error {
 	return err
 }
 
-func faultSlow(ctx context.Context, c *Client) error {
+func faultSlow(ctx context.Context, c *ttrpc.Client) error {
 	return c.Call(ctx, "fault", "Slow", wrapperspb.String(""), new(wrapperspb.StringValue))
 }
 
@@ -88,8 +90,8 @@ func faultEnd(end, sent error) error {
 	return end
 }
 
-func faultBidi(ctx context.Context, c *Client) error {
-	s, err := c.NewStream(ctx, bidi, "test", "Bidi", nil)
+func faultBidi(ctx context.Context, c *ttrpc.Client) error {
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "test", "Bidi", nil)
 	if err != nil {
 		return err
 	}
@@ -108,8 +110,8 @@ func faultBidi(ctx context.Context, c *Client) error {
 	return faultEnd(s.RecvMsg(&got), sent)
 }
 
-func faultSum(ctx context.Context, c *Client) error {
-	s, err := c.NewStream(ctx, clientStreams, "test", "Sum", nil)
+func faultSum(ctx context.Context, c *ttrpc.Client) error {
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true}, "test", "Sum", nil)
 	if err != nil {
 		return err
 	}
@@ -128,8 +130,8 @@ func faultSum(ctx context.Context, c *Client) error {
 	return faultEnd(s.RecvMsg(&sum), sent)
 }
 
-func faultCount(ctx context.Context, c *Client) error {
-	s, err := c.NewStream(ctx, serverStreams, "test", "Count", wrapperspb.Int64(3))
+func faultCount(ctx context.Context, c *ttrpc.Client) error {
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingServer: true}, "test", "Count", wrapperspb.Int64(3))
 	if err != nil {
 		return err
 	}

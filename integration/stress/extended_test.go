@@ -3,9 +3,10 @@
 
 //go:build linux && go1.25
 
-package ttrpc
+package stress
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -20,7 +21,10 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // An extendedStress is a connection in extended mode of which both ends do at random what
@@ -28,17 +32,22 @@ import (
 // answer or with an error that it was given cause for; and nothing is left of it.
 type extendedStress struct {
 	*testing.T
-	server, services *Server
-	client           *Client
-	accepted         *conn // the server's side
-	nc               net.Conn
-	null             *os.File
-	passes           bool // the connection can pass files
+	server   *kit.Server
+	services *ttrpc.Server
+	client   *ttrpc.Client
+	accepted *ttrpc.Client // the server's side
+	nc       net.Conn
+	null     *os.File
+	passes   bool // the connection can pass files
+	window   int  // of the connection
 
 	calls atomic.Int64  // that may still begin before the end does
 	ends  chan struct{} // closed when the end is to begin
 	ended atomic.Bool   // the end may have begun
 }
+
+// defaultWindow is what a connection may send by default, and partSize where messages are cut.
+const defaultWindow, partSize = 32 << 20, 64 << 10
 
 // stressCallers is how many callers there are, half of them at each end, and stressCalls how
 // many calls each makes.
@@ -52,7 +61,7 @@ var stressEnds = []struct {
 	{"Shutdown of the server", func(w *extendedStress) error { return w.server.Shutdown(context.Background()) }},
 	{"Shutdown of the client", func(w *extendedStress) error { return w.client.Shutdown(context.Background()) }},
 	{"Shutdown of both", func(w *extendedStress) error {
-		done := waitFor(func() { w.server.Shutdown(context.Background()) })
+		done := testkit.WaitFor(func() { w.server.Shutdown(context.Background()) })
 		defer func() { <-done }()
 		return w.client.Shutdown(context.Background())
 	}},
@@ -65,7 +74,7 @@ var stressEnds = []struct {
 func TestExtendedStress(t *testing.T) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
-	for queue, q := range map[string]StreamQueue{
+	for queue, q := range map[string]ttrpc.StreamQueue{
 		"default windows": {},
 		"small windows":   {Window: 8 << 10, ConnectionBytes: 64 << 10},
 	} {
@@ -80,22 +89,22 @@ func TestExtendedStress(t *testing.T) {
 	}
 }
 
-func runExtendedStress(t *testing.T, kind string, q StreamQueue, seed uint64, end func(*extendedStress) error) {
+func runExtendedStress(t *testing.T, kind string, q ttrpc.StreamQueue, seed uint64, end func(*extendedStress) error) {
 	w := newExtendedStress(t, kind, q)
 	r := rand.New(rand.NewPCG(seed, 0))
 	w.calls.Store(1 + r.Int64N(stressCallers*stressCalls/2))
-	callers := waitFor(func() {
+	callers := testkit.WaitFor(func() {
 		var all sync.WaitGroup
 		for i := range uint64(stressCallers) {
 			c := &stressCaller{extendedStress: w, Client: w.client, r: rand.New(rand.NewPCG(seed, 1+i)), lasts: end == nil}
 			if i%2 == 1 {
-				c.Client = w.accepted.client()
+				c.Client = w.accepted
 			}
 			all.Go(c.run)
 		}
 		all.Wait()
 	})
-	within(t, "B53: calls at random", func() {
+	testkit.Within(t, "B53: calls at random", func() {
 		if end != nil {
 			<-w.ends
 			w.ended.Store(true)
@@ -106,68 +115,78 @@ func runExtendedStress(t *testing.T, kind string, q StreamQueue, seed uint64, en
 		<-callers
 	})
 	if end == nil {
-		within(t, "B48: nothing is left", w.awaitIdle)
+		testkit.Within(t, "B48: nothing is left", w.awaitIdle)
 	}
 	w.client.Close()
-	w.server.Close()
+	w.server.End(t)
 	w.services.Close()
-	within(t, "B50: Done", func() { <-w.client.Done() })
-	w.wantNoParts(connOf(w.client))
+	testkit.Within(t, "B50: Done", func() { <-w.client.Done() })
+	kit.WantClean(t, "B53: after the end", w.client)
 }
 
-func newExtendedStress(t *testing.T, kind string, q StreamQueue) *extendedStress {
+func newExtendedStress(t *testing.T, kind string, q ttrpc.StreamQueue) *extendedStress {
 	null, err := os.Open("/dev/null")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { null.Close() })
-	w := &extendedStress{T: t, null: null, passes: kind == "unix", ends: make(chan struct{})}
-	p := newExtendedServers(t, []ServerOpt{WithServerStreamQueue(q)})
-	w.server, w.services = p.server, p.services
+	w := &extendedStress{T: t, null: null, passes: kind == "unix", window: cmp.Or(q.ConnectionBytes, defaultWindow), ends: make(chan struct{})}
+	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerStreamQueue(q))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server = kit.Serve(server)
+	if w.services, err = ttrpc.NewServer(); err != nil {
+		t.Fatal(err)
+	}
 	w.server.RegisterService("stress", w.service())
 	w.services.RegisterService("stress", w.service())
 	var peer net.Conn
 	switch kind {
 	case "unix":
-		w.nc, peer = unixPair(t)
+		w.nc, peer = testkit.SocketPair(t)
 	case "tcp":
-		w.nc, peer = tcpPair(t)
+		w.nc, peer = testkit.TCPPair(t)
 	case "memory":
 		w.nc, peer = memconn.Pipe(1 << 16)
 	case "packets":
 		w.nc, peer = memconn.PacketPipe()
 	}
-	w.server.accept(context.Background(), peer)
-	w.client = NewClient(w.nc, WithClientServices(w.services), WithClientStreamQueue(q))
+	accepted := make(chan *ttrpc.Client, 1)
+	w.server.Register("peer", map[string]ttrpc.Method{"Get": func(ctx context.Context, _ func(any) error) (any, error) {
+		peer, err := ttrpc.PeerClient(ctx)
+		accepted <- peer
+		return new(wrapperspb.BytesValue), err
+	}})
+	w.server.Hand(peer)
+	w.client = ttrpc.NewClient(w.nc, ttrpc.WithClientServices(w.services), ttrpc.WithClientStreamQueue(q))
 	if ok, err := w.client.Extended(context.Background()); !ok {
 		t.Fatalf("B46: %v", err)
 	}
-	w.accepted = p.serverConn()
+	if err := w.client.Call(context.Background(), "peer", "Get", new(wrapperspb.BytesValue), new(wrapperspb.BytesValue)); err != nil {
+		t.Fatalf("B50: %v", err)
+	}
+	w.accepted = <-accepted
 	return w
 }
 
 // awaitIdle waits until nothing of any call is left at either end, and all credit has come
 // back. Nothing signals that.
 func (w *extendedStress) awaitIdle() {
-	a, b := connOf(w.client), w.accepted
 	left := ""
-	for deadline := time.Now().Add(progHang / 2); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if left = stressLeft(a) + stressLeft(b) + stressCredit(a, b) + stressCredit(b, a); left == "" {
+	for deadline := time.Now().Add(testkit.Hang / 2); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		a, b := w.client.Snapshot(), w.accepted.Snapshot()
+		if left = stressLeft(a) + stressLeft(b) + w.stressCredit(a, b) + w.stressCredit(b, a); left == "" {
 			return
 		}
 	}
-	w.Errorf("B48: left are%s; the connection: %v, %v", left, w.client.Cause(), b.why())
+	w.Errorf("B48: left are%s; the connection: %v, %v", left, w.client.Cause(), w.accepted.Cause())
 }
 
 // stressLeft tells what a connection still has of calls.
-func stressLeft(c *conn) (left string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	x := extOf(c)
+func stressLeft(c ttrpc.ConnSnapshot) (left string) {
 	for name, n := range map[string]int{
-		"streams": len(c.streams), "handlers": c.accepted, "requests in part": len(x.incoming), "parked calls": len(x.parked),
-		"frames": c.out.count, "bytes": c.out.bytes, "control frames": x.urgent.count, "bytes of those": x.urgent.bytes,
-		"messages in parts": len(x.waiting), "bytes received": int(c.total.Load()), "bytes of refusals": x.replies,
+		"streams": len(c.Streams), "parked calls": c.Parked, "frames": c.QueuedFrames, "bytes": c.QueuedBytes, "bytes received": c.Received,
 	} {
 		if n != 0 {
 			left += fmt.Sprintf(" %d %s,", n, name)
@@ -177,32 +196,17 @@ func stressLeft(c *conn) (left string) {
 }
 
 // stressCredit tells what is wrong with the credit that a has and b has given.
-func stressCredit(a, b *conn) string {
-	a.mu.Lock()
-	credit := int(extOf(a).send.have)
-	a.mu.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	window := b.cfg.queue.ConnectionBytes
-	if credit == int(extOf(b).recv.room) && credit > window/2 && credit <= window {
+func (w *extendedStress) stressCredit(a, b ttrpc.ConnSnapshot) string {
+	if a.SendCredit == b.RecvCredit && a.SendCredit > w.window/2 && a.SendCredit <= w.window {
 		return ""
 	}
-	return fmt.Sprintf(" a credit of %d, %d given of %d", credit, int(extOf(b).recv.room), window)
-}
-
-// wantNoParts requires that the reader, which has ended, has left nothing.
-func (w *extendedStress) wantNoParts(c *conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(extOf(c).waiting) + len(extOf(c).parked) + extOf(c).urgent.count + c.out.count; n != 0 {
-		w.Errorf("B53: %d frames or calls are left after the end", n)
-	}
+	return fmt.Sprintf(" a credit of %d, %d given of %d", a.SendCredit, b.RecvCredit, w.window)
 }
 
 // A stressCaller makes calls from one end.
 type stressCaller struct {
 	*extendedStress
-	*Client
+	*ttrpc.Client
 	r     *rand.Rand
 	lasts bool // the connection does not end
 }
@@ -259,9 +263,9 @@ func (c *stressCaller) mayFail(ctx context.Context, err error) bool {
 }
 
 func (c *stressCaller) call(ctx context.Context, method string) {
-	var files *CallFiles
+	var files *ttrpc.CallFiles
 	if c.passes && c.r.IntN(2) == 0 {
-		ctx, files = WithFiles(ctx)
+		ctx, files = ttrpc.WithFiles(ctx)
 		if err := files.Attach(c.null, c.null); err != nil {
 			c.Error(err)
 		}
@@ -274,23 +278,19 @@ func (c *stressCaller) call(ctx context.Context, method string) {
 	case err == nil && len(out.Value) != len(m.Value):
 		c.Errorf("B49: %s returned %d bytes of %d", method, len(out.Value), len(m.Value))
 	}
-	if files == nil {
-		return
-	}
-	closeFiles(files.Claim())
-	if n := len(files.take()); n != 0 {
-		c.Errorf("B51: %d files are left of a call", n)
+	if files != nil { // what was attached and is left, the end of the tests would find
+		closeFiles(files.Claim())
 	}
 }
 
 // echoes sends and receives at once.
 func (c *stressCaller) echoes(ctx context.Context) {
 	m, n := c.message(), c.r.IntN(20)
-	s, err := c.NewStream(ctx, bidi, "stress", "Echoes", nil)
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "stress", "Echoes", nil)
 	if err != nil {
 		return
 	}
-	sent := waitFor(func() {
+	sent := testkit.WaitFor(func() {
 		for range n {
 			if s.SendMsg(m) != nil {
 				return
@@ -308,7 +308,7 @@ func (c *stressCaller) echoes(ctx context.Context) {
 
 // take sends, and may give up before the answer.
 func (c *stressCaller) take(ctx context.Context, cancel func()) {
-	s, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, "stress", "Take", nil)
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true}, "stress", "Take", nil)
 	if err != nil {
 		return
 	}
@@ -327,7 +327,7 @@ func (c *stressCaller) take(ctx context.Context, cancel func()) {
 
 // give receives, and gives up before the end.
 func (c *stressCaller) give(ctx context.Context, cancel func()) {
-	s, err := c.NewStream(ctx, serverStreams, "stress", "Give", c.message())
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingServer: true}, "stress", "Give", c.message())
 	if err != nil {
 		return
 	}
@@ -346,5 +346,5 @@ func (w *extendedStress) withFiles(m *wrapperspb.BytesValue) any {
 	if !w.passes || rand.IntN(2) == 0 {
 		return m
 	}
-	return &FileMessage{m, []*os.File{w.null, w.null}}
+	return &ttrpc.FileMessage{Message: m, Files: []*os.File{w.null, w.null}}
 }

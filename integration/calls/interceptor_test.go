@@ -3,7 +3,7 @@
 
 //go:build go1.25
 
-package ttrpc
+package calls
 
 import (
 	"context"
@@ -22,36 +22,39 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/memconn"
 )
 
 // fakeClient serves desc as the service "fake.Service" with the server's
 // options and returns a client of it. Both end with the test.
-func fakeClient(t *testing.T, desc *ServiceDesc, serverOpts []ServerOpt, clientOpts ...ClientOpts) *Client {
+func fakeClient(t *testing.T, desc *ttrpc.ServiceDesc, serverOpts []ttrpc.ServerOpt, clientOpts ...ttrpc.ClientOpts) *ttrpc.Client {
 	t.Helper()
-	srv, err := NewServer(serverOpts...)
+	srv, err := ttrpc.NewServer(serverOpts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	srv.RegisterService("fake.Service", desc)
 	near, far := memconn.Pipe(0)
-	srv.accept(context.Background(), far)
-	client := NewClient(near, clientOpts...)
+	server := kit.Serve(srv)
+	server.Hand(far)
+	client := ttrpc.NewClient(near, clientOpts...)
 	t.Cleanup(func() {
 		client.Close()
-		srv.Close()
+		server.End(t)
 	})
 	return client
 }
 
 // fakeCalls is fakeClient with one method.
-func fakeCalls(t *testing.T, method Method, opts ...ClientOpts) *Client {
+func fakeCalls(t *testing.T, method ttrpc.Method, opts ...ttrpc.ClientOpts) *ttrpc.Client {
 	t.Helper()
-	return fakeClient(t, &ServiceDesc{Methods: map[string]Method{"Method": method}}, nil, opts...)
+	return fakeClient(t, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{"Method": method}}, nil, opts...)
 }
 
 // fakeCall calls the method of fakeCalls, which must succeed.
-func fakeCall(t *testing.T, ctx context.Context, client *Client) {
+func fakeCall(t *testing.T, ctx context.Context, client *ttrpc.Client) {
 	t.Helper()
 	if err := client.Call(ctx, "fake.Service", "Method", new(emptypb.Empty), new(emptypb.Empty)); err != nil {
 		t.Fatal(err)
@@ -80,32 +83,32 @@ func (x *fakeTrace) want(t *testing.T, rule, want string) {
 	x.notes = nil
 }
 
-func (x *fakeTrace) unaryServer(name string) UnaryServerInterceptor {
-	return func(ctx context.Context, unmarshal Unmarshaler, info *UnaryServerInfo, method Method) (any, error) {
+func (x *fakeTrace) unaryServer(name string) ttrpc.UnaryServerInterceptor {
+	return func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
 		x.note("%s%s", name, info.FullMethod)
 		defer x.note("/%s", name)
 		return method(ctx, unmarshal)
 	}
 }
 
-func (x *fakeTrace) unaryClient(name string) UnaryClientInterceptor {
-	return func(ctx context.Context, req *Request, resp *Response, info *UnaryClientInfo, invoke Invoker) error {
+func (x *fakeTrace) unaryClient(name string) ttrpc.UnaryClientInterceptor {
+	return func(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, info *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
 		x.note("%s%s", name, info.FullMethod)
 		defer x.note("/%s", name)
 		return invoke(ctx, req, resp)
 	}
 }
 
-func (x *fakeTrace) streamServer(name string) StreamServerInterceptor {
-	return func(ctx context.Context, stream StreamServer, info *StreamServerInfo, handler StreamHandler) (any, error) {
+func (x *fakeTrace) streamServer(name string) ttrpc.StreamServerInterceptor {
+	return func(ctx context.Context, stream ttrpc.StreamServer, info *ttrpc.StreamServerInfo, handler ttrpc.StreamHandler) (any, error) {
 		x.note("%s%s,%v,%v", name, info.FullMethod, info.StreamingClient, info.StreamingServer)
 		defer x.note("/%s", name)
 		return handler(ctx, stream)
 	}
 }
 
-func (x *fakeTrace) streamClient(name string) StreamClientInterceptor {
-	return func(ctx context.Context, desc *StreamDesc, fullMethod string, open Streamer) (ClientStream, error) {
+func (x *fakeTrace) streamClient(name string) ttrpc.StreamClientInterceptor {
+	return func(ctx context.Context, desc *ttrpc.StreamDesc, fullMethod string, open ttrpc.Streamer) (ttrpc.ClientStream, error) {
 		x.note("%s%s,%v,%v", name, fullMethod, desc.StreamingClient, desc.StreamingServer)
 		defer x.note("/%s", name)
 		return open(ctx, desc, fullMethod)
@@ -119,17 +122,17 @@ func TestUnaryInterceptorOrder(t *testing.T) {
 			x.note("handler")
 			return new(emptypb.Empty), nil
 		}
-		client := fakeClient(t, &ServiceDesc{Methods: map[string]Method{"Method": method}},
-			[]ServerOpt{
-				WithChainUnaryServerInterceptor(x.unaryServer("s2"), x.unaryServer("s3")),
-				WithUnaryServerInterceptor(nil),
-				WithUnaryServerInterceptor(x.unaryServer("s1")),
-				WithChainUnaryServerInterceptor(x.unaryServer("s4")),
+		client := fakeClient(t, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{"Method": method}},
+			[]ttrpc.ServerOpt{
+				ttrpc.WithChainUnaryServerInterceptor(x.unaryServer("s2"), x.unaryServer("s3")),
+				ttrpc.WithUnaryServerInterceptor(nil),
+				ttrpc.WithUnaryServerInterceptor(x.unaryServer("s1")),
+				ttrpc.WithChainUnaryServerInterceptor(x.unaryServer("s4")),
 			},
-			WithChainUnaryClientInterceptor(x.unaryClient("c2"), x.unaryClient("c3")),
-			WithUnaryClientInterceptor(x.unaryClient("lost")),
-			WithUnaryClientInterceptor(x.unaryClient("c1")),
-			WithChainUnaryClientInterceptor(x.unaryClient("c4")))
+			ttrpc.WithChainUnaryClientInterceptor(x.unaryClient("c2"), x.unaryClient("c3")),
+			ttrpc.WithUnaryClientInterceptor(x.unaryClient("lost")),
+			ttrpc.WithUnaryClientInterceptor(x.unaryClient("c1")),
+			ttrpc.WithChainUnaryClientInterceptor(x.unaryClient("c4")))
 		const path = "/fake.Service/Method"
 		for range 2 {
 			fakeCall(t, t.Context(), client)
@@ -143,20 +146,20 @@ func TestUnaryInterceptorOrder(t *testing.T) {
 func TestStreamInterceptorOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var x, y fakeTrace // of the server and of the client, which run side by side
-		handler := func(context.Context, StreamServer) (any, error) {
+		handler := func(context.Context, ttrpc.StreamServer) (any, error) {
 			x.note("handler")
 			return nil, nil
 		}
-		client := fakeClient(t, &ServiceDesc{Streams: map[string]Stream{"M": {Handler: handler, StreamingServer: true}}},
-			[]ServerOpt{
-				WithChainStreamServerInterceptor(x.streamServer("s2"), x.streamServer("s3")),
-				WithStreamServerInterceptor(nil),
-				WithStreamServerInterceptor(x.streamServer("s1")),
+		client := fakeClient(t, &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{"M": {Handler: handler, StreamingServer: true}}},
+			[]ttrpc.ServerOpt{
+				ttrpc.WithChainStreamServerInterceptor(x.streamServer("s2"), x.streamServer("s3")),
+				ttrpc.WithStreamServerInterceptor(nil),
+				ttrpc.WithStreamServerInterceptor(x.streamServer("s1")),
 			},
-			WithChainStreamClientInterceptor(y.streamClient("c2"), y.streamClient("c3")),
-			WithStreamClientInterceptor(y.streamClient("lost")),
-			WithStreamClientInterceptor(y.streamClient("c1")))
-		stream, err := client.NewStream(t.Context(), &StreamDesc{StreamingServer: true}, "fake.Service", "M", nil)
+			ttrpc.WithChainStreamClientInterceptor(y.streamClient("c2"), y.streamClient("c3")),
+			ttrpc.WithStreamClientInterceptor(y.streamClient("lost")),
+			ttrpc.WithStreamClientInterceptor(y.streamClient("c1")))
+		stream, err := client.NewStream(t.Context(), &ttrpc.StreamDesc{StreamingServer: true}, "fake.Service", "M", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,11 +174,11 @@ func TestStreamInterceptorOrder(t *testing.T) {
 
 func TestInterceptorGivenTwice(t *testing.T) {
 	var x fakeTrace
-	for name, opts := range map[string][]ServerOpt{
-		"unary":  {WithUnaryServerInterceptor(x.unaryServer("a")), WithUnaryServerInterceptor(x.unaryServer("b"))},
-		"stream": {WithStreamServerInterceptor(x.streamServer("a")), WithStreamServerInterceptor(x.streamServer("b"))},
+	for name, opts := range map[string][]ttrpc.ServerOpt{
+		"unary":  {ttrpc.WithUnaryServerInterceptor(x.unaryServer("a")), ttrpc.WithUnaryServerInterceptor(x.unaryServer("b"))},
+		"stream": {ttrpc.WithStreamServerInterceptor(x.streamServer("a")), ttrpc.WithStreamServerInterceptor(x.streamServer("b"))},
 	} {
-		if srv, err := NewServer(opts...); err == nil || srv != nil {
+		if srv, err := ttrpc.NewServer(opts...); err == nil || srv != nil {
 			t.Errorf("B27: two single %s interceptors: NewServer returns %v, %v; want an error", name, srv, err)
 		}
 	}
@@ -185,34 +188,34 @@ func TestInterceptorGivenTwice(t *testing.T) {
 // request, and that what it leaves there is what the handler gets.
 func TestClientInterceptorSeesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var got MD
+		var got ttrpc.MD
 		var left time.Duration
 		method := func(ctx context.Context, _ func(any) error) (any, error) {
-			got, _ = GetMetadata(ctx)
+			got, _ = ttrpc.GetMetadata(ctx)
 			deadline, _ := ctx.Deadline()
 			left = time.Until(deadline)
 			return new(emptypb.Empty), nil
 		}
-		var seen *Request
-		client := fakeCalls(t, method, WithUnaryClientInterceptor(
-			func(ctx context.Context, req *Request, resp *Response, _ *UnaryClientInfo, invoke Invoker) error {
-				seen = &Request{Service: req.Service, Method: req.Method, TimeoutNano: req.TimeoutNano, Metadata: req.Metadata}
-				req.Metadata = []*KeyValue{{Key: "New", Value: "1"}, {Key: "New", Value: "2"}}
+		var seen *ttrpc.Request
+		client := fakeCalls(t, method, ttrpc.WithUnaryClientInterceptor(
+			func(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, _ *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
+				seen = &ttrpc.Request{Service: req.Service, Method: req.Method, TimeoutNano: req.TimeoutNano, Metadata: req.Metadata}
+				req.Metadata = []*ttrpc.KeyValue{{Key: "New", Value: "1"}, {Key: "New", Value: "2"}}
 				req.TimeoutNano = int64(time.Minute)
 				return invoke(ctx, req, resp)
 			}))
-		md := MD{"k": {"v"}}
-		ctx, cancel := context.WithTimeout(WithMetadata(t.Context(), md), time.Hour)
+		md := ttrpc.MD{"k": {"v"}}
+		ctx, cancel := context.WithTimeout(ttrpc.WithMetadata(t.Context(), md), time.Hour)
 		defer cancel()
 		fakeCall(t, ctx, client)
 		if seen.Service != "fake.Service" || seen.Method != "Method" || seen.TimeoutNano != int64(time.Hour) ||
 			len(seen.Metadata) != 1 || seen.Metadata[0].Key != "k" || seen.Metadata[0].Value != "v" {
 			t.Errorf("B14: the interceptor sees %v, want the metadata %v and the timeout %v", seen, md, time.Hour)
 		}
-		if want := (MD{"New": {"1", "2"}}); !reflect.DeepEqual(got, want) || left != time.Minute {
+		if want := (ttrpc.MD{"New": {"1", "2"}}); !reflect.DeepEqual(got, want) || left != time.Minute {
 			t.Errorf("B14: the handler gets %v and %v, want what the interceptor left: %v and %v", got, left, want, time.Minute)
 		}
-		if !reflect.DeepEqual(md, MD{"k": {"v"}}) {
+		if !reflect.DeepEqual(md, ttrpc.MD{"k": {"v"}}) {
 			t.Errorf("B15: the caller's metadata is now %v", md)
 		}
 	})
@@ -222,7 +225,7 @@ func TestClientInterceptorSeesRequest(t *testing.T) {
 // answer, and that it sees the server's.
 func TestClientInterceptorAnswers(t *testing.T) {
 	errOwn := errors.New("of the interceptor")
-	var intercept UnaryClientInterceptor
+	var intercept ttrpc.UnaryClientInterceptor
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		client := fakeCalls(t, func(context.Context, func(any) error) (any, error) {
@@ -230,7 +233,7 @@ func TestClientInterceptorAnswers(t *testing.T) {
 				return nil, status.Error(codes.Aborted, "again")
 			}
 			return wrapperspb.String("answer"), nil
-		}, WithUnaryClientInterceptor(func(ctx context.Context, req *Request, resp *Response, info *UnaryClientInfo, invoke Invoker) error {
+		}, ttrpc.WithUnaryClientInterceptor(func(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, info *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
 			return intercept(ctx, req, resp, info, invoke)
 		}))
 		call := func() (string, error) {
@@ -238,7 +241,7 @@ func TestClientInterceptorAnswers(t *testing.T) {
 			err := client.Call(t.Context(), "fake.Service", "Method", new(emptypb.Empty), &resp)
 			return resp.Value, err
 		}
-		intercept = func(ctx context.Context, req *Request, resp *Response, _ *UnaryClientInfo, invoke Invoker) error {
+		intercept = func(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, _ *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
 			if err := invoke(ctx, req, resp); err != nil || codes.Code(resp.Status.GetCode()) != codes.Aborted {
 				t.Errorf("the first try gives %v, %v; want the status in the response", resp, err)
 			}
@@ -247,14 +250,16 @@ func TestClientInterceptorAnswers(t *testing.T) {
 		if got, err := call(); got != "answer" || err != nil || calls != 2 {
 			t.Errorf("after a second try: %q, %v, %d calls", got, err, calls)
 		}
-		intercept = func(_ context.Context, _ *Request, resp *Response, _ *UnaryClientInfo, _ Invoker) error {
+		intercept = func(_ context.Context, _ *ttrpc.Request, resp *ttrpc.Response, _ *ttrpc.UnaryClientInfo, _ ttrpc.Invoker) error {
 			resp.Status = status.New(codes.DataLoss, "own status").Proto()
 			return nil
 		}
 		if _, err := call(); status.Code(err) != codes.DataLoss || calls != 2 {
 			t.Errorf("the interceptor's status becomes %v, %d calls", err, calls)
 		}
-		intercept = func(context.Context, *Request, *Response, *UnaryClientInfo, Invoker) error { return errOwn }
+		intercept = func(context.Context, *ttrpc.Request, *ttrpc.Response, *ttrpc.UnaryClientInfo, ttrpc.Invoker) error {
+			return errOwn
+		}
 		if _, err := call(); err != errOwn {
 			t.Errorf("the interceptor's error becomes %v", err)
 		}
@@ -265,7 +270,7 @@ func TestClientInterceptorAnswers(t *testing.T) {
 // the Unmarshaler.
 func TestServerInterceptorAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		intercept := func(ctx context.Context, unmarshal Unmarshaler, _ *UnaryServerInfo, method Method) (any, error) {
+		intercept := func(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
 			var req wrapperspb.StringValue
 			if err := unmarshal(&req); err != nil {
 				return nil, err
@@ -279,7 +284,7 @@ func TestServerInterceptorAnswers(t *testing.T) {
 				return err
 			})
 		}
-		client := fakeClient(t, &ServiceDesc{Methods: map[string]Method{"Method": goldenEcho}}, []ServerOpt{WithUnaryServerInterceptor(intercept)})
+		client := fakeClient(t, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{"Method": kit.Service().Methods["Echo"]}}, []ttrpc.ServerOpt{ttrpc.WithUnaryServerInterceptor(intercept)})
 		var resp wrapperspb.StringValue
 		err := client.Call(t.Context(), "fake.Service", "Method", wrapperspb.String("hello"), &resp)
 		if err != nil || resp.Value != "hello, read twice" {

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // extFuzzHello is what a raw peer says of itself.
@@ -66,7 +68,7 @@ func fuzzExtended(f *testing.F, r role) {
 // TestExtendedFrames runs random programs of the fuzzers.
 func TestExtendedFrames(t *testing.T) {
 	for _, r := range []role{roleServer, roleClient} {
-		for seed := range 150 {
+		for seed := range 40 * testkit.Times(t) {
 			synctest.Test(t, func(t *testing.T) { runExtFuzz(t, r, randomProgram(seed)) })
 			if t.Failed() {
 				t.Fatalf("role %d, seed %d", r, seed)

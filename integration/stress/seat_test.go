@@ -3,7 +3,7 @@
 
 //go:build linux && go1.25
 
-package ttrpc
+package stress
 
 import (
 	"context"
@@ -20,6 +20,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // A seatStress is a server on a unix socket whose clients do at random what moves
@@ -43,14 +47,14 @@ func TestSeatStress(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 			seed := rand.Uint64()
 			t.Log("seed", seed)
-			within(t, "calls at random", func() { runSeatStress(t, seed) })
+			testkit.Within(t, "calls at random", func() { runSeatStress(t, seed) })
 		})
 	}
 }
 
 func runSeatStress(t *testing.T, seed uint64) {
 	w := &seatStress{T: t, address: filepath.Join(t.TempDir(), "s")}
-	server, err := NewServer(WithRecoverPanics(), WithServerLogger(new(countingLogger)))
+	server, err := ttrpc.NewServer(ttrpc.WithRecoverPanics(), ttrpc.WithServerLogger(new(kit.Logger)))
 	if err != nil {
 		t.Error(err)
 		return
@@ -78,7 +82,7 @@ func runSeatStress(t *testing.T, seed uint64) {
 		t.Errorf("B25: Shutdown returned %v", err)
 	}
 	clients.Wait()
-	if err := <-served; err != ErrServerClosed {
+	if err := <-served; err != ttrpc.ErrServerClosed {
 		t.Errorf("B24: Serve returned %v", err)
 	}
 }
@@ -95,8 +99,8 @@ func (w *seatStress) gate(n int64) gate {
 	return g.(gate)
 }
 
-func (w *seatStress) service() *ServiceDesc {
-	method := func(f func(ctx context.Context, n int64) error) Method {
+func (w *seatStress) service() *ttrpc.ServiceDesc {
+	method := func(f func(ctx context.Context, n int64) error) ttrpc.Method {
 		return func(ctx context.Context, unmarshal func(any) error) (any, error) {
 			m := new(wrapperspb.Int64Value)
 			if err := unmarshal(m); err != nil {
@@ -105,8 +109,8 @@ func (w *seatStress) service() *ServiceDesc {
 			return m, f(ctx, m.Value)
 		}
 	}
-	return &ServiceDesc{
-		Methods: map[string]Method{
+	return &ttrpc.ServiceDesc{
+		Methods: map[string]ttrpc.Method{
 			"Quick": method(func(context.Context, int64) error { return nil }),
 			"Moody": method(func(context.Context, int64) error { // quick for a while, then not
 				if w.moody.Add(1)%64 > 60 {
@@ -125,7 +129,7 @@ func (w *seatStress) service() *ServiceDesc {
 				return nil
 			}),
 		},
-		Streams: map[string]Stream{"Bidi": {Handler: echoStream, StreamingClient: true, StreamingServer: true}},
+		Streams: map[string]ttrpc.Stream{"Bidi": {Handler: kit.Echo, StreamingClient: true, StreamingServer: true}},
 	}
 }
 
@@ -139,7 +143,7 @@ func (w *seatStress) runClient(r *rand.Rand, end time.Time) {
 			}
 			return
 		}
-		c := &seatClient{w: w, Client: NewClient(nc)}
+		c := &seatClient{w: w, Client: ttrpc.NewClient(nc)}
 		if r.IntN(3) == 0 { // dies, or is closed, at some time
 			cut := c.Close
 			if r.IntN(2) == 0 {
@@ -163,7 +167,7 @@ func (w *seatStress) runClient(r *rand.Rand, end time.Time) {
 
 // A seatClient is a client, of which cut tells whether it may end at any time.
 type seatClient struct {
-	*Client
+	*ttrpc.Client
 	w   *seatStress
 	cut atomic.Bool
 }
@@ -217,7 +221,7 @@ func (c *seatClient) call(ctx context.Context, ends bool, method string, n int64
 
 func (c *seatClient) stream(ctx context.Context, ends bool, n int64) {
 	text := wrapperspb.String(string(rune('a' + n%26)))
-	s, err := c.NewStream(ctx, &StreamDesc{true, true}, "seat", "Bidi", nil)
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "seat", "Bidi", nil)
 	if err == nil {
 		err = s.SendMsg(text)
 	}
@@ -244,7 +248,7 @@ func (c *seatClient) mayFail(err error, ends bool) bool {
 	switch {
 	case err == context.DeadlineExceeded, status.Code(err) == codes.DeadlineExceeded: // whose clock was first
 		return ends
-	case err == ErrClosed, status.Code(err) == codes.Unavailable:
+	case err == ttrpc.ErrClosed, status.Code(err) == codes.Unavailable:
 		return c.cut.Load() || c.w.ended.Load()
 	}
 	return false

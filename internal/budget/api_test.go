@@ -1,7 +1,7 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package ttrpc
+package budget
 
 import (
 	"bytes"
@@ -52,11 +52,11 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// apiPackage returns this package as the compiler exports it. The list is of
+// apiPackage returns the library as the compiler exports it. The list is of
 // Linux, where all of the API exists.
 func apiPackage(t *testing.T) *types.Package {
 	t.Helper()
-	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", ".")
+	list := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}} {{.Export}}", library)
 	list.Env = append(os.Environ(), "GOOS=linux")
 	list.Stderr = new(bytes.Buffer)
 	out, err := list.Output()
@@ -69,7 +69,7 @@ func apiPackage(t *testing.T) *types.Package {
 		files[path] = file
 	}
 	lookup := func(path string) (io.ReadCloser, error) { return os.Open(files[path]) }
-	pkg, err := importer.ForCompiler(token.NewFileSet(), "gc", lookup).Import("github.com/containerd/ttrpc")
+	pkg, err := importer.ForCompiler(token.NewFileSet(), "gc", lookup).Import(library)
 	if err != nil {
 		t.Fatal(err)
 	}

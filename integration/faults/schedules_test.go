@@ -3,7 +3,7 @@
 
 //go:build go1.25 && unix
 
-package ttrpc
+package faults
 
 import (
 	"context"
@@ -18,12 +18,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/faultconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // faultSchedules is how many schedules TestFaultSchedules tries under each
-// workload.
-const faultSchedules = 100
+// workload, times testkit.Times.
+const faultSchedules = 25
 
 // A faultSchedule is what happens in each direction at both ends at once.
 type faultSchedule struct {
@@ -102,7 +104,7 @@ func runFaultSchedules(t *testing.T, works []faultWorkload) {
 	defer func() { t.Logf("%d runs, in %d of which calls failed", runs, failed) }()
 	for _, work := range works {
 		t.Run(work.name, func(t *testing.T) {
-			for seed := range faultSchedules {
+			for seed := range faultSchedules * testkit.Times(t) {
 				t.Run(fmt.Sprint(seed), func(t *testing.T) {
 					runs++
 					synctest.Test(t, func(t *testing.T) {
@@ -152,7 +154,7 @@ func explains(events []faultEvent, err error, work faultWorkload) bool {
 	switch {
 	case err == nil:
 		return true
-	case err == ErrClosed:
+	case err == ttrpc.ErrClosed:
 		return ends
 	case status.Code(err) == codes.Unavailable:
 		return work.ends
@@ -176,7 +178,7 @@ func (w *faultWorld) checkScheduleCause(where string, s faultSchedule, work faul
 		want = append(want, io.ErrUnexpectedEOF)
 	}
 	if work.ends && work.extended { // the client may have said goodbye
-		want = append(want, ErrClosed)
+		want = append(want, ttrpc.ErrClosed)
 	}
 	if cause := w.client.Cause(); !slices.Contains(want, cause) {
 		w.Errorf("B1: %s: the cause is %v, when %v and %v had begun", where, cause, client, server)

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // numberedFiles returns n files, which their contents tell apart. They are closed at the end.
@@ -372,7 +374,7 @@ func TestFilesCannotPass(t *testing.T) {
 		})
 	})
 	t.Run("TCP", func(t *testing.T) {
-		a, b := tcpPair(t)
+		a, b := testkit.TCPPair(t)
 		s := newExtendedServers(t, nil)
 		s.server.accept(t.Context(), b)
 		s.connect(t, a, nil)

@@ -3,7 +3,7 @@
 
 //go:build go1.25 && unix
 
-package ttrpc
+package faults
 
 import (
 	"context"
@@ -23,19 +23,25 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/faultconn"
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // faultDeadline is the deadline of every call while a fault happens.
 const faultDeadline = 10 * time.Second
+
+// lostPeerGrace is how long a peer that does not take what is written may yet be heard.
+const lostPeerGrace = time.Second
 
 // faultEffect is what a fault may do to calls.
 type faultEffect int
 
 const (
 	faultHarmless faultEffect = iota // they succeed
-	faultEnds                        // they succeed or return ErrClosed
+	faultEnds                        // they succeed or return ttrpc.ErrClosed
 	faultHangs                       // they succeed or end at their deadline
 )
 
@@ -124,44 +130,37 @@ func (k faultKind) at(place faultPlace, at int) faultPlan {
 // faults.
 type faultWorld struct {
 	*testing.T
-	srv       *Server
-	client    *Client
-	conns     []*conn // both ends of the connection with the faults
-	near, far *faultconn.Conn
-	neighbour *Client
+	srv       *kit.Server
+	client    *ttrpc.Client
+	near, far *faultconn.Conn // of the connection with the faults
+	neighbour *ttrpc.Client
 	closed    atomic.Int32
 
-	services *Server // the client's, in extended mode, else nil
+	services *ttrpc.Server // the client's, in extended mode, else nil
 }
 
 func newFaultWorld(t *testing.T, plan faultPlan, extended bool) *faultWorld {
-	srv, err := NewServer(WithServerExtensions(), WithServerStreamQueue(faultQueue))
+	srv, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerStreamQueue(faultQueue))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &faultWorld{T: t, srv: srv}
-	srv.RegisterService("test", new(testServer).service())
-	srv.Register("fault", map[string]Method{"Slow": func(context.Context, func(any) error) (any, error) {
+	w := &faultWorld{T: t, srv: kit.Serve(srv)}
+	srv.RegisterService("test", kit.Service())
+	srv.Register("fault", map[string]ttrpc.Method{"Slow": func(context.Context, func(any) error) (any, error) {
 		time.Sleep(100 * time.Millisecond)
 		return wrapperspb.String("slow"), nil
 	}})
 	near, far := memconn.Pipe(0)
 	w.near, w.far = plan.client.wrap(near), plan.server.wrap(far)
-	srv.accept(context.Background(), w.far)
-	srv.mu.Lock()
-	for c := range srv.connections { // none, if it has ended already
-		w.conns = append(w.conns, c)
-	}
-	srv.mu.Unlock()
-	opts := []ClientOpts{WithOnClose(func() { w.closed.Add(1) })}
+	w.srv.Hand(w.far)
+	opts := []ttrpc.ClientOpts{ttrpc.WithOnClose(func() { w.closed.Add(1) })}
 	if extended {
 		opts = append(opts, w.extend()...)
 	}
-	w.client = NewClient(w.near, opts...)
-	w.conns = append(w.conns, connOf(w.client))
+	w.client = ttrpc.NewClient(w.near, opts...)
 	near, far = memconn.Pipe(0)
-	srv.accept(context.Background(), far)
-	w.neighbour = NewClient(near)
+	w.srv.Hand(far)
+	w.neighbour = ttrpc.NewClient(near)
 	return w
 }
 
@@ -193,12 +192,12 @@ func runFaults(t *testing.T, works []faultWorkload, kinds []faultKind) {
 	var runs atomic.Int32
 	t.Cleanup(func() { t.Logf("%d runs", runs.Load()) })
 	for _, work := range works {
-		for _, kind := range kinds {
+		for i, kind := range kinds {
 			t.Run(work.name+"/"+kind.name, func(t *testing.T) {
 				t.Parallel()
-				for _, place := range faultPlaces {
+				for j, place := range faultPlaces {
 					affected := false
-					for _, at := range faultPositions(t, work, kind, place) {
+					for _, at := range faultPositions(t, work, kind, place, i+j) {
 						runs.Add(1)
 						synctest.Test(t, func(t *testing.T) { affected = testFault(t, work, kind, place, at) || affected })
 						if t.Failed() {
@@ -218,9 +217,15 @@ func runFaults(t *testing.T, works []faultWorkload, kinds []faultKind) {
 // three headers.
 const faultEachByte = 40
 
+// faultStride is how far apart the positions are that are tried, of those that are
+// worth it. testkit.Times makes it less. Different kinds and places begin at different
+// ones.
+const faultStride = 4
+
 // faultPositions chooses the bytes at which a fault happens: all at the beginning,
-// and fewer farther on, unless all are wanted.
-func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace) []int {
+// and fewer farther on, unless all are wanted; of those the first, the last, and every
+// few, from the given one on.
+func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faultPlace, from int) []int {
 	total := 0
 	synctest.Test(t, func(t *testing.T) {
 		w := newFaultWorld(t, faultPlan{}, work.extended)
@@ -230,13 +235,17 @@ func faultPositions(t *testing.T, work faultWorkload, kind faultKind, place faul
 		w.end()
 	})
 	var all []int
+	stride := max(1, faultStride/testkit.Times(t))
+	worth := 0
 	for at := 0; at <= total; at++ {
 		near := at <= faultEachByte || at < 300 && (kind.every || at%29 == 0)
 		if work.extended { // every call is preceded by Hello, so there are many
 			near = near && at%5 == 0
 		}
 		if near || at == total || at%(1+total/max(3, work.positions)) == 0 {
-			all = append(all, at)
+			if worth++; (worth+from)%stride == 0 || at == 0 || at == total {
+				all = append(all, at)
+			}
 		}
 	}
 	return all
@@ -279,10 +288,10 @@ func (k faultKind) allows(err error, work faultWorkload, took time.Duration) boo
 	switch {
 	case err == nil:
 		return true
-	case work.ends && (err == ErrClosed || status.Code(err) == codes.Unavailable):
+	case work.ends && (err == ttrpc.ErrClosed || status.Code(err) == codes.Unavailable):
 		return took <= faultDeadline
 	case k.effect == faultEnds:
-		return err == ErrClosed && took <= lostPeerGrace+work.takes
+		return err == ttrpc.ErrClosed && took <= lostPeerGrace+work.takes
 	case k.effect == faultHangs:
 		// Both ends know the deadline, and either may be first (B4).
 		return (err == context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded) && took == faultDeadline
@@ -322,22 +331,15 @@ func (w *faultWorld) end() {
 	if n := w.closed.Load(); n != 1 {
 		w.Errorf("B12: the function for the end ran %d times", n)
 	}
-	if err := faultEcho(context.Background(), w.client, 1); err != ErrClosed {
+	if err := faultEcho(context.Background(), w.client, 1); err != ttrpc.ErrClosed {
 		w.Errorf("B1: a call after Close: %v", err)
 	}
-	w.srv.Close()
+	w.srv.End(w)
 	synctest.Wait()
-	if n := w.srv.countConnection(); n != 0 {
-		w.Errorf("%d connections are left", n)
-	}
 	w.near.Release()
 	w.far.Release()
-	for _, c := range w.conns {
-		wantClean(w.T, "after the end", c)
-		if extOf(c) != nil {
-			extCheckEmpty(w, c)
-		}
-	}
+	synctest.Wait()
+	kit.WantClean(w, "B21: after the end", w.client)
 	if w.services != nil {
 		w.services.Close()
 	}

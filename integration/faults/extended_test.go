@@ -3,7 +3,7 @@
 
 //go:build go1.25 && unix
 
-package ttrpc
+package faults
 
 import (
 	"bytes"
@@ -17,24 +17,26 @@ import (
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/faultconn"
 )
 
 // faultQueue has a small window, so that senders in extended mode need credit again.
-var faultQueue = StreamQueue{Window: 32 << 10}
+var faultQueue = ttrpc.StreamQueue{Window: 32 << 10}
 
 // extend has the world's client ask for extended mode and serve. It waits longer for the
 // answer than calls do, so that these end at their own deadlines. The server's method
 // Callback calls the client's Echo.
-func (w *faultWorld) extend() []ClientOpts {
-	services, err := NewServer()
+func (w *faultWorld) extend() []ttrpc.ClientOpts {
+	services, err := ttrpc.NewServer()
 	if err != nil {
 		w.Fatal(err)
 	}
 	w.services = services
-	services.RegisterService("test", new(testServer).service())
-	w.srv.Register("callback", map[string]Method{"Callback": func(ctx context.Context, unmarshal func(any) error) (any, error) {
-		peer, err := PeerClient(ctx)
+	services.RegisterService("test", kit.Service())
+	w.srv.Register("callback", map[string]ttrpc.Method{"Callback": func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		peer, err := ttrpc.PeerClient(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -44,19 +46,19 @@ func (w *faultWorld) extend() []ClientOpts {
 		}
 		return m, peer.Call(ctx, "test", "Echo", m, m)
 	}})
-	w.srv.RegisterService("large", &ServiceDesc{Streams: map[string]Stream{
-		"Echo": {StreamingClient: true, StreamingServer: true, Handler: goldenBidi},
+	w.srv.RegisterService("large", &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{
+		"Echo": {StreamingClient: true, StreamingServer: true, Handler: kit.Echo},
 	}})
-	return []ClientOpts{WithClientServices(services), WithClientStreamQueue(faultQueue), WithClientHandshakeTimeout(3 * faultDeadline)}
+	return []ttrpc.ClientOpts{ttrpc.WithClientServices(services), ttrpc.WithClientStreamQueue(faultQueue), ttrpc.WithClientHandshakeTimeout(3 * faultDeadline)}
 }
 
 // extFaultWorkloads are the workloads of the classic mode, and what only extended mode has.
 func extFaultWorkloads() []faultWorkload {
 	all := slices.Concat(faultWorkloads, []faultWorkload{
-		{name: "callback", calls: []func(context.Context, *Client) error{faultCallback}},
-		{name: "parts", calls: []func(context.Context, *Client) error{faultUnary(200000), faultUnary(100)}, positions: 20},
-		{name: "credit", calls: []func(context.Context, *Client) error{faultCredit, faultCallback}, positions: 20},
-		{name: "goodbye", calls: []func(context.Context, *Client) error{faultSlow, faultGoodbye}, ends: true, takes: 200 * time.Millisecond},
+		{name: "callback", calls: []func(context.Context, *ttrpc.Client) error{faultCallback}},
+		{name: "parts", calls: []func(context.Context, *ttrpc.Client) error{faultUnary(200000), faultUnary(100)}, positions: 20},
+		{name: "credit", calls: []func(context.Context, *ttrpc.Client) error{faultCredit, faultCallback}, positions: 20},
+		{name: "goodbye", calls: []func(context.Context, *ttrpc.Client) error{faultSlow, faultGoodbye}, ends: true, takes: 200 * time.Millisecond},
 	})
 	for i := range all {
 		all[i].extended = true
@@ -64,7 +66,7 @@ func extFaultWorkloads() []faultWorkload {
 	return all
 }
 
-func faultCallback(ctx context.Context, c *Client) error {
+func faultCallback(ctx context.Context, c *ttrpc.Client) error {
 	var got wrapperspb.StringValue
 	err := c.Call(ctx, "callback", "Callback", wrapperspb.String("called back"), &got)
 	if err == nil && got.Value != "called back" {
@@ -74,8 +76,8 @@ func faultCallback(ctx context.Context, c *Client) error {
 }
 
 // faultCredit sends several windows' worth of messages and receives them, at once.
-func faultCredit(ctx context.Context, c *Client) error {
-	s, err := c.NewStream(ctx, bidi, "large", "Echo", nil)
+func faultCredit(ctx context.Context, c *ttrpc.Client) error {
+	s, err := c.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "large", "Echo", nil)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func faultCredit(ctx context.Context, c *Client) error {
 }
 
 // faultGoodbye shuts the client down while a call of its runs.
-func faultGoodbye(ctx context.Context, c *Client) error {
+func faultGoodbye(ctx context.Context, c *ttrpc.Client) error {
 	time.Sleep(50 * time.Millisecond)
 	return c.Shutdown(ctx)
 }

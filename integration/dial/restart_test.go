@@ -3,7 +3,7 @@
 
 //go:build go1.25
 
-package ttrpc
+package dial
 
 import (
 	"context"
@@ -18,15 +18,17 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc"
 )
 
 // TestDialSurvivesKills kills a server on a unix socket again and again. Every call
 // that may run twice is answered, and no other does.
 func TestDialSurvivesKills(t *testing.T) {
-	w := newRestartWorld(t, func(s *Server) { s.Close() })
+	w := newRestartWorld(t, func(s *ttrpc.Server) { s.Close() })
 	all := w.run(t, func(ctx context.Context, id int) (context.Context, bool) {
 		if id%2 == 0 {
-			return Repeatable(ctx), true
+			return ttrpc.Repeatable(ctx), true
 		}
 		return ctx, false
 	})
@@ -37,11 +39,11 @@ func TestDialSurvivesKills(t *testing.T) {
 
 // TestDialSurvivesShutdowns restarts it in order: then none is lost.
 func TestDialSurvivesShutdowns(t *testing.T) {
-	w := newRestartWorld(t, func(s *Server) {
+	w := newRestartWorld(t, func(s *ttrpc.Server) {
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Errorf("B53: %v", err)
 		}
-	}, WithExtensions())
+	}, ttrpc.WithExtensions())
 	all := w.run(t, func(ctx context.Context, id int) (context.Context, bool) { return ctx, false })
 	if all.answered != restartCalls {
 		t.Errorf("B54: of %d calls %d were answered and %d lost", restartCalls, all.answered, all.lost)
@@ -57,18 +59,18 @@ const (
 // A restartWorld is a client, and a server that counts how often each call runs, and
 // ends after so many.
 type restartWorld struct {
-	client *Client
+	client *ttrpc.Client
 	path   string
-	end    func(*Server)
+	end    func(*ttrpc.Server)
 	total  atomic.Int32
 	runs   [restartCalls]atomic.Int32
 	due    chan struct{} // it is time for a restart
 }
 
-func newRestartWorld(t *testing.T, end func(*Server), opts ...ClientOpts) *restartWorld {
+func newRestartWorld(t *testing.T, end func(*ttrpc.Server), opts ...ttrpc.ClientOpts) *restartWorld {
 	w := &restartWorld{path: filepath.Join(t.TempDir(), "socket"), end: end, due: make(chan struct{}, 1)}
 	var err error
-	w.client, err = Dial("unix://"+w.path, append(opts, WithBackoff(Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}))...)
+	w.client, err = ttrpc.Dial("unix://"+w.path, append(opts, ttrpc.WithBackoff(ttrpc.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +95,7 @@ func (w *restartWorld) run(t *testing.T, context func(context.Context, int) (con
 				switch {
 				case err == nil && (runs == 1 || runs > 1 && repeatable):
 					answered.Add(1)
-				case !repeatable && runs <= 1 && errors.Is(err, ErrClosed) && status.Code(err) == codes.Unavailable:
+				case !repeatable && runs <= 1 && errors.Is(err, ttrpc.ErrClosed) && status.Code(err) == codes.Unavailable:
 					lost.Add(1)
 				default:
 					t.Errorf("B54: call %d ran %d times: %v", id, runs, err)
@@ -119,11 +121,11 @@ func (w *restartWorld) serve(t *testing.T, ended <-chan struct{}) (restarts int)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := NewServer(WithServerExtensions())
+		s, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.RegisterService("test", &ServiceDesc{Methods: map[string]Method{"Run": w.handle}})
+		s.RegisterService("test", &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{"Run": w.handle}})
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(t.Context(), l) }()
 		select {

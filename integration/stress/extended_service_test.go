@@ -3,21 +3,25 @@
 
 //go:build linux && go1.25
 
-package ttrpc
+package stress
 
 import (
 	"context"
 	"errors"
+	"os"
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/integration/kit"
 )
 
 // service is what callers of an extendedStress call, at either end.
-func (w *extendedStress) service() *ServiceDesc {
-	return &ServiceDesc{
-		Methods: map[string]Method{"Echo": stressMethod(w.echo), "Sleep": stressMethod(stressSleep), "Back": stressMethod(stressBack)},
-		Streams: map[string]Stream{
+func (w *extendedStress) service() *ttrpc.ServiceDesc {
+	return &ttrpc.ServiceDesc{
+		Methods: map[string]ttrpc.Method{"Echo": stressMethod(w.echo), "Sleep": stressMethod(stressSleep), "Back": stressMethod(stressBack)},
+		Streams: map[string]ttrpc.Stream{
 			"Echoes": {Handler: stressEchoes, StreamingClient: true, StreamingServer: true},
 			"Take":   {Handler: stressTake, StreamingClient: true},
 			"Give":   {Handler: w.stressGive, StreamingServer: true},
@@ -25,7 +29,7 @@ func (w *extendedStress) service() *ServiceDesc {
 	}
 }
 
-func stressMethod(f func(context.Context, *wrapperspb.BytesValue) error) Method {
+func stressMethod(f func(context.Context, *wrapperspb.BytesValue) error) ttrpc.Method {
 	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
 		m := new(wrapperspb.BytesValue)
 		if err := unmarshal(m); err != nil {
@@ -40,7 +44,7 @@ func (w *extendedStress) echo(ctx context.Context, m *wrapperspb.BytesValue) err
 	if !w.passes || len(m.Value)%3 != 0 {
 		return nil
 	}
-	files, err := FilesFromContext(ctx)
+	files, err := ttrpc.FilesFromContext(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func stressSleep(ctx context.Context, m *wrapperspb.BytesValue) error {
 
 // stressBack calls back.
 func stressBack(ctx context.Context, m *wrapperspb.BytesValue) error {
-	peer, err := PeerClient(ctx)
+	peer, err := ttrpc.PeerClient(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,11 +70,11 @@ func stressBack(ctx context.Context, m *wrapperspb.BytesValue) error {
 }
 
 // stressEchoes ends some streams while their callers send.
-func stressEchoes(_ context.Context, ss StreamServer) (any, error) {
+func stressEchoes(_ context.Context, ss ttrpc.StreamServer) (any, error) {
 	for {
 		m := new(wrapperspb.BytesValue)
 		if err := ss.RecvMsg(m); err != nil {
-			return nil, endOfStream(err)
+			return nil, kit.EndOf(err)
 		}
 		if len(m.Value)%17 == 16 {
 			return nil, errors.New("enough")
@@ -81,17 +85,17 @@ func stressEchoes(_ context.Context, ss StreamServer) (any, error) {
 	}
 }
 
-func stressTake(_ context.Context, ss StreamServer) (any, error) {
+func stressTake(_ context.Context, ss ttrpc.StreamServer) (any, error) {
 	for {
-		m := &FileMessage{Message: new(wrapperspb.BytesValue)}
+		m := &ttrpc.FileMessage{Message: new(wrapperspb.BytesValue)}
 		if err := ss.RecvMsg(m); err != nil {
-			return new(wrapperspb.BytesValue), endOfStream(err)
+			return new(wrapperspb.BytesValue), kit.EndOf(err)
 		}
 		closeFiles(m.Files)
 	}
 }
 
-func (w *extendedStress) stressGive(_ context.Context, ss StreamServer) (any, error) {
+func (w *extendedStress) stressGive(_ context.Context, ss ttrpc.StreamServer) (any, error) {
 	m := new(wrapperspb.BytesValue)
 	if err := ss.RecvMsg(m); err != nil {
 		return nil, err
@@ -102,4 +106,10 @@ func (w *extendedStress) stressGive(_ context.Context, ss StreamServer) (any, er
 		}
 	}
 	return nil, nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
