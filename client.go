@@ -33,7 +33,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	if c.config.dialling != nil {
 		panic("ttrpc: an option of Dial was given to NewClient, which does not dial")
 	}
-	l := newLink(c.config, conn, c)
+	l := newLink(c.config, conn)
 	l.conn.gone = func() { go c.config.closed() }
 	c.via = l
 	switch {

@@ -53,7 +53,7 @@ type conn struct {
 	lastID   uint32
 	accepted int                // how many streams in the table are the peer's
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
-	user     *Client            // who makes calls; at the server nil until it is asked for
+	user     any                // for PeerClient: a client's *link, or the *Client made of it or for a server
 	mode     mode               // beyond classic ttrpc, or nil
 	after    []func()           // to be called once mu is released
 	ends     []func(error)      // to be called when the connection has ended, with the cause

@@ -35,9 +35,9 @@ type link struct {
 }
 
 // newLink makes a client's link on nc.
-func newLink(cfg *clientConfig, nc net.Conn, user *Client) *link {
+func newLink(cfg *clientConfig, nc net.Conn) *link {
 	l := &link{conn: newConn(roleClient, nc, &cfg.connConfig), cfg: cfg}
-	l.conn.user = user
+	l.conn.user = l
 	if cfg.extends != nil {
 		l.ready = make(chan struct{})
 	}

@@ -207,9 +207,7 @@ func (r *redialer) transport() (nc net.Conn, auth any, err error) {
 func (r *redialer) newLink(nc net.Conn) *dialled {
 	cfg := *r.config
 	cfg.closeDone = make(chan struct{})
-	user := &Client{config: &cfg}
-	l := &dialled{link: newLink(&cfg, nc, user), since: time.Now()}
-	user.via = l.link
+	l := &dialled{link: newLink(&cfg, nc), since: time.Now()}
 	hooks := *l.conn.hooks
 	hooks.refusal = errEnded
 	hooks.leaving = func(*conn) { r.leave(l) }

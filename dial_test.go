@@ -362,7 +362,7 @@ func TestDialCauseIsTold(t *testing.T) {
 		p.answers("B54", 1)
 		endOf(t, "B54", done)
 		time.Sleep(defaultBackoffMin / 2)
-		connection := dialOf(d.Client).current.conn.user
+		connection := &Client{dialOf(d.Client).current.cfg, dialOf(d.Client).current}
 		p.conn.Close()
 		<-connection.Done()
 		d.wantEvents("B54", ConnectionEvent{Kind: EventConnecting}, ConnectionEvent{Kind: EventConnected},

@@ -71,15 +71,25 @@ func ClientFromContext[C any](ctx context.Context, newClient func(*Client) C) (C
 // client returns who makes calls on the connection.
 func (c *conn) client() *Client {
 	c.mu.Lock()
-	user, made := c.user, c.user == nil
-	if made {
-		user, _ = c.cfg.extends.newUser(c).(*Client)
-		c.user = user
-	}
+	made := c.user == nil
+	user := c.userLocked()
+	c.user = user
 	c.mu.Unlock()
 	if made {
 		c.onEnd(func(error) { go user.config.closed() })
 	}
+	return user
+}
+
+// userLocked returns the client that makes calls on the connection, or makes it.
+func (c *conn) userLocked() *Client {
+	switch user := c.user.(type) {
+	case *Client:
+		return user
+	case *link:
+		return &Client{user.cfg, user}
+	}
+	user, _ := c.cfg.extends.newUser(c).(*Client)
 	return user
 }
 
