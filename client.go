@@ -268,9 +268,9 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 	if err != nil {
 		return nil, err
 	}
-	var end func(error)
+	var end func(context.Context, *frame, error)
 	if c.cfg.trace != nil {
-		end = c.traceCall(s.id, s.fullMethod(), false)
+		end = c.cfg.trace.callBegins(s)
 	}
 	again := !reads || c.readFor(ctx, s)
 	if ended := ctx.Done(); ended == nil {
@@ -290,7 +290,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 		c.calls.Put(s)
 	}
 	if end != nil {
-		traceAnswer(ctx, end, response, err)
+		end(ctx, response, err)
 	}
 	return response, err
 }

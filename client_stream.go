@@ -113,8 +113,8 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	if _, err := l.conn.open(s, f); err != nil {
 		return nil, err
 	}
-	if l.conn.cfg.trace != nil {
-		l.conn.traceStream(s)
+	if t := l.conn.cfg.trace; t != nil {
+		t.streamBegins(s)
 	}
 	if ctx.Done() != nil {
 		cs.watch()

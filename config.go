@@ -29,7 +29,7 @@ type connConfig struct {
 	handshakeTimeout time.Duration
 	defaultTimeout   time.Duration // for unary calls without one; 0 means none
 
-	trace   *Trace    // nil if there is none
+	trace   tracer    // nil if there is none
 	extends extension // makes the extended mode; nil if no option asks for it
 }
 

@@ -82,7 +82,9 @@ func (c *conn) start(nc net.Conn) {
 	if c.cfg.extends != nil {
 		c.cfg.extends.start(c)
 	}
-	c.traceConn()
+	if t := c.cfg.trace; t != nil && c.base != nil {
+		t.connBegins(c)
+	}
 	c.mu.Lock()
 	if c.closed { // while the handshake ran
 		c.mu.Unlock()
@@ -183,7 +185,7 @@ func (c *conn) unlock() {
 			s.unwatch()
 		}
 		s.waiting.Broadcast()
-		c.traceEndLocked(s, ErrClosed)
+		c.streamEndsLocked(s, nil, ErrClosed)
 	}
 	c.endSeatLocked()
 	c.popped = c.pushed

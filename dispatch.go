@@ -28,7 +28,10 @@ type dispatcher struct {
 // run runs one call to its end.
 func (d *dispatcher) run(call *serverCall) {
 	var answer *frame
-	end := d.traceBegin(call)
+	var end func(*frame) func()
+	if t := call.conn.cfg.trace; t != nil {
+		end = t.servedBegins(d, call)
+	}
 	defer func() {
 		if call.began != 0 {
 			took := now() - call.began
@@ -42,7 +45,7 @@ func (d *dispatcher) run(call *serverCall) {
 		}
 		call.request.release()
 		if end != nil {
-			defer end(call.outcome(answer))
+			defer end(answer)()
 		}
 		call.finish(answer)
 	}()
@@ -152,19 +155,6 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 		return d.stream(&call.callContext, (*serverStream)(call), &s.info, s.handle)
 	}
 	return s.handle(&call.callContext, (*serverStream)(call))
-}
-
-// traceBegin tells the trace, if there is one, that a call begins.
-func (d *dispatcher) traceBegin(call *serverCall) (end func(error)) {
-	if call.conn.cfg.trace == nil {
-		return nil
-	}
-	d.route(call)
-	name := call.fullMethod()
-	if v, err := parseRequest(call.request.data); name == "" && err == nil {
-		name = fullPath(string(v.service), string(v.method))
-	}
-	return call.conn.traceCall(call.id, name, true)
 }
 
 // answer makes the terminal frame of what the handler returned.

@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -125,15 +124,11 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 			c.unlock()
 			return reads
 		}
-		if c.cfg.trace != nil {
-			f.join()
-			_, err := responsePayload(context.Background(), f.data)
-			c.traceEndLocked(s, err)
-		}
+		c.streamEndsLocked(s, f, nil)
 	case actClose, actLast:
 		if s.call == nil {
 			c.removeLocked(s)
-			c.traceEndLocked(s, nil)
+			c.streamEndsLocked(s, nil, nil)
 		} else {
 			s.state = stateRemoteClosed
 		}

@@ -195,8 +195,15 @@ func (c *conn) failLocked(s *stream, err error) {
 		s.done <- struct{}{}
 		return
 	}
-	c.traceEndLocked(s, err)
+	c.streamEndsLocked(s, nil, err)
 	s.inbox.close(err, true)
+}
+
+// streamEndsLocked tells the trace, if there is one, that a stream ends.
+func (c *conn) streamEndsLocked(s *stream, answer *frame, err error) {
+	if c.cfg.trace != nil && c.base != nil {
+		c.cfg.trace.streamEndsLocked(s, answer, err)
+	}
 }
 
 // connEnded tells a stream that its connection ended. The table has forgotten

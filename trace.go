@@ -56,13 +56,13 @@ type FrameInfo struct {
 
 // WithClientTrace has t told what happens on the client's connection.
 func WithClientTrace(t *Trace) ClientOpts {
-	return func(c *Client) { c.config.trace = t }
+	return func(c *Client) { c.config.traceWith(t) }
 }
 
 // WithServerTrace has t told what happens on the server's connections.
 func WithServerTrace(t *Trace) ServerOpt {
 	return func(c *serverConfig) error {
-		c.trace = t
+		c.traceWith(t)
 		return nil
 	}
 }
@@ -85,14 +85,39 @@ type about struct {
 	told   error       // how it has ended, if there is a trace
 }
 
-// traceConn tells the trace that the connection begins.
-func (c *conn) traceConn() {
-	t := c.cfg.trace
-	if t == nil || c.base == nil {
-		return
+// A tracer is a *Trace as connections see it, which is linked only where one is given.
+type tracer interface {
+	// connBegins is called before the connection is read.
+	connBegins(*conn)
+
+	// sent is called with the frames that are about to be written.
+	sent(c *conn, f *frame)
+
+	// callBegins is called when a client's unary call begins. What it returns, which may
+	// be nil, is called at its end.
+	callBegins(*stream) (end func(ctx context.Context, answer *frame, err error))
+
+	// streamBegins is called when a client's stream begins, which may have ended.
+	streamBegins(*stream)
+
+	// streamEndsLocked is called when a client's stream ends, with an error or the answer
+	// that ended it, with the connection's mu held.
+	streamEndsLocked(s *stream, answer *frame, err error)
+
+	// servedBegins is called when the server begins a call. What it returns, which may be
+	// nil, is called with the answer, and what that returns once the answer was sent.
+	servedBegins(d *dispatcher, call *serverCall) (end func(answer *frame) func())
+}
+
+func (c *connConfig) traceWith(t *Trace) {
+	if c.trace = nil; t != nil {
+		c.trace = t
 	}
+}
+
+func (t *Trace) connBegins(c *conn) {
 	if t.Frame != nil {
-		c.ch.seen = func(h messageHeader, data []byte) { c.traceFrame(h, data, false) }
+		c.ch.seen = func(h messageHeader, data []byte) { t.tellFrame(c, h, data, false) }
 	}
 	if t.Conn == nil {
 		return
@@ -102,11 +127,10 @@ func (c *conn) traceConn() {
 	}
 }
 
-// traceCall tells the trace that a call begins. What it returns, which may be nil, is to
-// be called at its end.
-func (c *conn) traceCall(id uint32, fullMethod string, served bool) (end func(err error)) {
-	t := c.cfg.trace
-	if t == nil || t.Call == nil {
+// tellCall tells that a call begins. What it returns, which may be nil, is to be called at
+// its end.
+func (t *Trace) tellCall(c *conn, id uint32, fullMethod string, served bool) (end func(err error)) {
+	if t.Call == nil {
 		return nil
 	}
 	told := t.Call(CallInfo{Conn: c.info(), StreamID: id, FullMethod: fullMethod, Served: served})
@@ -121,40 +145,45 @@ func (c *conn) traceCall(id uint32, fullMethod string, served bool) (end func(er
 	}
 }
 
-func (c *conn) traceFrame(h messageHeader, data []byte, sent bool) {
-	c.cfg.trace.Frame(FrameInfo{c.info(), sent, h.StreamID, uint8(h.Type), h.Flags, int(h.Length), data})
+func (t *Trace) tellFrame(c *conn, h messageHeader, data []byte, sent bool) {
+	t.Frame(FrameInfo{c.info(), sent, h.StreamID, uint8(h.Type), h.Flags, int(h.Length), data})
 }
 
-// traceSent tells the trace of the frames that are about to be written.
-func (c *conn) traceSent(f *frame) {
-	if t := c.cfg.trace; f == nil || t == nil || t.Frame == nil {
+func (t *Trace) sent(c *conn, f *frame) {
+	if t.Frame == nil {
 		return
 	}
 	for b := f.data; len(b) > 0; {
 		h, _ := parseHeader(b)
 		n := messageHeaderLength + int(h.Length)
-		c.traceFrame(h, b[messageHeaderLength:n], true)
+		t.tellFrame(c, h, b[messageHeaderLength:n], true)
 		b = b[n:]
 	}
 }
 
-// traceAnswer ends the trace of a client's unary call.
-func traceAnswer(ctx context.Context, end func(error), f *frame, err error) {
+func (t *Trace) callBegins(s *stream) func(ctx context.Context, answer *frame, err error) {
+	end := t.tellCall(s.conn, s.id, s.fullMethod(), false)
 	if end == nil {
-		return
+		return nil
 	}
-	if err == nil {
-		_, err = responsePayload(ctx, f.data)
+	return func(ctx context.Context, answer *frame, err error) {
+		if err == nil {
+			_, err = responsePayload(ctx, answer.data)
+		}
+		end(err)
 	}
-	end(err)
 }
 
-// traceEndLocked has the trace told of the end of a client's stream once the lock is
-// released.
-func (c *conn) traceEndLocked(s *stream, err error) {
-	if c.cfg.trace == nil || s.call != nil || s.unary {
+// streamEndsLocked implements [tracer]. The trace is told once the lock is released.
+func (t *Trace) streamEndsLocked(s *stream, answer *frame, err error) {
+	if s.call != nil || s.unary {
 		return
 	}
+	if answer != nil {
+		answer.join()
+		_, err = responsePayload(context.Background(), answer.data)
+	}
+	c := s.conn
 	about := s.about.Load()
 	about.told = err
 	if end := about.traced; end != nil {
@@ -163,9 +192,9 @@ func (c *conn) traceEndLocked(s *stream, err error) {
 	}
 }
 
-// traceStream tells the trace that a client's stream begins, which may have ended.
-func (c *conn) traceStream(s *stream) {
-	end := c.traceCall(s.id, s.fullMethod(), false)
+func (t *Trace) streamBegins(s *stream) {
+	c := s.conn
+	end := t.tellCall(c, s.id, s.fullMethod(), false)
 	if end == nil {
 		return
 	}
@@ -174,7 +203,23 @@ func (c *conn) traceStream(s *stream) {
 	about := s.about.Load()
 	about.traced = end
 	if !s.isActive() {
-		c.traceEndLocked(s, about.told)
+		t.streamEndsLocked(s, nil, about.told)
+	}
+}
+
+func (t *Trace) servedBegins(d *dispatcher, call *serverCall) func(answer *frame) func() {
+	d.route(call)
+	name := call.fullMethod()
+	if v, err := parseRequest(call.request.data); name == "" && err == nil {
+		name = fullPath(string(v.service), string(v.method))
+	}
+	end := t.tellCall(call.conn, call.id, name, true)
+	if end == nil {
+		return nil
+	}
+	return func(answer *frame) func() {
+		err := call.outcome(answer)
+		return func() { end(err) }
 	}
 }
 

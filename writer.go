@@ -144,6 +144,13 @@ func (c *conn) writeOut(f *frame, written int) {
 	}
 }
 
+// traceSent tells the trace, if there is one, of the frames that are about to be written.
+func (c *conn) traceSent(f *frame) {
+	if c.cfg.trace != nil && f != nil {
+		c.cfg.trace.sent(c, f)
+	}
+}
+
 // nextBatch takes as many frames from the queue as may leave in one write, and
 // returns them as one that the caller owns. It returns nil if the queue is
 // empty; then the caller is no longer the writer.
