@@ -5,7 +5,6 @@ go 1.23.0
 require (
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/containerd/ttrpc v0.0.0
-	github.com/gogo/protobuf v1.3.2
 	google.golang.org/protobuf v1.36.9
 )
 
