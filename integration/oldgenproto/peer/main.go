@@ -109,16 +109,16 @@ func call(socket string) error {
 
 	answer := new(wrapperspb.StringValue)
 	if err := client.Call(ctx, service, "Echo", wrapperspb.String("hello"), answer); err != nil || answer.Value != "hello" {
-		return fmt.Errorf("Echo returned %q, %v", answer.Value, err)
+		return fmt.Errorf("calling Echo returned %q, %v", answer.Value, err)
 	}
 	if err := isRefusal(client.Call(ctx, service, "Refuse", answer, answer)); err != nil {
-		return fmt.Errorf("Refuse: %v", err)
+		return fmt.Errorf("calling Refuse: %v", err)
 	}
 	if err := is(client.Call(ctx, service, "Garble", answer, answer), codes.NotFound, "no \uFFFD"); err != nil {
-		return fmt.Errorf("Garble: %v", err)
+		return fmt.Errorf("calling Garble: %v", err)
 	}
 	if err := is(client.Call(ctx, service, "None", answer, answer), codes.Unimplemented, ""); err != nil {
-		return fmt.Errorf("None: %v", err)
+		return fmt.Errorf("calling None: %v", err)
 	}
 	return callStream(ctx, client)
 }
