@@ -5,7 +5,7 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test thorough
 
-.PHONY: ci $(steps) bench containerd programs proof reliability seeded soak-hour
+.PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded soak-hour
 
 ci: ; .ci/run
 
@@ -18,6 +18,11 @@ bench: ; go -C bench run .
 
 containerd: ; integration/containerd/run.sh
 
+containerd-versions:
+	for version in v1.7.35 v2.2.9 v2.4.2 nri@v0.12.5; do \
+		CONTAINERD=$$version integration/containerd/run.sh units || exit; \
+	done
+
 programs: ; TTRPC_TIMES=200 go test -race -timeout 60m -run TestPrograms .
 
 reliability: ; go -C integration/reliability run .
@@ -27,4 +32,4 @@ seeded: ; go -C internal/seeded run .
 soak-hour: ; go -C integration/soak run . -for 1h
 
 # All that RELIABILITY.md tells of, but for minutes of fuzzing: some two hours.
-proof: ci reliability programs seeded containerd soak-hour
+proof: ci reliability programs seeded containerd containerd-versions soak-hour

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	gogotypes "github.com/gogo/protobuf/types"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -229,7 +228,7 @@ func BenchmarkCodec(b *testing.B) {
 			msg  any
 		}{
 			{"protobuf", wrapperspb.String(text(size))},
-			{"gogo", &gogotypes.StringValue{Value: text(size)}},
+			{"gogo", &fakeGogo{value: []byte(text(size))}},
 			{"vtprotobuf", newVTString(text(size))},
 		} {
 			b.Run(fmt.Sprintf("%s/size=%d", kind.name, size), func(b *testing.B) { benchCodec(b, kind.msg, size) })

@@ -11,7 +11,6 @@ import (
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/protobuf/proto"
 )
 
 // A serverCall is one call, unary or streaming, that a server runs.
@@ -83,9 +82,9 @@ func (call *serverCall) finish(f *frame) {
 
 // responseFrame returns a sealed response that carries a status.
 func responseFrame(id uint32, st *spb.Status) *frame {
-	b, err := proto.Marshal(st)
+	b, err := marshalStatus(st)
 	if err != nil { // text that is not UTF-8, most likely
-		b, _ = proto.Marshal(&spb.Status{Code: int32(codes.Internal), Message: "ttrpc: error marshalling status: " + err.Error()})
+		b, _ = marshalStatus(&spb.Status{Code: int32(codes.Internal), Message: "ttrpc: error marshalling status: " + err.Error()})
 	}
 	f := newOutFrame(sizeResponse(b, 0))
 	f.data = appendResponseFront(f.data, b, 0)

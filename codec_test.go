@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	gogotypes "github.com/gogo/protobuf/types"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -202,16 +201,6 @@ func TestCodecGogo(t *testing.T) {
 	}
 	if err := unmarshal([]byte("new"), m); err != nil || string(m.value) != "new" {
 		t.Errorf("B44: decoded %q, %v", m.value, err)
-	}
-	generated := &gogotypes.StringValue{Value: "value"}
-	if b, err = codecEncode(generated); err != nil || string(b) != "\x0a\x05value" {
-		t.Errorf("B44: a generated message is encoded as %q, %v", b, err)
-	}
-	if err := unmarshal([]byte("\x0a\x03new"), generated); err != nil || generated.Value != "new" {
-		t.Errorf("B44: a generated message is decoded as %v, %v", generated, err)
-	}
-	if err := unmarshal(nil, generated); err != nil || generated.Value != "" {
-		t.Errorf("the old content of a gogo message is left: %v, %v", generated, err)
 	}
 }
 

@@ -121,7 +121,7 @@ func parseResponse(b []byte) (*spb.Status, []byte, error) {
 		return nil, r.Payload, nil
 	}
 	st := new(spb.Status)
-	if proto.Unmarshal(r.Status, st) != nil {
+	if unmarshalStatus(r.Status, st) != nil {
 		return nil, nil, whyMalformed(b, new(Response))
 	}
 	return st, r.Payload, nil

@@ -7,7 +7,6 @@ import (
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd/ttrpc/internal/wire"
 )
@@ -70,7 +69,7 @@ func pingFrame(flags uint8, data []byte) *frame {
 
 // appendStatus appends a status, or nothing if it is too long to be told.
 func appendStatus(b []byte, st *status.Status) []byte {
-	p, err := proto.Marshal(st.Proto())
+	p, err := marshalStatus(st.Proto())
 	if err != nil || len(p) > maxControl/2 {
 		return b
 	}
@@ -81,7 +80,7 @@ func appendStatus(b []byte, st *status.Status) []byte {
 // one of the code otherwise.
 func parseStatus(b []byte, otherwise codes.Code) *status.Status {
 	p := new(spb.Status)
-	if proto.Unmarshal(b, p) != nil || p.Code == int32(codes.OK) {
+	if unmarshalStatus(b, p) != nil || p.Code == int32(codes.OK) {
 		return status.New(otherwise, p.GetMessage())
 	}
 	return status.FromProto(p)

@@ -10,9 +10,23 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 )
+
+// marshalStatus encodes a status. In a genproto of early 2020, which containerd 1.6
+// pins, a status has no reflection; protoadapt adds it, and returns others as they are.
+func marshalStatus(st *spb.Status) ([]byte, error) {
+	return proto.Marshal(protoadapt.MessageV2Of(st))
+}
+
+// unmarshalStatus decodes a status into st.
+func unmarshalStatus(b []byte, st *spb.Status) error {
+	return proto.Unmarshal(b, protoadapt.MessageV2Of(st))
+}
 
 // statusOf maps an error of a handler to the status that the caller gets (B9).
 // An error that is or wraps a status keeps its code and details. For others

@@ -15,6 +15,11 @@
 //	go install github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc@latest
 //	protoc --gogottrpc_out=plugins=ttrpc,paths=source_relative:. hello.proto
 //
+// It is a module of its own, so that ttrpc's users do not get gogo/protobuf into their
+// module graphs. From a clone of the repository:
+//
+//	go -C cmd/protoc-gen-gogottrpc install .
+//
 // # Parameters
 //
 //	plugins=ttrpc           write stubs; without it there are only messages

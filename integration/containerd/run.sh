@@ -13,7 +13,8 @@
 # does the rest. It ends with a table and fails if anything failed with ours
 # that did not fail with the release. Variables:
 #
-#	CONTAINERD  version of containerd (v2.2.0)
+#	CONTAINERD  version of containerd (v2.2.0), or nri@VERSION for NRI; of NRI and of
+#	            containerd 1 the unit tests alone
 #	CACHE       where source and binaries stay (~/.cache/ttrpc-containerd)
 #	TIMES       how often each unit test is run (3)
 #	RACE        not empty: ours with the race detector
@@ -91,9 +92,14 @@ step() {
 build_all() {
 	local version
 	for version in "${versions[@]}"; do build "$version"; done
-	note "containerd $containerd with ttrpc $released, which it asks for, and with ours${RACE:+, ours with the race detector}."
+	note "$module $wanted with ttrpc $released, which it asks for, and with ours${RACE:+, ours with the race detector}."
 }
 
+choose
+if [[ $module != */v2 ]]; then
+	(($#)) || set -- units
+	[[ $* == units ]] || die "of $containerd only the units are run"
+fi
 step fetch
 step build_all
 (($#)) || set -- units containers client_tests

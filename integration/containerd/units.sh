@@ -2,9 +2,7 @@
 # Copyright The ttrpc Authors.
 # SPDX-License-Identifier: Apache-2.0
 
-# containerd's own tests of the packages that import ttrpc.
-
-module=github.com/containerd/containerd/v2
+# The module's own tests of the packages that import ttrpc.
 
 # cannot lists the packages whose tests want more than a machine, and why.
 declare -A cannot=(
@@ -57,7 +55,7 @@ units() {
 		fi
 	done < <(importers)
 	((${#run_these[@]})) || die "found no package with tests that imports ttrpc"
-	note "${#found[@]} packages of containerd import ttrpc: ${found[*]}; ${#run_these[@]} of them have tests that run anywhere."
+	note "${#found[@]} packages of $module import ttrpc: ${found[*]}; ${#run_these[@]} of them have tests that run anywhere."
 	for version in "${versions[@]}"; do
 		outcomes "$version" "${run_these[@]}" >"$run/tests-$version"
 	done

@@ -57,7 +57,7 @@ func do(c testCase, v version, times int) *run {
 	r := &run{version: v, times: times}
 	dir, err := os.MkdirTemp("", "ttrpc")
 	if err != nil {
-		r.fault(err.Error())
+		r.fault("%v", err)
 		return r
 	}
 	r.dir = dir

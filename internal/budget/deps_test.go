@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,15 @@ var grantedTrees = []string{"google.golang.org/protobuf/", library + "/internal/
 // denied are packages of the standard library that cost every program much,
 // and that few need: no way of importing them is allowed.
 var denied = []string{"crypto/tls", "log/slog", "net/http"}
+
+// required are the modules that go.mod may ask for: all of them, and what they ask for
+// themselves, stand in the module graphs of the library's users.
+var required = []string{
+	"golang.org/x/sys",
+	"google.golang.org/genproto/googleapis/rpc",
+	"google.golang.org/grpc",
+	"google.golang.org/protobuf",
+}
 
 // A pkg is what go list tells about a package.
 type pkg struct {
@@ -103,5 +113,32 @@ func TestDependencies(t *testing.T) {
 			}
 			t.Errorf("%s: %s is not in the dependency budget: %s", goos, path, chain(pkgs, library, path))
 		}
+	}
+}
+
+// TestRequirements holds go.mod to the modules that the library needs, and keeps out of
+// the graph what only code generators and tests need.
+func TestRequirements(t *testing.T) {
+	out, err := exec.Command("go", "mod", "edit", "-json", filepath.Join(root, "go.mod")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mod struct{ Require []struct{ Path string } }
+	if err := json.Unmarshal(out, &mod); err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, require := range mod.Require {
+		paths = append(paths, require.Path)
+	}
+	if slices.Sort(paths); !slices.Equal(paths, required) {
+		t.Errorf("go.mod requires %q, want %q", paths, required)
+	}
+	graph, err := exec.Command("go", "-C", root, "mod", "graph").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(graph), "github.com/gogo/protobuf") {
+		t.Errorf("gogo/protobuf is in the module graph:\n%s", graph)
 	}
 }

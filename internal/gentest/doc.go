@@ -1,8 +1,7 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package gentest tests the code generators protoc-gen-go-ttrpc and
-// protoc-gen-gogottrpc.
+// Package gentest tests the code generator protoc-gen-go-ttrpc.
 //
 // The files in proto are their input, the packages below golden their output. The
 // tests here generate anew and compare; those of the package use compile against

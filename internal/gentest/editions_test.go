@@ -15,6 +15,7 @@ import (
 
 	"github.com/bufbuild/protocompile"
 	"github.com/bufbuild/protocompile/protoutil"
+	"github.com/containerd/ttrpc/internal/plugintest"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -138,7 +139,7 @@ func runPlugin(name string, req *pluginpb.CodeGeneratorRequest) (resp *pluginpb.
 		return nil, "", err
 	}
 	var out, errOut bytes.Buffer
-	cmd := exec.Command(pluginPath(name))
+	cmd := exec.Command(plugintest.Path(name))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &errOut
 	if err := cmd.Run(); err != nil {
 		return nil, errOut.String(), err

@@ -4,10 +4,10 @@
 package gentest
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 
+	"github.com/containerd/ttrpc/internal/plugintest"
 	"google.golang.org/protobuf/types/descriptorpb"
 	"google.golang.org/protobuf/types/pluginpb"
 )
@@ -22,12 +22,9 @@ func TestErrors(t *testing.T) {
 		{"go-ttrpc", "prefix=a.b", "table/table.proto", []string{"protoc-gen-go-ttrpc", "parameter prefix", `"a.b"`}},
 		{"go-ttrpc", "prefix=1", "table/table.proto", []string{"protoc-gen-go-ttrpc", "parameter prefix", `"1"`}},
 		{"go-ttrpc", "paths=sideways", "table/table.proto", []string{"protoc-gen-go-ttrpc", "path type", `"sideways"`}},
-		{"gogottrpc", "plugins=ttrpc", "invalid/streaming_gogo.proto", []string{"invalid/streaming_gogo.proto", "gentest.invalid.Streamer", "Watch", "protoc-gen-go-ttrpc"}},
-		{"gogottrpc", "plugins=", "invalid/streaming_gogo.proto", []string{"gentest.invalid.Streamer", "Watch"}},
-		{"gogottrpc", "plugins=ttrpc", "table/table.proto", []string{"table/table.proto", "gentest.table.Foo", "ClientStream"}},
 	} {
 		dir := t.TempDir()
-		out, err := protoc(t, test.plugin, test.parameter, dir, test.file).CombinedOutput()
+		out, err := plugintest.Protoc(t, test.plugin, test.parameter, dir, test.file).CombinedOutput()
 		if err == nil {
 			t.Errorf("%s with %q of %s succeeded", test.plugin, test.parameter, test.file)
 		}
@@ -36,30 +33,8 @@ func TestErrors(t *testing.T) {
 				t.Errorf("%s with %q of %s says\n%s\nwithout %s", test.plugin, test.parameter, test.file, out, want)
 			}
 		}
-		if files := readTree(t, dir); len(files) != 0 {
+		if files := plugintest.ReadTree(t, dir); len(files) != 0 {
 			t.Errorf("%s with %q of %s fails but writes %d files", test.plugin, test.parameter, test.file, len(files))
-		}
-	}
-}
-
-// TestGogoWarning checks that plugins which are not there are ignored aloud, and
-// that streaming methods only matter to those who want stubs.
-func TestGogoWarning(t *testing.T) {
-	for _, test := range []struct {
-		parameter, file, want string
-	}{
-		{"plugins=ttrpc+fieldpath", "gogo/other/other.proto", `ignoring plugin "fieldpath"`},
-		{"plugins=ttrpc", "gogo/other/other.proto", ""},
-		{"plugins=ttrpc+grpc+marshalto", "gogo/other/other.proto", ""},
-		{"plugins=none", "invalid/streaming_gogo.proto", ""},
-		{"", "invalid/streaming_gogo.proto", ""},
-	} {
-		out, err := protoc(t, "gogottrpc", test.parameter, t.TempDir(), test.file).CombinedOutput()
-		if err != nil {
-			t.Errorf("parameter %q: %v\n%s", test.parameter, err, out)
-		}
-		if test.want == "" && len(out) != 0 || !strings.Contains(string(out), test.want) {
-			t.Errorf("parameter %q: the plugin says %q, want %q", test.parameter, out, test.want)
 		}
 	}
 }
@@ -95,14 +70,7 @@ func TestUnsupportedEdition(t *testing.T) {
 	}
 }
 
-// TestVersion checks the flag that plugins have for people.
+// TestVersion checks the flag that the plugin has for people.
 func TestVersion(t *testing.T) {
-	for _, plugin := range []string{"go-ttrpc", "gogottrpc"} {
-		for _, flag := range []string{"-version", "--version"} {
-			out, err := exec.Command(pluginPath(plugin), flag).Output()
-			if err != nil || !strings.HasPrefix(string(out), "protoc-gen-"+plugin+" ") {
-				t.Errorf("protoc-gen-%s %s says %q, %v", plugin, flag, out, err)
-			}
-		}
-	}
+	plugintest.CheckVersion(t, "go-ttrpc")
 }

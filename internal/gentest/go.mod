@@ -1,19 +1,18 @@
 module github.com/containerd/ttrpc/internal/gentest
 
-go 1.23.0
+go 1.25.0
 
 require (
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/containerd/ttrpc v0.0.0
-	github.com/gogo/protobuf v1.3.2
-	google.golang.org/protobuf v1.36.9
+	google.golang.org/protobuf v1.36.11
 )
 
 require (
-	golang.org/x/sync v0.8.0 // indirect
-	golang.org/x/sys v0.21.0 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20240318140521-94a12d6c2237 // indirect
-	google.golang.org/grpc v1.64.1 // indirect
+	golang.org/x/sync v0.22.0 // indirect
+	golang.org/x/sys v0.47.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260526163538-3dc84a4a5aaa // indirect
+	google.golang.org/grpc v1.83.2 // indirect
 )
 
 replace github.com/containerd/ttrpc => ../..

@@ -15,7 +15,6 @@ import (
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/gentest/golden/editions/opaque2024"
 	"github.com/containerd/ttrpc/internal/gentest/golden/editions/open2023"
-	"github.com/containerd/ttrpc/internal/gentest/golden/gogo"
 	"github.com/containerd/ttrpc/internal/gentest/golden/imports"
 	"github.com/containerd/ttrpc/internal/gentest/golden/names"
 	"github.com/containerd/ttrpc/internal/gentest/golden/prefix"
@@ -38,10 +37,6 @@ var (
 	_ func(*ttrpc.Client) prefix.TTRPCNoStreamsService  = prefix.NewTTRPCNoStreamsClient
 	_ func(*ttrpc.Server, imports.ImporterService)      = imports.RegisterImporterService
 	_ func(*ttrpc.Client) imports.ImporterClient        = imports.NewImporterClient
-	_ func(*ttrpc.Server, gogo.FooService)              = gogo.RegisterFooService
-	_ func(*ttrpc.Client) gogo.FooService               = gogo.NewFooClient
-	_ func(*ttrpc.Server, gogo.RegisterFooService_)     = gogo.RegisterRegisterFooService
-	_ func(*ttrpc.Client) gogo.RegisterFooService_      = gogo.NewRegisterFooClient
 	_ func(*ttrpc.Server, names.TakenService_)          = names.RegisterTakenService
 	_ func(*ttrpc.Client) names.TakenClient_            = names.NewTakenClient
 	_ func(*ttrpc.Server, open2023.MessagesService)     = open2023.RegisterMessagesService
@@ -133,11 +128,6 @@ func TestInterfaces(t *testing.T) {
 			"M_":       "func(context.Context, names.Methods_M_Server) error",
 			"XM":       "func(context.Context, names.Methods_XMServer) error",
 		}},
-		{reflect.TypeFor[gogo.FooService](), methods{
-			"Unary":   "func(context.Context, *gogo.In) (*gogo.Out, error)",
-			"Nothing": "func(context.Context, *other.Outer_Inner) (*types.Empty, error)",
-			"Old":     "func(context.Context, *gogo.In) (*gogo.Out, error)",
-		}},
 	} {
 		got := methods{}
 		for i := range test.typ.NumMethod() {
@@ -146,21 +136,6 @@ func TestInterfaces(t *testing.T) {
 		}
 		if !maps.Equal(got, test.want) {
 			t.Errorf("%v has the methods\n\t%v\nwant\n\t%v", test.typ, got, test.want)
-		}
-	}
-}
-
-// TestGogoMessages checks which methods gogo/protobuf's messages have.
-func TestGogoMessages(t *testing.T) {
-	typ := reflect.TypeFor[*gogo.In]()
-	for _, name := range []string{"Marshal", "MarshalTo", "MarshalToSizedBuffer", "Unmarshal", "Size", "String"} {
-		if _, ok := typ.MethodByName(name); !ok {
-			t.Errorf("messages have no method %s", name)
-		}
-	}
-	for _, name := range []string{"GetText", "GetCounts", "GoString", "Equal"} {
-		if _, ok := typ.MethodByName(name); ok {
-			t.Errorf("messages have a method %s", name)
 		}
 	}
 }

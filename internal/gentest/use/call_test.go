@@ -15,12 +15,9 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/gentest/golden/editions/opaque2024"
-	"github.com/containerd/ttrpc/internal/gentest/golden/gogo"
-	"github.com/containerd/ttrpc/internal/gentest/golden/gogo/other"
 	"github.com/containerd/ttrpc/internal/gentest/golden/names"
 	"github.com/containerd/ttrpc/internal/gentest/golden/prefix"
 	"github.com/containerd/ttrpc/internal/gentest/golden/table"
-	"github.com/gogo/protobuf/types"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -242,35 +239,4 @@ func (methodsServer) DoIt(context.Context, *names.Message) (*names.Message, erro
 
 func (methodsServer) DoIt_(context.Context, *names.Message) (*names.Message, error) {
 	return &names.Message{Text: "DoIt_"}, nil
-}
-
-// gogoServer answers with gogo/protobuf's messages.
-type gogoServer struct {
-	gogo.FooService
-}
-
-func (gogoServer) Unary(_ context.Context, in *gogo.In) (*gogo.Out, error) {
-	return &gogo.Out{Text: in.Text + in.Labels["a"]}, nil
-}
-
-func (gogoServer) Nothing(_ context.Context, in *other.Outer_Inner) (*types.Empty, error) {
-	if in.Text != "nothing" {
-		return nil, errors.New("unexpected request")
-	}
-	return &types.Empty{}, nil
-}
-
-// TestGogo calls methods with gogo/protobuf's messages.
-func TestGogo(t *testing.T) {
-	ctx, client := serve(t, func(server *ttrpc.Server) {
-		gogo.RegisterFooService(server, gogoServer{})
-	})
-	foo := gogo.NewFooClient(client)
-	out, err := foo.Unary(ctx, &gogo.In{Text: "one", Labels: map[string]string{"a": "b"}})
-	if err != nil || out.Text != "oneb" {
-		t.Errorf("Unary returned %v, %v", out, err)
-	}
-	if _, err := foo.Nothing(ctx, &other.Outer_Inner{Text: "nothing"}); err != nil {
-		t.Errorf("Nothing returned %v", err)
-	}
 }
