@@ -76,7 +76,7 @@ type channel struct {
 	want int                       // how many bytes of data part has then
 	skip int                       // how many bytes of an oversized frame are still to be dropped
 	more framing                   // of a mode, or nil
-	open bool                      // nobody has said how much data will follow in part
+	room func(arrived int) int     // how much memory part may take up if more data than want may follow, else nil
 
 	heard *atomic.Uint64                     // counts reads if somebody wants to know, else nil
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
@@ -186,7 +186,7 @@ func (ch *channel) parse() (*frame, error) {
 		if len(f.data) < ch.want {
 			return nil, nil
 		}
-		ch.part, ch.open = nil, false
+		ch.part, ch.room = nil, nil
 		if ch.seen != nil {
 			h := f.header
 			h.Length = uint32(ch.want - ch.from)
@@ -239,7 +239,7 @@ func (ch *channel) beginAny(h messageHeader) {
 func (ch *channel) ended() {
 	ch.idle()
 	if ch.more != nil {
-		if ch.part != nil && !ch.open {
+		if ch.part != nil && ch.room == nil {
 			ch.part.release()
 		}
 		ch.part = nil

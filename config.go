@@ -20,6 +20,9 @@ const (
 	defaultWindow           = 256 << 10
 )
 
+// maxCredit is the most that a peer may be told that it may send.
+const maxCredit = 1<<31 - 1
+
 // A connConfig is what a client's connection and a server's have in common.
 type connConfig struct {
 	maxMessage       int

@@ -94,6 +94,21 @@ func (e *OversizedMessageErr) RejectedLength() int { return e.length }
 // MaximumLength returns the limit in bytes.
 func (e *OversizedMessageErr) MaximumLength() int { return e.limit }
 
+// A notExecutedError is the error of a call that the peer has certainly not begun.
+type notExecutedError struct{ why *status.Status }
+
+func (e *notExecutedError) Error() string { return ErrNotExecuted.Error() + ": " + e.why.Message() }
+
+// GRPCStatus makes the error a status of google.golang.org/grpc.
+func (e *notExecutedError) GRPCStatus() *status.Status {
+	return status.New(codes.Unavailable, e.Error())
+}
+
+func (e *notExecutedError) Unwrap() error { return ErrNotExecuted }
+
+// errServesNothing is what calls to a peer get that answers none.
+const errServesNothing = "ttrpc: the peer answers no calls"
+
 // A connError ends the connection: what the peer sent is not ttrpc.
 type connError struct{ msg string }
 

@@ -109,8 +109,8 @@ func (a *assembler) takePart(ch *channel, h messageHeader, keep bool) error {
 	}
 	a.bytes += beyond
 	m.beyond += beyond
+	ch.room = roomFor
 	ch.receiveInto(m.frame, len(m.frame.data)+n)
-	ch.open = true
 	return nil
 }
 
@@ -275,3 +275,7 @@ func (a *assembler) read(fd int, b []byte) (int, error) {
 	a.arrived = append(a.arrived, files...)
 	return n, err
 }
+
+// roomFor is how much memory a message may take up of which n bytes have arrived, when
+// nobody has said how many will.
+func roomFor(n int) int { return min(growth*n, max(n+partSize, pieceSize)) }

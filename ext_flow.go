@@ -10,9 +10,6 @@ const (
 	// costs to hold; fileCharge the same for each file that comes with it.
 	messageCharge = 256
 	fileCharge    = 4096
-
-	// maxCredit is the most credit that there may be.
-	maxCredit = 1<<31 - 1
 )
 
 // chargeOf is how much credit a message takes.

@@ -21,18 +21,6 @@ type parting struct {
 	why    error // of the calls that the peer does not serve
 }
 
-// A notExecutedError is the error of a call that the peer has certainly not begun.
-type notExecutedError struct{ why *status.Status }
-
-func (e *notExecutedError) Error() string { return ErrNotExecuted.Error() + ": " + e.why.Message() }
-
-// GRPCStatus makes the error a status of google.golang.org/grpc.
-func (e *notExecutedError) GRPCStatus() *status.Status {
-	return status.New(codes.Unavailable, e.Error())
-}
-
-func (e *notExecutedError) Unwrap() error { return ErrNotExecuted }
-
 // hear takes note of a goodbye of the peer's. It reports whether that was the first. An
 // error means that the peer has contradicted itself.
 func (p *parting) hear(last uint32, why *status.Status) (first bool, err error) {

@@ -11,29 +11,6 @@ import (
 // In extended mode either end makes calls. A handler's context leads to the client of
 // the peer whose call it runs.
 
-// errServesNothing is what calls to a peer get that answers none.
-const errServesNothing = "ttrpc: the peer answers no calls"
-
-// A connContext is what the contexts of a connection's handlers derive from.
-type connContext struct {
-	context.Context
-	peer *Peer
-	conn *conn
-}
-
-type connKey struct{}
-
-// Value implements context.Context.
-func (x *connContext) Value(key any) any {
-	switch key.(type) {
-	case peerKey:
-		return x.peer
-	case connKey:
-		return x.conn
-	}
-	return x.Context.Value(key)
-}
-
 // PeerClient returns the client that makes calls to the peer whose call the context's
 // handler runs, or whose connection the hook of [WithConnectionHook] was called for. It
 // may be used until the connection ends, also after the handler has returned; it is the

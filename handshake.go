@@ -44,6 +44,26 @@ func PeerFromContext(ctx context.Context) (*Peer, bool) {
 	return peer, ok
 }
 
+// A connContext is what the contexts of a connection's handlers derive from.
+type connContext struct {
+	context.Context
+	peer *Peer
+	conn *conn
+}
+
+type connKey struct{}
+
+// Value implements context.Context.
+func (x *connContext) Value(key any) any {
+	switch key.(type) {
+	case peerKey:
+		return x.peer
+	case connKey:
+		return x.conn
+	}
+	return x.Context.Value(key)
+}
+
 // withPeer returns the context that those of a connection's handlers derive from.
 func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Context {
 	return &connContext{ctx, &Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}, c}

@@ -39,14 +39,14 @@ func sizeFor(n, arrived int) int {
 // kernel socket there must be room for all of it (B43).
 func (ch *channel) receiveInto(f *frame, want int) {
 	if ch.socket == nil && cap(f.data) < want {
-		f.grow(max(want, roomFor(len(f.data))))
+		size := want
+		if ch.room != nil {
+			size = max(want, ch.room(len(f.data)))
+		}
+		f.grow(size)
 	}
 	ch.part, ch.want, ch.from = f, want, len(f.data)
 }
-
-// roomFor is how much memory a message may take up of which n bytes have arrived, when
-// nobody has said how many will.
-func roomFor(n int) int { return min(growth*n, max(n+partSize, pieceSize)) }
 
 // growPart makes room for more of the frame that is arriving.
 func (ch *channel) growPart() {
@@ -55,8 +55,8 @@ func (ch *channel) growPart() {
 		return
 	}
 	size := sizeFor(ch.want, len(f.data))
-	if ch.open {
-		size = min(max(size, roomFor(len(f.data))), ch.max)
+	if ch.room != nil {
+		size = min(max(size, ch.room(len(f.data))), ch.max)
 	}
 	f.grow(size)
 }
