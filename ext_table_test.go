@@ -1,0 +1,208 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// receptions calls f for all that a reception can be for the id 7: every state, whichever
+// side opened it, whether it has begun in parts, and where it stands among the ids that
+// have come and those that are served after a goodbye.
+func receptions(f func(r reception)) {
+	for st := stateIdle; st <= stateEnded; st++ {
+		for bits := range 8 {
+			for _, last := range []uint32{5, 7, 9} {
+				for _, served := range []uint32{5, 7, 9} {
+					f(reception{st, bits&1 != 0, bits&2 != 0, bits&4 != 0, last, true, served})
+				}
+				f(reception{st, bits&1 != 0, bits&2 != 0, bits&4 != 0, last, false, 0})
+			}
+		}
+	}
+}
+
+// TestExtendedReceiveTable is the whole of onExtendedReceive, for every reception, type and
+// flags: where it differs from the classic tables, and that it does not elsewhere.
+func TestExtendedReceiveTable(t *testing.T) {
+	differs := map[string]int{}
+	receptions(func(r reception) {
+		for _, typ := range []messageType{messageTypeRequest, messageTypeResponse, messageTypeData, 4} {
+			for flags := range uint8(8) {
+				h := messageHeader{StreamID: 7, Type: typ, Flags: flags}
+				var want, why string
+				switch {
+				case typ == messageTypeData && flags&^flagRemoteOpen == flagNoData:
+					want, why = "ignore", "B48: no message, which costs no credit"
+				case r.ours:
+					want, why = describe(onOpenerReceive(r.state, r.streams, h)), "B22"
+				case r.state == stateIdle && !(r.begun && typ != 4) && r.said && r.served < 7:
+					want, why = "ignore", "B53: after our goodbye"
+				case r.state == stateIdle && !(r.begun && typ != 4) && r.last >= 7 && typ == messageTypeRequest:
+					want, why = "reject reused", "B37"
+				case r.state == stateIdle && !(r.begun && typ != 4) && r.last >= 7:
+					want, why = "ignore", "B47: late"
+				default:
+					want, why = describe(onAccepterReceive(r.state, h)), "B38"
+				}
+				differs[why]++
+				if got := describe(onExtendedReceive(r, h)); got != want {
+					t.Errorf("%s: %v with flags %#x for %+v means %q, want %q", why, typ, flags, r, got, want)
+				}
+			}
+		}
+	})
+	if len(differs) != 6 {
+		t.Errorf("the table has rows for %v", differs)
+	}
+}
+
+// TestFirstPartTable is the whole of onFirstPart.
+func TestFirstPartTable(t *testing.T) {
+	receptions(func(r reception) {
+		active := r.state != stateIdle && r.state != stateEnded
+		wantOpens := r.state == stateIdle && !r.ours && !r.begun && r.last < 7 && !r.said
+		wantKeep := active || wantOpens || r.state == stateIdle && !r.ours && r.begun
+		if keep, opens := onFirstPart(r, 7); keep != wantKeep || opens != wantOpens {
+			t.Errorf("B49: a part for %+v is kept %v, opens a stream %v, want %v, %v", r, keep, opens, wantKeep, wantOpens)
+		}
+	})
+}
+
+// TestSendCredit holds what comes of each step, and that the bounds are refused.
+func TestSendCredit(t *testing.T) {
+	c := newSendCredit(1000)
+	step := func(have int64, any, full bool) {
+		t.Helper()
+		if c.have != have || c.any() != any || c.isFull() != full {
+			t.Errorf("B48: the credit is %d, any %v, full %v; want %d, %v, %v", c.have, c.any(), c.isFull(), have, any, full)
+		}
+	}
+	step(1000, true, true)
+	c.spend(999)
+	step(1, true, false)
+	c.spend(4000) // a message may begin while there is any
+	step(-3999, false, false)
+	c.refund(4000)
+	step(1, true, false)
+	if err := c.grant(999); err != nil {
+		t.Error(err)
+	}
+	step(1000, true, true)
+	for _, n := range []uint32{0, maxCredit - 999, 1<<32 - 1} {
+		if err := c.grant(n); err == nil {
+			t.Errorf("B48: a grant of %d is taken where there are 1000", n)
+		}
+	}
+	step(1000, true, true)
+	if err := c.grant(maxCredit - 1000); err != nil {
+		t.Error(err)
+	}
+	if wide := newSendCredit(1 << 62); wide.have != maxCredit {
+		t.Errorf("B48: a window of 1<<62 is a credit of %d", wide.have)
+	}
+}
+
+// TestCreditCannotLeak plays both ends at random: what one may send, what is under way,
+// what the other holds and what it has not granted are the window together, always.
+func TestCreditCannotLeak(t *testing.T) {
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		window := 1 + rnd.IntN(2000)
+		send, recv := newSendCredit(uint64(window)), newRecvWindow(window)
+		var sent, held []int
+		for range 300 {
+			switch n := rnd.IntN(1500); {
+			case send.any() && rnd.IntN(3) == 0:
+				send.spend(n)
+				sent = append(sent, n)
+			case len(sent) > 0 && rnd.IntN(2) == 0:
+				if !recv.charge(sent[0]) {
+					t.Fatalf("B48: seed %d: a message that was sent with credit has come without", seed)
+				}
+				held, sent = append(held, sent[0]), sent[1:]
+			case len(held) > 0:
+				held = held[1:]
+			}
+			if rnd.IntN(4) == 0 {
+				if n := recv.grant(sum(held)); n > 0 && send.grant(n) != nil {
+					t.Fatalf("B48: seed %d: a grant of %d is refused where there are %d", seed, n, send.have)
+				}
+			}
+			free := recv.free(sum(held))
+			if send.have != recv.room-int64(sum(sent)) || recv.room+int64(sum(held))+free < int64(window) {
+				t.Fatalf("B48: seed %d: %d may be sent, %d are under way; room %d, held %d, free %d of %d", seed, send.have, sum(sent), recv.room, sum(held), free, window)
+			}
+		}
+		for _, n := range sent {
+			recv.charge(n)
+		}
+		send.grant(recv.grant(0))
+		if send.have != int64(window) || !send.isFull() {
+			t.Fatalf("B48: seed %d: once all was consumed the credit is %d of %d", seed, send.have, window)
+		}
+	}
+}
+
+func sum(ns []int) (s int) {
+	for _, n := range ns {
+		s += n
+	}
+	return s
+}
+
+// TestPartingHears holds what goodbyes may follow one another.
+func TestPartingHears(t *testing.T) {
+	why := status.New(codes.Unavailable, "going")
+	var p parting
+	if first, err := p.hear(9, why); !first || err != nil || p.last != 9 {
+		t.Errorf("B53: the first goodbye: %v, %v, %d", first, err, p.last)
+	}
+	if first, err := p.hear(5, why); first || err != nil || p.last != 5 {
+		t.Errorf("B53: a lower one: %v, %v, %d", first, err, p.last)
+	}
+	if _, err := p.hear(7, why); err == nil || p.last != 5 {
+		t.Errorf("B53: a goodbye that takes back: %v, %d", err, p.last)
+	}
+	if !errors.Is(p.why, ErrNotExecuted) || status.Code(p.why) != codes.Unavailable {
+		t.Errorf("B53: calls get %v", p.why)
+	}
+}
+
+// TestPingsLook holds when a ping is sent, and when the peer is given up.
+func TestPingsLook(t *testing.T) {
+	var p pings
+	for i, step := range []struct {
+		heard uint64
+		want  pingStep
+	}{
+		{1, pingNothing}, {1, pingSend}, {1, pingWait}, {2, pingNothing}, {2, pingSend}, {2, pingWait}, {2, pingGiveUp}, {2, pingGiveUp},
+	} {
+		if got := p.look(step.heard); got != step.want {
+			t.Errorf("B52: step %d: %d, want %d", i, got, step.want)
+		}
+	}
+}
+
+// TestPingsCame holds how many pings may come too soon.
+func TestPingsCame(t *testing.T) {
+	var p pings
+	least := time.Second
+	for i, step := range []struct {
+		at   time.Duration
+		want bool
+	}{
+		{time.Hour, false}, {time.Hour + 1, false}, {time.Hour + 2, false}, {time.Hour + 3, true}, {2 * time.Hour, false}, {2*time.Hour + least - 1, false},
+	} {
+		if got := p.came(step.at, least); got != step.want {
+			t.Errorf("B52: ping %d, at %v: too often %v", i, step.at, got)
+		}
+	}
+}
