@@ -82,7 +82,7 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	if err != nil {
 		return nil, err
 	}
-	p, err := measureOrNil(req)
+	p, err := l.cfg.codec.measureOrNil(req)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	}
 	defer f.release()
 	if f.header.Type == messageTypeData {
-		return cs.conn.decodeData(&cs.stream, f, m, unmarshal)
+		return cs.conn.decodeData(&cs.stream, f, m, cs.conn.cfg.codec.unmarshal)
 	}
 	f.join()
 	if cs.extras != nil { // and not the message's own
@@ -189,7 +189,7 @@ func (cs *clientStream) RecvMsg(m any) error {
 	case cs.desc.StreamingServer && len(payload) == 0:
 		err = io.EOF // a server that says success with a response
 	default:
-		err = decodeMessage(f, payload, m, unmarshal)
+		err = decodeMessage(f, payload, m, cs.conn.cfg.codec.unmarshal)
 	}
 	if err != nil {
 		cs.inbox.close(err, true)
@@ -203,7 +203,7 @@ func (c *conn) dataFrame(m any) (*frame, error) {
 	if extra, ok := m.(extraMessage); ok {
 		return extra.dataFrame(c)
 	}
-	return dataFrame(m, c.messageLimit())
+	return c.cfg.codec.dataFrame(m, c.messageLimit())
 }
 
 // decodeData decodes a data frame that the stream's receiver has taken into m.

@@ -24,6 +24,7 @@ const (
 type connConfig struct {
 	maxMessage       int
 	queue            StreamQueue
+	codec            codec
 	log              Logger
 	handshaker       Handshaker
 	handshakeTimeout time.Duration

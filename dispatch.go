@@ -122,7 +122,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)
-	r.payload = call.payload
+	r.codec, r.payload = call.conn.cfg.codec, call.payload
 	defer r.release()
 	if d.unary != nil {
 		return d.unary(&call.callContext, r.decode, &m.info, m.handle)
@@ -167,7 +167,7 @@ func (call *serverCall) answer(result any, err error) *frame {
 		err = status.Error(codes.Unknown, "ttrpc: marshal called with nil")
 	}
 	if err == nil {
-		f, failed := resultFrame(call.id, result, limit)
+		f, failed := call.conn.cfg.codec.resultFrame(call.id, result, limit)
 		if failed == nil {
 			return f
 		}
@@ -208,13 +208,14 @@ func (call *serverCall) contextEnded() {
 // A requestDecoder has the function that a Method decodes its request with. It is
 // pooled, because a function with data of its own is an allocation.
 type requestDecoder struct {
+	codec   codec
 	payload []byte
 	decode  func(any) error
 }
 
 var decoders = sync.Pool{New: func() any {
 	r := new(requestDecoder)
-	r.decode = func(msg any) error { return decodeRequest(r.payload, msg) }
+	r.decode = func(msg any) error { return r.codec.decodeRequest(r.payload, msg) }
 	return r
 }}
 
@@ -225,8 +226,8 @@ func (r *requestDecoder) release() {
 
 // decodeRequest decodes what a client sent. The errors are the statuses that a
 // handler passes on (B10).
-func decodeRequest(b []byte, msg any) error {
-	err := unmarshal(b, msg)
+func (c codec) decodeRequest(b []byte, msg any) error {
+	err := c.unmarshal(b, msg)
 	if err == nil {
 		return nil
 	}

@@ -170,7 +170,7 @@ func (c *conn) passesFiles() bool {
 // dataFrame implements [extraMessage].
 func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	if len(fm.Files) == 0 {
-		return dataFrame(fm.Message, c.messageLimit())
+		return c.cfg.codec.dataFrame(fm.Message, c.messageLimit())
 	}
 	if !c.passesFiles() {
 		return nil, ErrNoFiles
@@ -179,7 +179,7 @@ func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	if err := files.Attach(fm.Files...); err != nil {
 		return nil, err
 	}
-	f, err := dataFrame(fm.Message, c.messageLimit())
+	f, err := c.cfg.codec.dataFrame(fm.Message, c.messageLimit())
 	if err != nil {
 		closeFiles(files.take())
 		return nil, err

@@ -168,6 +168,15 @@ func WithGoroutinePerCall() ServerOpt {
 	}
 }
 
+// WithServerVTProto is [WithVTProto] for the connections of a server: for the calls
+// that it answers, and those of [PeerClient].
+func WithServerVTProto() ServerOpt {
+	return func(c *serverConfig) error {
+		c.codec.vt = true
+		return nil
+	}
+}
+
 // WithServerLogger sends what the server has to tell to l. By default errors go
 // to the standard log, the rest nowhere.
 func WithServerLogger(l Logger) ServerOpt {

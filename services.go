@@ -152,5 +152,5 @@ func (ss *serverStream) RecvMsg(m any) error {
 		return err
 	}
 	defer f.release()
-	return ss.conn.decodeData(&ss.stream, f, m, decodeRequest)
+	return ss.conn.decodeData(&ss.stream, f, m, ss.conn.cfg.codec.decodeRequest)
 }
