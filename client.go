@@ -138,7 +138,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return err
 	}
-	return c.config.codec.unmarshal(payload, resp)
+	return c.config.codec.decode(f, payload, resp)
 }
 
 // callIntercepted is Call where interceptors want to see the envelopes.
@@ -169,7 +169,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 		return err
 	}
 	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
-	f, err := c.via.roundTrip(ctx, head, payload{msg: encodedMessage(req.Payload), size: len(req.Payload)})
+	f, err := c.via.roundTrip(ctx, head, rawPayload(req.Payload))
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 		return err
 	}
 	// The interceptors may keep the payload, so it is theirs.
-	resp.Status, resp.Payload = st, append([]byte(nil), p...)
+	resp.Status, resp.Payload = st, f.take(p)
 	return nil
 }
 

@@ -71,6 +71,11 @@ func (c codec) measure(msg any) (p payload, err error) {
 			}
 		}
 		p.size = proto.Size(m)
+	case *RawMessage:
+		if m == nil {
+			return payload{}, &typeError{"ttrpc: cannot marshal a nil *ttrpc.RawMessage"}
+		}
+		p.size = len(m.Payload)
 	case gogoMessage:
 		if isNil(msg) {
 			return payload{}, nil
@@ -99,9 +104,6 @@ func (c codec) measureOrNil(msg any) (payload, error) {
 	return c.measure(msg)
 }
 
-// An encodedMessage is a payload that is encoded already.
-type encodedMessage []byte
-
 // append appends the encoding, exactly p.size bytes.
 func (p payload) append(b []byte) ([]byte, error) {
 	var err error
@@ -109,8 +111,6 @@ func (p payload) append(b []byte) ([]byte, error) {
 	switch m := p.msg.(type) {
 	case nil:
 		return b, nil
-	case encodedMessage:
-		return append(b, m...), nil
 	case proto.Message:
 		if p.vt {
 			b = b[:start+p.size]
@@ -118,6 +118,9 @@ func (p payload) append(b []byte) ([]byte, error) {
 			break
 		}
 		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+		n = len(b) - start
+	case *RawMessage:
+		b = append(b, m.Payload...)
 		n = len(b) - start
 	case gogoMessage:
 		b = b[:start+p.size]
@@ -147,6 +150,12 @@ func (c codec) unmarshal(b []byte, msg any) (err error) {
 			}
 		}
 		return proto.Unmarshal(b, m)
+	case *RawMessage:
+		if m == nil {
+			return &typeError{"ttrpc: cannot unmarshal into a nil *ttrpc.RawMessage"}
+		}
+		*m = RawMessage{Payload: append([]byte(nil), b...)}
+		return nil
 	case gogoUnmarshaler:
 		m.Reset()
 		// A custom type of the user may keep what it is given, and b is

@@ -122,7 +122,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)
-	r.codec, r.payload = call.conn.cfg.codec, call.payload
+	r.codec, r.frame, r.payload = call.conn.cfg.codec, call.request, call.payload
 	defer r.release()
 	if d.unary != nil {
 		return d.unary(&call.callContext, r.decode, &m.info, m.handle)
@@ -209,25 +209,26 @@ func (call *serverCall) contextEnded() {
 // pooled, because a function with data of its own is an allocation.
 type requestDecoder struct {
 	codec   codec
+	frame   *frame // that payload is part of
 	payload []byte
 	decode  func(any) error
 }
 
 var decoders = sync.Pool{New: func() any {
 	r := new(requestDecoder)
-	r.decode = func(msg any) error { return r.codec.decodeRequest(r.payload, msg) }
+	r.decode = func(msg any) error { return r.codec.decodeRequest(r.frame, r.payload, msg) }
 	return r
 }}
 
 func (r *requestDecoder) release() {
-	r.payload = nil
+	r.frame, r.payload = nil, nil
 	decoders.Put(r)
 }
 
-// decodeRequest decodes what a client sent. The errors are the statuses that a
+// decodeRequest is decode of what a client sent. The errors are the statuses that a
 // handler passes on (B10).
-func (c codec) decodeRequest(b []byte, msg any) error {
-	err := c.unmarshal(b, msg)
+func (c codec) decodeRequest(f *frame, b []byte, msg any) error {
+	err := c.decode(f, b, msg)
 	if err == nil {
 		return nil
 	}

@@ -356,19 +356,6 @@ func ExampleClient_Cause() {
 	// the server has gone: EOF
 }
 
-// Messages that vtprotobuf has generated methods for can be encoded and decoded by
-// these. Each side chooses for itself; the peer sees no difference.
-func ExampleWithVTProto() {
-	address, stop := serve(ttrpc.WithServerVTProto())
-	defer stop()
-	client := connect(address, ttrpc.WithVTProto())
-	defer client.Close()
-	answer, err := streaming.NewStreamingClient(client).Echo(context.Background(), &streaming.EchoPayload{Msg: "fast"})
-	check(err)
-	fmt.Println(answer.Msg)
-	// Output: fast
-}
-
 func ExampleWithOnClose() {
 	address, stop := serve()
 	defer stop()

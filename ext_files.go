@@ -188,14 +188,15 @@ func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	return f, nil
 }
 
-// decode implements [extraMessage].
-func (fm *FileMessage) decode(f *frame, b []byte, decode func([]byte, any) error) error {
+// message implements [extraMessage].
+func (fm *FileMessage) message() any { return fm.Message }
+
+// received implements [extraMessage].
+func (fm *FileMessage) received(f *frame) {
 	fm.Files = nil
-	if err := decode(b, fm.Message); err != nil {
-		return err
+	if f != nil {
+		fm.Files = takeFiles(f)
 	}
-	fm.Files = takeFiles(f)
-	return nil
 }
 
 // announceLocked queues a frame that has the files of the message f, which is queued
