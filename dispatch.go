@@ -18,9 +18,10 @@ import (
 // interceptors, and sends what they return.
 type dispatcher struct {
 	services       services
-	unary          UnaryServerInterceptor  // nil if there is none
-	stream         StreamServerInterceptor // nil if there is none
-	defaultTimeout time.Duration           // for unary calls without one; 0 means none
+	unknown        func(*serverCall, requestView) bool // finds what services has not, or nil
+	unary          UnaryServerInterceptor              // nil if there is none
+	stream         StreamServerInterceptor             // nil if there is none
+	defaultTimeout time.Duration                       // for unary calls without one; 0 means none
 	recoverPanics  bool
 	log            Logger
 }
@@ -82,7 +83,7 @@ func (d *dispatcher) find(call *serverCall) error {
 	}
 	call.method, call.streamMethod, err = d.services.find(v.service, v.method)
 	switch {
-	case err != nil:
+	case err != nil && (d.unknown == nil || !d.unknown(call, v)):
 		return err
 	case call.method != nil:
 		call.about.Store(&call.method.about)
@@ -160,7 +161,7 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 // answer makes the terminal frame of what the handler returned.
 func (call *serverCall) answer(result any, err error) *frame {
 	limit := call.conn.messageLimit()
-	if err == nil && call.streamMethod != nil && call.streamMethod.info.StreamingServer {
+	if err == nil && call.streamMethod != nil && call.streamMethod.endsWithClose(result) {
 		return closeFrame(call.id)
 	}
 	if err == nil && call.streamMethod == nil && isNil(result) {

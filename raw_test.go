@@ -143,7 +143,10 @@ func rawPairs(t *testing.T) map[string]*Client {
 		"classic": nil, "extended": {WithExtensions()}, "intercepted": {WithUnaryClientInterceptor(invoke)},
 	} {
 		var ofServer []ServerOpt
-		if name == "intercepted" {
+		switch name {
+		case "extended":
+			ofServer = append(ofServer, WithServerExtensions())
+		case "intercepted":
 			ofServer = append(ofServer, WithUnaryServerInterceptor(passOn))
 		}
 		srv, err := NewServer(ofServer...)
@@ -155,6 +158,9 @@ func rawPairs(t *testing.T) map[string]*Client {
 		srv.accept(context.Background(), far)
 		clients[name] = NewClient(near, opts...)
 		t.Cleanup(func() { clients[name].Close(); srv.Close() })
+		if is, err := clients[name].Extended(context.Background()); err != nil || is != (name == "extended") {
+			t.Fatalf("B46: %s: extended %v, %v", name, is, err)
+		}
 	}
 	return clients
 }

@@ -12,7 +12,8 @@ import (
 type serverConfig struct {
 	connConfig
 	maxConnections int
-	maxHandlers    int // of one connection; 0 means no cap
+	maxHandlers    int                                 // of one connection; 0 means no cap
+	unknown        func(*serverCall, requestView) bool // routes calls that services does not; or nil
 	recoverPanics  bool
 	newGoroutines  bool
 	unary          UnaryServerInterceptor
