@@ -39,3 +39,24 @@ func ExampleWithUnknownServiceHandler() {
 	// Echo of ttrpc.integration.streaming.Streaming: a call with 7 bytes
 	// hello
 }
+
+func ExampleServer_Services() {
+	server, err := ttrpc.NewServer()
+	check(err)
+	streaming.RegisterStreamingService(server, streaming.Service{})
+	for _, service := range server.Services() {
+		fmt.Println(service.Name)
+		for _, m := range service.Methods {
+			fmt.Println("-", m.Name, m.Unary, m.StreamingClient, m.StreamingServer)
+		}
+	}
+	// Output:
+	// ttrpc.integration.streaming.Streaming
+	// - DivideStream false false true
+	// - Echo true false false
+	// - EchoNull false true false
+	// - EchoNullStream false true true
+	// - EchoStream false true true
+	// - EmptyPayloadStream false false true
+	// - SumStream false true false
+}
