@@ -105,7 +105,7 @@ func TestFileConn(t *testing.T) {
 // TestFileConnCalls has both ends of ttrpc on such conns.
 func TestFileConnCalls(t *testing.T) {
 	l, at := listenFile(t, 1)
-	srv, served := benchServer(t), make(chan error, 1)
+	srv, served := benchServer(t, WithServerExtensions()), make(chan error, 1)
 	go func() { served <- srv.Serve(context.Background(), l) }()
 	for _, opts := range [][]ClientOpts{nil, {WithExtensions()}} {
 		f, err := dialSocket(context.Background(), unix.AF_INET, at)
