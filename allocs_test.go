@@ -37,10 +37,11 @@ func wantAllocs(t *testing.T, what string, most int, f func()) {
 func TestAllocsUnary(t *testing.T) {
 	const size, most = 64, 5
 	client, ctx := benchClient(t, benchServer(t), "unix"), context.Background()
+	fast := benchClient(t, benchServer(t, WithServerVTProto()), "unix", WithVTProto())
 	plain, vt := wrapperspb.String(text(size)), newVTString(text(size))
 	for name, call := range map[string]func() error{
 		"a call":                 func() error { return echo(ctx, client, "test", plain) },
-		"a call with vtprotobuf": func() error { return echo(ctx, client, "vt", vt) },
+		"a call with vtprotobuf": func() error { return echo(ctx, fast, "vt", vt) },
 	} {
 		wantAllocs(t, name, most, func() {
 			if err := call(); err != nil {

@@ -86,7 +86,8 @@ func echo[M any, P interface {
 	return nil
 }
 
-// vtService is the service "vt", which echoes messages of vtprotobuf's.
+// vtService is the service "vt", which echoes messages that vtprotobuf's methods are
+// used for if that is asked for.
 var vtService = &ServiceDesc{Methods: map[string]Method{
 	"Echo": func(_ context.Context, unmarshal func(any) error) (any, error) {
 		m := new(vtString)
@@ -95,9 +96,9 @@ var vtService = &ServiceDesc{Methods: map[string]Method{
 }}
 
 // benchServer returns a server of the services that the tests have, and "vt".
-func benchServer(tb testing.TB) *Server {
+func benchServer(tb testing.TB, opts ...ServerOpt) *Server {
 	tb.Helper()
-	srv, err := NewServer()
+	srv, err := NewServer(opts...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -108,11 +109,11 @@ func benchServer(tb testing.TB) *Server {
 }
 
 // benchClient returns a client of srv over a conn of the kind that connPairs calls so.
-func benchClient(tb testing.TB, srv *Server, kind string) *Client {
+func benchClient(tb testing.TB, srv *Server, kind string, opts ...ClientOpts) *Client {
 	tb.Helper()
 	near, far := connPairs[kind](tb)
 	srv.accept(context.Background(), far)
-	client := NewClient(near)
+	client := NewClient(near, opts...)
 	tb.Cleanup(func() { client.Close() })
 	return client
 }
@@ -161,7 +162,7 @@ var benchMetadata = MD{"containerd-namespace-ttrpc": {"k8s.io"}, "traceparent": 
 
 // buildRequest returns a sealed request, as Call makes it.
 func buildRequest(tb testing.TB, head requestHead, msg any) *frame {
-	p, err := measure(msg)
+	p, err := plain.measure(msg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -174,7 +175,7 @@ func buildRequest(tb testing.TB, head requestHead, msg any) *frame {
 
 // buildResponse returns a sealed response, as the server makes it.
 func buildResponse(tb testing.TB, msg any) *frame {
-	f, err := resultFrame(1, msg, messageLengthMax)
+	f, err := plain.resultFrame(1, msg, messageLengthMax)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -224,20 +225,21 @@ func BenchmarkResponse(b *testing.B) {
 func BenchmarkCodec(b *testing.B) {
 	for _, size := range []int{64, 4 << 10} {
 		for _, kind := range []struct {
-			name string
-			msg  any
+			name  string
+			codec codec
+			msg   any
 		}{
-			{"protobuf", wrapperspb.String(text(size))},
-			{"gogo", &fakeGogo{value: []byte(text(size))}},
-			{"vtprotobuf", newVTString(text(size))},
+			{"protobuf", plain, wrapperspb.String(text(size))},
+			{"gogo", plain, &fakeGogo{value: []byte(text(size))}},
+			{"vtprotobuf", fast, newVTString(text(size))},
 		} {
-			b.Run(fmt.Sprintf("%s/size=%d", kind.name, size), func(b *testing.B) { benchCodec(b, kind.msg, size) })
+			b.Run(fmt.Sprintf("%s/size=%d", kind.name, size), func(b *testing.B) { benchCodec(b, kind.codec, kind.msg, size) })
 		}
 	}
 }
 
-func benchCodec(b *testing.B, msg any, size int) {
-	encoded, err := codecEncode(msg)
+func benchCodec(b *testing.B, codec codec, msg any, size int) {
+	encoded, err := codecEncode(codec, msg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -246,7 +248,7 @@ func benchCodec(b *testing.B, msg any, size int) {
 		b.ReportAllocs()
 		buf := make([]byte, 0, len(encoded))
 		for b.Loop() {
-			p, err := measure(msg)
+			p, err := codec.measure(msg)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -259,7 +261,7 @@ func benchCodec(b *testing.B, msg any, size int) {
 		b.SetBytes(int64(size))
 		b.ReportAllocs()
 		for b.Loop() {
-			if err := unmarshal(encoded, msg); err != nil {
+			if err := codec.unmarshal(encoded, msg); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -290,7 +292,7 @@ func BenchmarkUnaryWith(b *testing.B) {
 		benchUnary(b, WithMetadata(context.Background(), benchMetadata), "unix", size, 1)
 	})
 	b.Run("vtprotobuf", func(b *testing.B) {
-		client, req := benchClient(b, benchServer(b), "unix"), newVTString(text(size))
+		client, req := benchClient(b, benchServer(b, WithServerVTProto()), "unix", WithVTProto()), newVTString(text(size))
 		byCallers(b, size, 1, func() error { return echo(context.Background(), client, "vt", req) })
 	})
 }

@@ -94,8 +94,8 @@ func responseFrame(id uint32, st *spb.Status) *frame {
 
 // resultFrame returns a sealed response that carries a message; nil makes an
 // empty one.
-func resultFrame(id uint32, msg any, limit int) (*frame, error) {
-	p, err := measureOrNil(msg)
+func (c codec) resultFrame(id uint32, msg any, limit int) (*frame, error) {
+	p, err := c.measureOrNil(msg)
 	if err != nil {
 		return nil, err
 	}
@@ -126,8 +126,8 @@ func (call *serverCall) becomeStream() {
 
 // dataFrame returns a sealed data frame that carries a message; nil makes an
 // empty one.
-func dataFrame(msg any, limit int) (*frame, error) {
-	p, err := measureOrNil(msg)
+func (c codec) dataFrame(msg any, limit int) (*frame, error) {
+	p, err := c.measureOrNil(msg)
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if c.config.unary != nil {
 		return c.callIntercepted(ctx, head, req, resp)
 	}
-	p, err := measure(req)
+	p, err := c.config.codec.measure(req)
 	if err != nil {
 		return err
 	}
@@ -138,12 +138,12 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return err
 	}
-	return unmarshal(payload, resp)
+	return c.config.codec.decode(f, payload, resp)
 }
 
 // callIntercepted is Call where interceptors want to see the envelopes.
 func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, resp any) error {
-	p, err := measure(req)
+	p, err := c.config.codec.measure(req)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, res
 	if err := statusError(ctx, answer.Status); err != nil {
 		return err
 	}
-	return unmarshal(answer.Payload, resp)
+	return c.config.codec.unmarshal(answer.Payload, resp)
 }
 
 // invoke is the Invoker behind the interceptors.
@@ -169,7 +169,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 		return err
 	}
 	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
-	f, err := c.via.roundTrip(ctx, head, payload{encodedMessage(req.Payload), len(req.Payload)})
+	f, err := c.via.roundTrip(ctx, head, rawPayload(req.Payload))
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error
 		return err
 	}
 	// The interceptors may keep the payload, so it is theirs.
-	resp.Status, resp.Payload = st, append([]byte(nil), p...)
+	resp.Status, resp.Payload = st, f.take(p)
 	return nil
 }
 

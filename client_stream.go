@@ -82,7 +82,7 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	if err != nil {
 		return nil, err
 	}
-	p, err := measureOrNil(req)
+	p, err := l.cfg.codec.measureOrNil(req)
 	if err != nil {
 		return nil, err
 	}
@@ -177,22 +177,25 @@ func (cs *clientStream) RecvMsg(m any) error {
 	}
 	defer f.release()
 	if f.header.Type == messageTypeData {
-		return cs.conn.decodeData(&cs.stream, f, m, unmarshal)
+		return cs.conn.decodeData(&cs.stream, f, m, cs.conn.cfg.codec.decode)
 	}
 	f.join()
 	if cs.extras != nil { // and not the message's own
 		cs.extras.received(f)
 	}
 	payload, err := responsePayload(cs.ctx, f.data)
+	raw := rawOf(m)
 	switch {
 	case err != nil:
-	case cs.desc.StreamingServer && len(payload) == 0:
+	case cs.desc.StreamingServer && len(payload) == 0 && raw == nil:
 		err = io.EOF // a server that says success with a response
 	default:
-		err = decodeMessage(f, payload, m, unmarshal)
+		err = decodeMessage(f, payload, m, cs.conn.cfg.codec.decode)
 	}
 	if err != nil {
 		cs.inbox.close(err, true)
+	} else if raw != nil {
+		raw.EndsStream = true
 	}
 	return err
 }
@@ -203,11 +206,11 @@ func (c *conn) dataFrame(m any) (*frame, error) {
 	if extra, ok := m.(extraMessage); ok {
 		return extra.dataFrame(c)
 	}
-	return dataFrame(m, c.messageLimit())
+	return c.cfg.codec.dataFrame(m, c.messageLimit())
 }
 
 // decodeData decodes a data frame that the stream's receiver has taken into m.
-func (c *conn) decodeData(s *stream, f *frame, m any, decode func([]byte, any) error) error {
+func (c *conn) decodeData(s *stream, f *frame, m any, decode func(*frame, []byte, any) error) error {
 	if c.mode != nil {
 		c.mode.consumed(s, f, false)
 	}
@@ -216,9 +219,15 @@ func (c *conn) decodeData(s *stream, f *frame, m any, decode func([]byte, any) e
 }
 
 // decodeMessage decodes b, which came in the frame f, into m.
-func decodeMessage(f *frame, b []byte, m any, decode func([]byte, any) error) error {
-	if extra, ok := m.(extraMessage); ok {
-		return extra.decode(f, b, decode)
+func decodeMessage(f *frame, b []byte, m any, decode func(*frame, []byte, any) error) error {
+	extra, ok := m.(extraMessage)
+	if !ok {
+		return decode(f, b, m)
 	}
-	return decode(b, m)
+	err := decode(f, b, extra.message())
+	if err != nil {
+		f = nil
+	}
+	extra.received(f)
+	return err
 }

@@ -493,14 +493,14 @@ func TestFrameLimits(t *testing.T) {
 	msg := wrapperspb.Bytes(make([]byte, 1000))
 	for name, build := range map[string]func(limit int) (*frame, error){
 		"request": func(limit int) (*frame, error) {
-			p, err := measure(msg)
+			p, err := plain.measure(msg)
 			if err != nil {
 				return nil, err
 			}
 			return requestFrame(requestHead{service: "test", method: "Echo"}, p, 0, limit)
 		},
-		"response": func(limit int) (*frame, error) { return resultFrame(1, msg, limit) },
-		"data":     func(limit int) (*frame, error) { return dataFrame(msg, limit) },
+		"response": func(limit int) (*frame, error) { return plain.resultFrame(1, msg, limit) },
+		"data":     func(limit int) (*frame, error) { return plain.dataFrame(msg, limit) },
 	} {
 		f, err := build(messageLengthMax)
 		if err != nil {

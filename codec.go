@@ -11,6 +11,11 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 )
 
+// A codec says how a connection's messages are encoded.
+type codec struct {
+	vt bool // through the methods of vtprotobuf, where a message has them
+}
+
 // vtMessage is what vtprotobuf adds to a message for encoding.
 type vtMessage interface {
 	proto.Message
@@ -50,19 +55,27 @@ type xxxMessage interface {
 type payload struct {
 	msg  any
 	size int
+	vt   bool // msg is a vtMessage and is encoded as such
 }
 
 // measure finds how to encode msg and how long that will be. nil is refused
 // like all else that is no message.
-func measure(msg any) (p payload, err error) {
+func (c codec) measure(msg any) (p payload, err error) {
 	p.msg = msg
 	switch m := msg.(type) {
 	case proto.Message:
-		if vt, ok := msg.(vtMessage); ok {
-			p.size = vt.SizeVT()
-		} else {
-			p.size = proto.Size(m)
+		if c.vt {
+			if vt, ok := msg.(vtMessage); ok {
+				p.size, p.vt = vt.SizeVT(), true
+				return p, nil
+			}
 		}
+		p.size = proto.Size(m)
+	case *RawMessage:
+		if m == nil {
+			return payload{}, &typeError{"ttrpc: cannot marshal a nil *ttrpc.RawMessage"}
+		}
+		p.size = len(m.Payload)
 	case gogoMessage:
 		if isNil(msg) {
 			return payload{}, nil
@@ -76,7 +89,7 @@ func measure(msg any) (p payload, err error) {
 	case protoadapt.MessageV1:
 		defer func() { err = orPanic(err, recover(), "marshal", msg) }()
 		v2 := protoadapt.MessageV2Of(m)
-		p = payload{v2, proto.Size(v2)}
+		p = payload{msg: v2, size: proto.Size(v2)}
 	default:
 		return payload{}, &typeError{fmt.Sprintf("ttrpc: cannot marshal unknown type: %T", msg)}
 	}
@@ -84,15 +97,12 @@ func measure(msg any) (p payload, err error) {
 }
 
 // measureOrNil is measure, but nil stands for an empty message.
-func measureOrNil(msg any) (payload, error) {
+func (c codec) measureOrNil(msg any) (payload, error) {
 	if msg == nil {
 		return payload{}, nil
 	}
-	return measure(msg)
+	return c.measure(msg)
 }
-
-// An encodedMessage is a payload that is encoded already.
-type encodedMessage []byte
 
 // append appends the encoding, exactly p.size bytes.
 func (p payload) append(b []byte) ([]byte, error) {
@@ -101,13 +111,16 @@ func (p payload) append(b []byte) ([]byte, error) {
 	switch m := p.msg.(type) {
 	case nil:
 		return b, nil
-	case encodedMessage:
-		return append(b, m...), nil
-	case vtMessage:
-		b = b[:start+p.size]
-		n, err = m.MarshalToSizedBufferVT(b[start:])
 	case proto.Message:
+		if p.vt {
+			b = b[:start+p.size]
+			n, err = m.(vtMessage).MarshalToSizedBufferVT(b[start:])
+			break
+		}
 		b, err = proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(b, m)
+		n = len(b) - start
+	case *RawMessage:
+		b = append(b, m.Payload...)
 		n = len(b) - start
 	case gogoMessage:
 		b = b[:start+p.size]
@@ -127,14 +140,22 @@ func (p payload) append(b []byte) ([]byte, error) {
 
 // unmarshal decodes b into msg, whose old content is dropped. The message
 // does not keep b.
-func unmarshal(b []byte, msg any) (err error) {
+func (c codec) unmarshal(b []byte, msg any) (err error) {
 	switch m := msg.(type) {
 	case proto.Message:
-		if vt, ok := msg.(vtUnmarshaler); ok {
-			proto.Reset(m)
-			return vt.UnmarshalVT(b)
+		if c.vt {
+			if vt, ok := msg.(vtUnmarshaler); ok {
+				proto.Reset(m)
+				return vt.UnmarshalVT(b)
+			}
 		}
 		return proto.Unmarshal(b, m)
+	case *RawMessage:
+		if m == nil {
+			return &typeError{"ttrpc: cannot unmarshal into a nil *ttrpc.RawMessage"}
+		}
+		*m = RawMessage{Payload: append([]byte(nil), b...)}
+		return nil
 	case gogoUnmarshaler:
 		m.Reset()
 		// A custom type of the user may keep what it is given, and b is

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -16,6 +17,12 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// The codecs that there are.
+var (
+	plain = codec{}
+	fast  = codec{vt: true}
 )
 
 var errFake = errors.New("fake error")
@@ -96,8 +103,8 @@ func (m *fakeBroken) ProtoMessage()  {}
 
 // codecEncode encodes msg behind a prefix, in a buffer of just the right size,
 // as a frame is.
-func codecEncode(msg any) ([]byte, error) {
-	p, err := measure(msg)
+func codecEncode(c codec, msg any) ([]byte, error) {
+	p, err := c.measure(msg)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +133,7 @@ func TestCodecProtobuf(t *testing.T) {
 		&emptypb.Empty{}, wrapperspb.String(""), wrapperspb.String(strings.Repeat("x", 1000)), wrapperspb.Bytes([]byte{0, 255}),
 		wrapperspb.Double(-0.5), list, wrapped, &Request{Service: "s", Metadata: []*KeyValue{{Key: "k"}}},
 	} {
-		b, err := codecEncode(msg)
+		b, err := codecEncode(plain, msg)
 		if err != nil {
 			t.Fatalf("B44: %T: %v", msg, err)
 		}
@@ -135,7 +142,7 @@ func TestCodecProtobuf(t *testing.T) {
 			t.Errorf("B44: %T is encoded as %x, want %x (%v)", msg, b, want, err)
 		}
 		got := msg.ProtoReflect().New().Interface()
-		if err := unmarshal(b, got); err != nil || !proto.Equal(got, msg) {
+		if err := plain.unmarshal(b, got); err != nil || !proto.Equal(got, msg) {
 			t.Errorf("B44: %T is decoded as %v, %v; want %v", msg, got, err, msg)
 		}
 	}
@@ -143,7 +150,7 @@ func TestCodecProtobuf(t *testing.T) {
 
 func TestCodecNil(t *testing.T) {
 	for _, msg := range []any{(*wrapperspb.StringValue)(nil), (*fakeGogo)(nil), (*fakeOld)(nil)} {
-		if b, err := codecEncode(msg); err != nil || len(b) != 0 {
+		if b, err := codecEncode(plain, msg); err != nil || len(b) != 0 {
 			t.Errorf("a nil %T is encoded as %x, %v; want no bytes", msg, b, err)
 		}
 	}
@@ -153,11 +160,11 @@ func TestCodecNil(t *testing.T) {
 func TestCodecUnknownTypes(t *testing.T) {
 	for _, msg := range []any{nil, 42, "text", []byte("b"), struct{}{}, &struct{ A int }{}, errFake, wrapperspb.StringValue{}.Value} {
 		want := fmt.Sprintf("ttrpc: cannot marshal unknown type: %T", msg)
-		if _, err := measure(msg); fmt.Sprint(err) != want {
+		if _, err := plain.measure(msg); fmt.Sprint(err) != want {
 			t.Errorf("B44: measure says %v, want %s", err, want)
 		}
 		want = fmt.Sprintf("ttrpc: cannot unmarshal into unknown type: %T", msg)
-		if err := unmarshal(nil, msg); fmt.Sprint(err) != want {
+		if err := plain.unmarshal(nil, msg); fmt.Sprint(err) != want {
 			t.Errorf("B44: unmarshal says %v, want %s", err, want)
 		}
 	}
@@ -167,25 +174,25 @@ func TestCodecUnknownTypes(t *testing.T) {
 // end the program.
 func TestCodecPanics(t *testing.T) {
 	want := "ttrpc: cannot marshal unknown type: *ttrpc.fakeBroken ("
-	if _, err := measure(new(fakeBroken)); err == nil || !strings.HasPrefix(err.Error(), want) {
+	if _, err := plain.measure(new(fakeBroken)); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("B44: measure says %v, want %s…", err, want)
 	}
 	want = "ttrpc: cannot unmarshal into unknown type: *ttrpc.fakeBroken ("
-	if err := unmarshal([]byte("\x0a\x01x"), new(fakeBroken)); err == nil || !strings.HasPrefix(err.Error(), want) {
+	if err := plain.unmarshal([]byte("\x0a\x01x"), new(fakeBroken)); err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("B44: unmarshal says %v, want %s…", err, want)
 	}
 }
 
 func TestCodecVT(t *testing.T) {
 	m := newFakeVT("value")
-	b, err := codecEncode(m)
+	b, err := codecEncode(fast, m)
 	if want := "\x0a\x05value"; err != nil || string(b) != want {
 		t.Errorf("B44: got %q, %v; want %q", b, err, want)
 	}
-	if err := unmarshal([]byte("\x0a\x03new"), m); err != nil || string(m.Value) != "new" {
+	if err := fast.unmarshal([]byte("\x0a\x03new"), m); err != nil || string(m.Value) != "new" {
 		t.Errorf("B44: decoded %q, %v", m.Value, err)
 	}
-	if err := unmarshal(nil, m); err != nil || len(m.Value) != 0 {
+	if err := fast.unmarshal(nil, m); err != nil || len(m.Value) != 0 {
 		t.Errorf("the old content of a vtprotobuf message is left: %q, %v", m.Value, err)
 	}
 	if got, want := fmt.Sprint(m.calls), "[SizeVT MarshalToSizedBufferVT UnmarshalVT UnmarshalVT]"; got != want {
@@ -193,32 +200,78 @@ func TestCodecVT(t *testing.T) {
 	}
 }
 
+// TestCodecVTByChoice holds that without the option a message is no different for the
+// methods that vtprotobuf has generated.
+func TestCodecVTByChoice(t *testing.T) {
+	m := newFakeVT("value")
+	b, err := codecEncode(plain, m)
+	if want := "\x0a\x05value"; err != nil || string(b) != want {
+		t.Errorf("B44: got %q, %v; want %q", b, err, want)
+	}
+	if err := plain.unmarshal([]byte("\x0a\x03new"), m); err != nil || string(m.Value) != "new" {
+		t.Errorf("B44: decoded %q, %v", m.Value, err)
+	}
+	if len(m.calls) > 0 {
+		t.Errorf("B44: vtprotobuf's methods were called without the option: %s", m.calls)
+	}
+	text := newVTString("\xff")
+	if _, err := codecEncode(plain, text); err == nil || !strings.Contains(err.Error(), "invalid UTF-8") {
+		t.Errorf("B44: text that is not UTF-8 is encoded, with vtprotobuf's methods there: %v", err)
+	}
+	if err := plain.unmarshal([]byte("\x0a\x01\xff"), text); err == nil || !strings.Contains(err.Error(), "invalid UTF-8") {
+		t.Errorf("B44: text that is not UTF-8 is decoded, with vtprotobuf's methods there: %v", err)
+	}
+}
+
+// TestCodecCachedSizes holds that a message that was sent is, field for field, what
+// proto.Marshal leaves: there are tests that compare such messages.
+func TestCodecCachedSizes(t *testing.T) {
+	sent, marshalled := nestedMessage(), nestedMessage()
+	if _, err := codecEncode(plain, sent); err != nil {
+		t.Fatal(err)
+	}
+	if reflect.DeepEqual(sent, marshalled) {
+		t.Fatal("the message caches no size")
+	}
+	if _, err := proto.Marshal(marshalled); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(sent, marshalled) {
+		t.Error("B44: encoding leaves other sizes in a message than proto.Marshal")
+	}
+}
+
+// nestedMessage returns a message in messages.
+func nestedMessage() *Request {
+	return &Request{Service: "s", Metadata: []*KeyValue{{Key: "k", Value: "v"}, {}}}
+}
+
 func TestCodecGogo(t *testing.T) {
 	m := &fakeGogo{value: []byte("not protobuf")}
-	b, err := codecEncode(m)
+	b, err := codecEncode(plain, m)
 	if err != nil || string(b) != "not protobuf" {
 		t.Errorf("B44: got %q, %v; want what MarshalTo wrote", b, err)
 	}
-	if err := unmarshal([]byte("new"), m); err != nil || string(m.value) != "new" {
+	if err := plain.unmarshal([]byte("new"), m); err != nil || string(m.value) != "new" {
 		t.Errorf("B44: decoded %q, %v", m.value, err)
 	}
 }
 
 func TestCodecOld(t *testing.T) {
 	m := &fakeOld{Name: "n", Count: -1, Data: []byte("d"), Inner: &fakeOld{Name: "in"}}
-	b, err := codecEncode(m)
+	b, err := codecEncode(plain, m)
 	want := "\x0a\x01n\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x1a\x01d\x22\x04\x0a\x02in"
 	if err != nil || string(b) != want {
 		t.Fatalf("B44: an old message is encoded as %q, %v; want %q", b, err, want)
 	}
 	got := &fakeOld{Count: 5, Inner: m}
-	if err := unmarshal(b, got); err != nil || got.String() != m.String() {
+	if err := plain.unmarshal(b, got); err != nil || got.String() != m.String() {
 		t.Errorf("B44: an old message is decoded as %v, %v; want %v", got, err, m)
 	}
-	if err := unmarshal(nil, got); err != nil || got.String() != new(fakeOld).String() {
+	if err := plain.unmarshal(nil, got); err != nil || got.String() != new(fakeOld).String() {
 		t.Errorf("the old content of an old message is left: %v, %v", got, err)
 	}
-	if err := unmarshal([]byte("\xff"), got); err == nil {
+	if err := plain.unmarshal([]byte("\xff"), got); err == nil {
 		t.Error("what does not parse is decoded into an old message without an error")
 	}
 }
@@ -236,7 +289,7 @@ func (ownMemoryOld) XXX_Marshal([]byte, bool) ([]byte, error) { return []byte("o
 func (ownMemoryOld) XXX_Unmarshal([]byte) error { return nil }
 
 func TestCodecOwnMemory(t *testing.T) {
-	f, err := dataFrame(ownMemoryOld{new(fakeOld)}, messageLengthMax)
+	f, err := plain.dataFrame(ownMemoryOld{new(fakeOld)}, messageLengthMax)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,17 +302,17 @@ func TestCodecErrors(t *testing.T) {
 	vt, gogo := newFakeVT("value"), &fakeGogo{value: []byte("value")}
 	vt.err, gogo.err = errFake, errFake
 	for _, msg := range []any{vt, gogo} {
-		if _, err := codecEncode(msg); !errors.Is(err, errFake) {
+		if _, err := codecEncode(fast, msg); !errors.Is(err, errFake) {
 			t.Errorf("encoding %T: %v, want its own error", msg, err)
 		}
-		if err := unmarshal(nil, msg); !errors.Is(err, errFake) {
+		if err := fast.unmarshal(nil, msg); !errors.Is(err, errFake) {
 			t.Errorf("decoding %T: %v, want its own error", msg, err)
 		}
 	}
-	if _, err := codecEncode(wrapperspb.String("\xff")); err == nil || !strings.Contains(err.Error(), "invalid UTF-8") {
+	if _, err := codecEncode(fast, wrapperspb.String("\xff")); err == nil || !strings.Contains(err.Error(), "invalid UTF-8") {
 		t.Errorf("encoding text that is not UTF-8: %v, want protobuf's error", err)
 	}
-	if err := unmarshal([]byte("\x0a\x05x"), new(wrapperspb.StringValue)); err == nil {
+	if err := fast.unmarshal([]byte("\x0a\x05x"), new(wrapperspb.StringValue)); err == nil {
 		t.Error("half a message is decoded without an error")
 	}
 }
@@ -270,12 +323,12 @@ func TestCodecSizeChanges(t *testing.T) {
 	vt.extra, gogo.extra = 1, 1
 	for _, msg := range []any{vt, gogo} {
 		want := fmt.Sprintf("ttrpc: %T changed while it was encoded", msg)
-		if _, err := codecEncode(msg); fmt.Sprint(err) != want {
+		if _, err := codecEncode(fast, msg); fmt.Sprint(err) != want {
 			t.Errorf("a size that is too large: %v, want %s", err, want)
 		}
 	}
 	for _, msg := range []*wrapperspb.StringValue{wrapperspb.String("long"), wrapperspb.String("a")} {
-		p, err := measure(msg)
+		p, err := fast.measure(msg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +352,7 @@ func TestCodecKeepsNothing(t *testing.T) {
 	}
 	for msg, value := range values {
 		b := []byte(encoded)
-		if err := unmarshal(b, msg); err != nil {
+		if err := fast.unmarshal(b, msg); err != nil {
 			t.Fatal(err)
 		}
 		clear(b)
@@ -308,7 +361,7 @@ func TestCodecKeepsNothing(t *testing.T) {
 		}
 	}
 	gogo.value = []byte("value")
-	b, err := codecEncode(gogo)
+	b, err := codecEncode(fast, gogo)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ const maxCredit = 1<<31 - 1
 type connConfig struct {
 	maxMessage       int
 	queue            StreamQueue
+	codec            codec
 	log              Logger
 	handshaker       Handshaker
 	handshakeTimeout time.Duration

@@ -15,8 +15,8 @@ import (
 )
 
 // Dial returns a client that makes its own connections to target, one after the
-// other: unix:///absolute/path, unix:path, a path alone, or tcp://host:port; or
-// whatever the dialer of [WithDialer] understands. It returns at once, and its
+// other: an address that [DialAddress] understands, such as unix:path or tcp:host:port;
+// or whatever the dialer of [WithDialer] understands. It returns at once, and its
 // only error is about the target. The client connects in the background, and
 // again, for ever, whenever the connection is lost ([WithBackoff],
 // [WithConnectionEvents]). The options apply to each connection; each attempt to

@@ -23,41 +23,6 @@ import (
 	"github.com/containerd/ttrpc/internal/memconn"
 )
 
-func TestDialTargets(t *testing.T) {
-	for target, want := range map[string][2]string{
-		"unix:///run/a.sock":  {"unix", "/run/a.sock"},
-		"unix:/run/a.sock":    {"unix", "/run/a.sock"},
-		"unix:run/a.sock":     {"unix", "run/a.sock"},
-		"unix:@abstract":      {"unix", "@abstract"},
-		"/run/a.sock":         {"unix", "/run/a.sock"},
-		"a.sock":              {"unix", "a.sock"},
-		"/odd/tcp://a":        {"unix", "/odd/tcp://a"},
-		"tcp://host:1":        {"tcp", "host:1"},
-		"tcp://[::1]:http":    {"tcp", "[::1]:http"},
-		"":                    {},
-		"unix:":               {},
-		"unix://":             {},
-		"unix://relative":     {},
-		"tcp://":              {},
-		"tcp://host":          {},
-		"tcp://host:":         {},
-		"vsock://1:2":         {},
-		"dns:///example.org":  {},
-		"://nothing":          {},
-		"passthrough:///a.so": {},
-	} {
-		network, address, err := parseTarget(target)
-		if (err == nil) != (want[0] != "") || err == nil && (network != want[0] || address != want[1]) {
-			t.Errorf("B54: %q is %q %q, %v; want %q", target, network, address, err, want)
-		}
-		if err != nil {
-			if c, err := Dial(target); c != nil || err == nil {
-				t.Errorf("B54: Dial takes %q", target)
-			}
-		}
-	}
-}
-
 // wantPause requires that a pause is the one before jitter, or up to half less.
 func wantPause(t *testing.T, rule string, got, want time.Duration) {
 	t.Helper()

@@ -5,11 +5,8 @@ package ttrpc
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
-	"strings"
 	"time"
 )
 
@@ -148,39 +145,4 @@ func Repeatable(ctx context.Context) context.Context {
 func isRepeatable(ctx context.Context) bool {
 	yes, _ := ctx.Value(repeatableKey{}).(bool)
 	return yes
-}
-
-// targetDialer returns the dialer for the targets that Dial knows.
-func targetDialer(target string) (func(context.Context, string) (net.Conn, error), error) {
-	network, address, err := parseTarget(target)
-	if err != nil {
-		return nil, fmt.Errorf("ttrpc: target %q: %w", target, err)
-	}
-	return func(ctx context.Context, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
-	}, nil
-}
-
-func parseTarget(target string) (network, address string, err error) {
-	scheme, rest, ok := strings.Cut(target, "://")
-	switch {
-	case ok && scheme == "unix":
-		if !strings.HasPrefix(rest, "/") {
-			return "", "", errors.New("the path after unix:// is not absolute")
-		}
-		return "unix", rest, nil
-	case ok && scheme == "tcp":
-		_, port, err := net.SplitHostPort(rest)
-		if err == nil && port == "" {
-			err = errors.New("there is no port")
-		}
-		return "tcp", rest, err
-	case ok && !strings.Contains(scheme, "/"):
-		return "", "", fmt.Errorf("unknown scheme %q", scheme)
-	}
-	path := strings.TrimPrefix(target, "unix:")
-	if path == "" {
-		return "", "", errors.New("there is no path")
-	}
-	return "unix", path, nil
 }

@@ -53,7 +53,7 @@ func TestDialCallsWait(t *testing.T) {
 				p.mu.Lock()
 				for _, f := range p.frames {
 					r := new(Request)
-					if err := unmarshal(f.data, r); err != nil || r.TimeoutNano != int64(time.Hour-dialled.Sub(start)) {
+					if err := plain.unmarshal(f.data, r); err != nil || r.TimeoutNano != int64(time.Hour-dialled.Sub(start)) {
 						t.Errorf("B16: the timeout is %v after %v, %v", time.Duration(r.TimeoutNano), dialled.Sub(start), err)
 					}
 					if f.Flags == 0 {

@@ -18,9 +18,10 @@ import (
 // interceptors, and sends what they return.
 type dispatcher struct {
 	services       services
-	unary          UnaryServerInterceptor  // nil if there is none
-	stream         StreamServerInterceptor // nil if there is none
-	defaultTimeout time.Duration           // for unary calls without one; 0 means none
+	unknown        func(*serverCall, requestView) bool // finds what services has not, or nil
+	unary          UnaryServerInterceptor              // nil if there is none
+	stream         StreamServerInterceptor             // nil if there is none
+	defaultTimeout time.Duration                       // for unary calls without one; 0 means none
 	recoverPanics  bool
 	log            Logger
 }
@@ -82,7 +83,7 @@ func (d *dispatcher) find(call *serverCall) error {
 	}
 	call.method, call.streamMethod, err = d.services.find(v.service, v.method)
 	switch {
-	case err != nil:
+	case err != nil && (d.unknown == nil || !d.unknown(call, v)):
 		return err
 	case call.method != nil:
 		call.about.Store(&call.method.about)
@@ -122,7 +123,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 		call.began = now()
 	}
 	r := decoders.Get().(*requestDecoder)
-	r.payload = call.payload
+	r.codec, r.frame, r.payload = call.conn.cfg.codec, call.request, call.payload
 	defer r.release()
 	if d.unary != nil {
 		return d.unary(&call.callContext, r.decode, &m.info, m.handle)
@@ -160,14 +161,14 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 // answer makes the terminal frame of what the handler returned.
 func (call *serverCall) answer(result any, err error) *frame {
 	limit := call.conn.messageLimit()
-	if err == nil && call.streamMethod != nil && call.streamMethod.info.StreamingServer {
+	if err == nil && call.streamMethod != nil && call.streamMethod.endsWithClose(result) {
 		return closeFrame(call.id)
 	}
 	if err == nil && call.streamMethod == nil && isNil(result) {
 		err = status.Error(codes.Unknown, "ttrpc: marshal called with nil")
 	}
 	if err == nil {
-		f, failed := resultFrame(call.id, result, limit)
+		f, failed := call.conn.cfg.codec.resultFrame(call.id, result, limit)
 		if failed == nil {
 			return f
 		}
@@ -208,25 +209,27 @@ func (call *serverCall) contextEnded() {
 // A requestDecoder has the function that a Method decodes its request with. It is
 // pooled, because a function with data of its own is an allocation.
 type requestDecoder struct {
+	codec   codec
+	frame   *frame // that payload is part of
 	payload []byte
 	decode  func(any) error
 }
 
 var decoders = sync.Pool{New: func() any {
 	r := new(requestDecoder)
-	r.decode = func(msg any) error { return decodeRequest(r.payload, msg) }
+	r.decode = func(msg any) error { return r.codec.decodeRequest(r.frame, r.payload, msg) }
 	return r
 }}
 
 func (r *requestDecoder) release() {
-	r.payload = nil
+	r.frame, r.payload = nil, nil
 	decoders.Put(r)
 }
 
-// decodeRequest decodes what a client sent. The errors are the statuses that a
+// decodeRequest is decode of what a client sent. The errors are the statuses that a
 // handler passes on (B10).
-func decodeRequest(b []byte, msg any) error {
-	err := unmarshal(b, msg)
+func (c codec) decodeRequest(f *frame, b []byte, msg any) error {
+	err := c.decode(f, b, msg)
 	if err == nil {
 		return nil
 	}

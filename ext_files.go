@@ -170,7 +170,7 @@ func (c *conn) passesFiles() bool {
 // dataFrame implements [extraMessage].
 func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	if len(fm.Files) == 0 {
-		return dataFrame(fm.Message, c.messageLimit())
+		return c.cfg.codec.dataFrame(fm.Message, c.messageLimit())
 	}
 	if !c.passesFiles() {
 		return nil, ErrNoFiles
@@ -179,7 +179,7 @@ func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	if err := files.Attach(fm.Files...); err != nil {
 		return nil, err
 	}
-	f, err := dataFrame(fm.Message, c.messageLimit())
+	f, err := c.cfg.codec.dataFrame(fm.Message, c.messageLimit())
 	if err != nil {
 		closeFiles(files.take())
 		return nil, err
@@ -188,14 +188,15 @@ func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	return f, nil
 }
 
-// decode implements [extraMessage].
-func (fm *FileMessage) decode(f *frame, b []byte, decode func([]byte, any) error) error {
+// message implements [extraMessage].
+func (fm *FileMessage) message() any { return fm.Message }
+
+// received implements [extraMessage].
+func (fm *FileMessage) received(f *frame) {
 	fm.Files = nil
-	if err := decode(b, fm.Message); err != nil {
-		return err
+	if f != nil {
+		fm.Files = takeFiles(f)
 	}
-	fm.Files = takeFiles(f)
-	return nil
 }
 
 // announceLocked queues a frame that has the files of the message f, which is queued

@@ -85,7 +85,7 @@ func (e *extensions) ask(c *conn) {
 	ours := ourHello(c)
 	b := ours.Append(nil)
 	head := requestHead{service: helloService, method: helloMethod}
-	f, err := requestFrame(head, payload{encodedMessage(b), len(b)}, 0, c.messageLimit())
+	f, err := requestFrame(head, rawPayload(b), 0, c.messageLimit())
 	if err == nil {
 		f, err = c.call(ctx, helloService, helloMethod, f)
 		f.release()

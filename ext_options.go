@@ -63,8 +63,8 @@ func WithClientServices(s *Server) ClientOpts {
 }
 
 // WithPeerClientOptions sets options of the clients that [PeerClient] returns: interceptors,
-// the default timeout, WithOnClose. The server's own options give the limits. It implies
-// [WithServerExtensions].
+// the default timeout, WithOnClose. The server's own options give the limits, and say whether
+// vtprotobuf's methods are used. It implies [WithServerExtensions].
 func WithPeerClientOptions(opts ...ClientOpts) ServerOpt {
 	return func(c *serverConfig) error {
 		e := c.extensions()

@@ -76,6 +76,7 @@ func (e *extensions) newUser(c *conn) any {
 	for _, opt := range e.peerOptions {
 		opt(user)
 	}
+	user.config.codec = c.cfg.codec
 	user.config.finish()
 	user.via = &link{conn: c, cfg: user.config}
 	return user

@@ -166,6 +166,10 @@ type extraMessage interface {
 	// dataFrame returns a sealed data frame with the message.
 	dataFrame(*conn) (*frame, error)
 
-	// decode decodes what came in a frame.
-	decode(f *frame, payload []byte, unmarshal func([]byte, any) error) error
+	// message returns the message alone.
+	message() any
+
+	// received takes from a frame what came beside the message that was decoded. It is
+	// called with nil if none was.
+	received(*frame)
 }

@@ -53,6 +53,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		listeners:   make(map[net.Listener]struct{}),
 		connections: make(map[*conn]struct{}),
 		dispatcher: dispatcher{
+			unknown:        cfg.unknown,
 			unary:          chainUnaryServer(cfg.unaryChain),
 			stream:         chainStreamServer(cfg.streamChain),
 			defaultTimeout: cfg.defaultTimeout,

@@ -12,7 +12,8 @@ import (
 type serverConfig struct {
 	connConfig
 	maxConnections int
-	maxHandlers    int // of one connection; 0 means no cap
+	maxHandlers    int                                 // of one connection; 0 means no cap
+	unknown        func(*serverCall, requestView) bool // routes calls that services does not; or nil
 	recoverPanics  bool
 	newGoroutines  bool
 	unary          UnaryServerInterceptor
@@ -164,6 +165,15 @@ func WithRecoverPanics() ServerOpt {
 func WithGoroutinePerCall() ServerOpt {
 	return func(c *serverConfig) error {
 		c.newGoroutines = true
+		return nil
+	}
+}
+
+// WithServerVTProto is [WithVTProto] for the connections of a server: for the calls
+// that it answers, and those of [PeerClient].
+func WithServerVTProto() ServerOpt {
+	return func(c *serverConfig) error {
+		c.codec.vt = true
 		return nil
 	}
 }

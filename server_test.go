@@ -243,12 +243,15 @@ func TestServerOptionErrors(t *testing.T) {
 	stream := func(ctx context.Context, ss StreamServer, _ *StreamServerInfo, h StreamHandler) (any, error) {
 		return h(ctx, ss)
 	}
+	unknown := func(context.Context, *UnknownCall, StreamServer) (any, error) { return nil, nil }
 	for name, opts := range map[string][]ServerOpt{
 		"B27: two interceptors": {WithUnaryServerInterceptor(unary), WithUnaryServerInterceptor(unary)},
 		"two of streams":        {WithStreamServerInterceptor(stream), WithStreamServerInterceptor(stream)},
 		"two handshakers":       {WithServerHandshaker(silentHandshaker{}), WithServerHandshaker(silentHandshaker{})},
 		"a size over 1 GiB":     {WithServerMaxMessageSize(1<<30 + 1)},
 		"a size of 0":           {WithServerMaxMessageSize(0)},
+		"two for unknown":       {WithUnknownServiceHandler(unknown), WithUnknownServiceHandler(unknown)},
+		"none for unknown":      {WithUnknownServiceHandler(nil)},
 		"no logger":             {WithServerLogger(nil)},
 	} {
 		if _, err := NewServer(opts...); err == nil {

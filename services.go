@@ -74,9 +74,16 @@ type unaryMethod struct {
 
 // A streamMethod is a registered Stream with what an interceptor is told.
 type streamMethod struct {
-	handle StreamHandler
-	info   StreamServerInfo
-	about  about
+	handle  StreamHandler
+	info    StreamServerInfo
+	about   about
+	unknown bool // whether the server streams is for the handler to say
+}
+
+// endsWithClose tells whether a stream whose handler has returned result ends without
+// an answer.
+func (m *streamMethod) endsWithClose(result any) bool {
+	return m.info.StreamingServer && (!m.unknown || isNil(result))
 }
 
 type service struct {
@@ -97,7 +104,7 @@ func (r *services) add(name string, desc *ServiceDesc) {
 		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}, about: about{service: name, method: method}}
 	}
 	for method, s := range desc.Streams {
-		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}, about{service: name, method: method}}
+		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}, about{service: name, method: method}, false}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -152,5 +159,5 @@ func (ss *serverStream) RecvMsg(m any) error {
 		return err
 	}
 	defer f.release()
-	return ss.conn.decodeData(&ss.stream, f, m, decodeRequest)
+	return ss.conn.decodeData(&ss.stream, f, m, ss.conn.cfg.codec.decodeRequest)
 }

@@ -1,7 +1,7 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build !extended
+//go:build !extended && !vt
 
 package main
 

@@ -111,7 +111,7 @@ func newRestartRun(t *testing.T, signal syscall.Signal, opts ...ttrpc.ClientOpts
 		over:    make(chan struct{}),
 	}
 	var err error
-	r.Client, err = ttrpc.Dial(r.address, append(opts,
+	r.Client, err = ttrpc.Dial("unix:"+r.address, append(opts,
 		ttrpc.WithExtensions(),
 		ttrpc.WithBackoff(ttrpc.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}),
 		ttrpc.WithClientTrace(&ttrpc.Trace{Call: r.attempted}),

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/integration/messages/gen/gogofast"
 	"github.com/containerd/ttrpc/integration/messages/gen/vt"
 )
@@ -63,17 +64,30 @@ func (m countingGogo) Unmarshal(b []byte) error {
 }
 
 // TestFastPath sees to it that messages with methods of their own are encoded and
-// decoded by these, once each, at both ends.
+// decoded by these, once each, at both ends: those of vtprotobuf by an option, those of
+// gogo/protobuf always.
 func TestFastPath(t *testing.T) {
-	tests := map[string]func(name string, n *counts) any{
-		"vt":       func(name string, n *counts) any { return countingVT{&vt.Sample{Name: name}, n} },
-		"gogofast": func(name string, n *counts) any { return countingGogo{&gogofast.Sample{Name: name}, n} },
-	}
-	for name, newMessage := range tests {
-		t.Run(name, func(t *testing.T) {
+	newVT := func(name string, n *counts) any { return countingVT{&vt.Sample{Name: name}, n} }
+	newGogo := func(name string, n *counts) any { return countingGogo{&gogofast.Sample{Name: name}, n} }
+	const all, none = "2 sized, 2 encoded, 2 decoded", "0 sized, 0 encoded, 0 decoded"
+	vtServer, vtClient := []ttrpc.ServerOpt{ttrpc.WithServerVTProto()}, []ttrpc.ClientOpts{ttrpc.WithVTProto()}
+	for _, test := range []struct {
+		name                   string
+		newMessage             func(name string, n *counts) any
+		ofServer               []ttrpc.ServerOpt
+		ofClient               []ttrpc.ClientOpts
+		wantServer, wantClient string
+	}{
+		{"vt", newVT, vtServer, vtClient, all, all},
+		{"vt at the server", newVT, vtServer, nil, all, none},
+		{"vt at the client", newVT, nil, vtClient, none, all},
+		{"vt without options", newVT, nil, nil, none, none},
+		{"gogofast", newGogo, nil, nil, all, all},
+	} {
+		t.Run(test.name, func(t *testing.T) {
 			var client, server counts
-			c := connect(t, "messages.counting", echoService(func() any { return newMessage("old", &server) }, nil))
-			out, in := newMessage("new", &client), newMessage("old", &client)
+			c := connectWith(t, "messages.counting", echoService(func() any { return test.newMessage("old", &server) }, nil), test.ofServer, test.ofClient)
+			out, in := test.newMessage("new", &client), test.newMessage("old", &client)
 			if err := c.Call(context.Background(), "messages.counting", "Echo", out, in); err != nil {
 				t.Fatal(err)
 			}
@@ -83,10 +97,11 @@ func TestFastPath(t *testing.T) {
 			if got := in.(interface{ GetName() string }).GetName(); got != "new" {
 				t.Errorf("B44: decoded %q, want %q", got, "new")
 			}
-			for side, n := range map[string]*counts{"client": &client, "server": &server} {
-				if got, want := n.String(), "2 sized, 2 encoded, 2 decoded"; got != want {
-					t.Errorf("B44: the %s's messages: %s, want %s", side, got, want)
-				}
+			if got := client.String(); got != test.wantClient {
+				t.Errorf("B44: the client's messages: %s, want %s", got, test.wantClient)
+			}
+			if got := server.String(); got != test.wantServer {
+				t.Errorf("B44: the server's messages: %s, want %s", got, test.wantServer)
 			}
 		})
 	}

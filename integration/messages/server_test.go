@@ -18,7 +18,13 @@ import (
 // when the test ends.
 func connect(t *testing.T, service string, desc *ttrpc.ServiceDesc) *ttrpc.Client {
 	t.Helper()
-	server, err := ttrpc.NewServer()
+	return connectWith(t, service, desc, nil, nil)
+}
+
+// connectWith is connect with options.
+func connectWith(t *testing.T, service string, desc *ttrpc.ServiceDesc, ofServer []ttrpc.ServerOpt, ofClient []ttrpc.ClientOpts) *ttrpc.Client {
+	t.Helper()
+	server, err := ttrpc.NewServer(ofServer...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +40,7 @@ func connect(t *testing.T, service string, desc *ttrpc.ServiceDesc) *ttrpc.Clien
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := ttrpc.NewClient(conn)
+	client := ttrpc.NewClient(conn, ofClient...)
 	t.Cleanup(func() {
 		client.Close()
 		if err := client.UserOnCloseWait(context.Background()); err != nil {

@@ -174,8 +174,8 @@ var faults = []fault{
 	},
 	{
 		name: "interceptors get a payload that is used again", kind: race, file: "client.go",
-		old: "append([]byte(nil), p...)",
-		new: "p",
+		old: "st, f.take(p)",
+		new: "st, p",
 	},
 	{
 		name: "the limit is one byte lower for what is received", kind: offBy1, file: "channel.go",

@@ -73,7 +73,7 @@ func newPool(t *testing.T, names ...string) (p *pool, started []*program.Process
 		started = append(started, program.Start(t, "worker", p.address, name))
 		p.dispatcher.Await(t, name+" has come")
 	}
-	client, err := ttrpc.Dial(p.address, ttrpc.WithExtensions())
+	client, err := ttrpc.Dial("unix:"+p.address, ttrpc.WithExtensions())
 	if err != nil {
 		t.Fatal(err)
 	}

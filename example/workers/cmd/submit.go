@@ -43,7 +43,7 @@ func submit(ctx context.Context, dispatcher workers.DispatcherClient, job *worke
 // submitAll has jobs done, all at once, and returns when they are. It calls progress after
 // each step.
 func submitAll(ctx context.Context, address string, names []string, log *log.Logger, progress func()) error {
-	client, err := ttrpc.Dial(address, ttrpc.WithExtensions())
+	client, err := ttrpc.Dial("unix:"+address, ttrpc.WithExtensions())
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func work(ctx context.Context, address string, w *worker) error {
 		return err
 	}
 	workers.RegisterWorkerService(services, w)
-	client, err := ttrpc.Dial(address,
+	client, err := ttrpc.Dial("unix:"+address,
 		ttrpc.WithClientServices(services),
 		ttrpc.WithConnectionEvents(w.event),
 		ttrpc.WithBackoff(ttrpc.Backoff{Max: time.Second}),
