@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // An UnknownServiceHandler handles the calls of services and methods that a server does
@@ -61,7 +63,7 @@ func WithUnknownServiceHandler(handler UnknownServiceHandler) ServerOpt {
 // on to another.
 func (h UnknownServiceHandler) route(call *serverCall, v requestView) bool {
 	info := &UnknownCall{Service: string(v.service), Method: string(v.method)}
-	if info.Service == helloService {
+	if info.Service == wire.HelloService {
 		return false
 	}
 	flags := call.request.header.Flags
