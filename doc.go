@@ -54,9 +54,9 @@
 //
 // # Extended mode
 //
-// A client made with [WithExtensions] asks the server for more than classic ttrpc has;
-// a server that does not know of it sees one call of an unknown service, and all stays
-// classic. Where both know it, the end of a caller's context ends the handler's, with
+// A client made with [WithExtensions] asks the server for more than classic ttrpc has. A
+// server made with [WithServerExtensions] agrees; any other sees one call of an unknown
+// service, and all stays classic. Where both have agreed, the end of a caller's context ends the handler's, with
 // the cause; a stream's sender waits for its receiver, so that none fails for being
 // slow; messages may have up to 1 GiB and large ones do not delay small ones; the server
 // can call the client, if that has [WithClientServices], by [ClientFromContext]; open
