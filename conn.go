@@ -168,10 +168,18 @@ func (c *conn) unlock() {
 			c.cause = ErrClosed
 		}
 	}
-	if c.cause == nil || c.closed {
+	switch {
+	case c.cause != nil && !c.closed:
+		c.endAndUnlock()
+	case c.after != nil:
 		c.unlockAfter()
-		return
+	default:
+		c.mu.Unlock()
 	}
+}
+
+// endAndUnlock carries out the end of the connection.
+func (c *conn) endAndUnlock() {
 	c.closed = true
 	streams := c.streams
 	c.streams = nil
