@@ -48,7 +48,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 
 // isSmall tells whether the reader may look at a call to see if it can run it.
 func (call *serverCall) isSmall() bool {
-	return call.unary && call.conn.ch.socket != nil && call.request.header.Length <= maxQuickRequest
+	return call.unary && call.conn.ch.kind == socketConn && call.request.header.Length <= maxQuickRequest
 }
 
 // finish sends the terminal frame, which it then owns, unless the stream got

@@ -48,16 +48,20 @@ const maxMessageCap = 1 << 30
 func parseHeader(b []byte) (messageHeader, error) { return wire.ParseHeader(b) }
 
 const (
-	// packetSize is what one Write may carry on a conn that is no kernel
-	// socket, and what one Read on it must have room for (B43).
+	// packetSize is what one Write may carry on a conn that sends packets, and
+	// what one Read on it must have room for (B43).
 	packetSize = 4096
 
-	// readBufferSize is how much is read at once from a kernel socket.
+	// readBufferSize is how much is read at once of a byte stream.
 	readBufferSize = 32 << 10
 
-	// growth is how many times the data that has arrived a frame on a kernel
-	// socket may take up in memory, so that a peer that promises much and
-	// sends little costs little.
+	// waitBufferSize is how much memory waits for what comes next on a byte stream
+	// that is no kernel socket.
+	waitBufferSize = 1 << 10
+
+	// growth is how many times the data that has arrived a frame of a byte stream
+	// may take up in memory, so that a peer that promises much and sends little
+	// costs little.
 	growth = 4
 )
 
@@ -65,7 +69,8 @@ const (
 // another writes; neither side is safe for use by two.
 type channel struct {
 	conn   net.Conn
-	socket *socket // nil if conn is no kernel socket
+	kind   connKind
+	socket *socket // nil unless that is socketConn
 	max    int     // how much data a received or sent frame may carry
 
 	// Owned by the goroutine that reads.
@@ -82,6 +87,7 @@ type channel struct {
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
 	from  int                                // where in part's data the frame's begins
 	into  bool                               // space handed out part's own memory
+	full  bool                               // the last Read left no room in the buffer
 }
 
 // A framing is what a mode does to frames below the connection. It belongs to the reader.
@@ -107,8 +113,12 @@ func newChannel(conn net.Conn) *channel {
 }
 
 func newChannelSize(conn net.Conn, maxLength int) *channel {
-	ch := &channel{conn: conn, max: maxLength}
-	ch.socket = newSocket(conn)
+	ch := &channel{conn: conn, kind: kindOf(conn), max: maxLength}
+	if ch.kind == socketConn {
+		if ch.socket = newSocket(conn); ch.socket == nil {
+			ch.kind = streamConn // whose reads tell the error
+		}
+	}
 	return ch
 }
 
@@ -136,7 +146,7 @@ func (ch *channel) send(streamID uint32, t messageType, flags uint8, p []byte) e
 }
 
 // recvFrame returns the next frame, which the caller owns. If wait is false
-// and the socket, a kernel socket, holds no whole frame, it returns errNoFrame.
+// and no whole frame has arrived, it returns errNoFrame; not for packet conns.
 func (ch *channel) recvFrame(wait bool) (*frame, error) {
 	for {
 		if f, err := ch.parse(); f != nil || err != nil {
@@ -262,7 +272,7 @@ func (ch *channel) writeFrame(f *frame, written int) error {
 
 // write writes all of b, which holds whole frames, and blocks until it is done.
 func (ch *channel) write(b []byte) error {
-	if ch.socket == nil && len(b) > packetSize {
+	if ch.kind == packetConn && len(b) > packetSize {
 		if _, err := ch.conn.Write(b[:packetSize]); err != nil {
 			return err
 		}
@@ -270,12 +280,4 @@ func (ch *channel) write(b []byte) error {
 	}
 	_, err := ch.conn.Write(b)
 	return err
-}
-
-// batchSize is how many bytes of small frames may leave in one write.
-func (ch *channel) batchSize() int {
-	if ch.socket == nil {
-		return packetSize
-	}
-	return maxPending
 }

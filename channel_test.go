@@ -60,6 +60,11 @@ var connPairs = map[string]func(t testing.TB) (net.Conn, net.Conn){
 		a, b := memconn.PacketPipe()
 		return a, b
 	},
+	"stream": func(testing.TB) (net.Conn, net.Conn) {
+		a, b := memconn.StreamPipe(0)
+		return a, b
+	},
+	"tls":         tlsPair,
 	"synchronous": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
 }
 
@@ -320,10 +325,10 @@ func TestReadsOnOtherConns(t *testing.T) {
 // one: its own methods may do something else.
 func TestWrappedSocket(t *testing.T) {
 	a, _ := unixPair(t)
-	if newChannel(struct{ *net.UnixConn }{a}).socket != nil {
+	if newChannel(struct{ *net.UnixConn }{a}).kind != packetConn {
 		t.Error("a type that embeds *net.UnixConn is used as a socket")
 	}
-	if newChannel(a).socket == nil && os.PathSeparator == '/' {
+	if newChannel(a).kind != socketConn && os.PathSeparator == '/' {
 		t.Error("a *net.UnixConn is not used as a socket")
 	}
 }

@@ -247,16 +247,6 @@ func (c *conn) onEnd(f func(cause error)) {
 // expectsLocked tells whether a request has come in part.
 func (c *conn) expectsLocked() bool { return c.mode != nil && c.mode.expectsLocked() }
 
-// closeConn closes nc; in the background if that may take time, as TLS does.
-func closeConn(nc net.Conn) {
-	switch nc.(type) {
-	case *net.UnixConn, *net.TCPConn:
-		nc.Close()
-	default:
-		go nc.Close()
-	}
-}
-
 // close ends the connection now. The first cause stands.
 func (c *conn) close(cause error) {
 	c.mu.Lock()
@@ -305,19 +295,21 @@ func (c *conn) settleLocked() {
 }
 
 // wakeReaderLocked has the reader take what has arrived and then call settle: a
-// deadline wakes it. What deadlines do on conns that are no kernel sockets
-// nobody knows (B43); they settle after a grace.
+// deadline wakes it. What deadlines do on packet conns nobody knows (B43); they settle
+// after a grace.
 func (c *conn) wakeReaderLocked(grace time.Duration) {
-	if c.ch.socket == nil {
+	if c.ch.kind == packetConn {
 		time.AfterFunc(grace, c.settle)
 		return
 	}
 	c.settles = true
-	c.nc.SetReadDeadline(time.Unix(1, 0))
+	if c.nc.SetReadDeadline(time.Unix(1, 0)) != nil {
+		time.AfterFunc(grace, c.settle)
+	}
 }
 
-// settleGrace is how long a conn that is no kernel socket has to hand over what has
-// arrived before draining began.
+// settleGrace is how long a packet conn has to hand over what has arrived before
+// draining began.
 const settleGrace = 100 * time.Millisecond
 
 // messageLimit is how large a message may be, in bytes.

@@ -16,7 +16,7 @@ import (
 // passesFiles tells whether the channel's conn can pass files.
 func passesFiles(ch *channel) bool {
 	_, ok := ch.conn.(*net.UnixConn)
-	return ok && ch.socket != nil
+	return ok && ch.kind == socketConn
 }
 
 // dupFiles duplicates files, so that their owner may close them.

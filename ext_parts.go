@@ -73,7 +73,7 @@ func (t *trains) putBackLocked() {
 func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
 	defer x.unparkLocked()
 	x.putBackLocked()
-	limit := x.c.ch.batchSize()
+	limit := x.c.ch.kind.batchSize()
 	for f := x.urgent.head; f != nil && (size == 0 || size+len(f.data) <= limit); f = x.urgent.head {
 		size += len(f.data)
 		batch.push(x.urgent.pop())
@@ -93,7 +93,7 @@ func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
 
 // collectLocked is conn.collectLocked, where large frames leave in parts.
 func (x *extended) collectLocked() (batch frameQueue, size int) {
-	c, limit := x.c, x.c.ch.batchSize()
+	c, limit := x.c, x.c.ch.kind.batchSize()
 	for f := c.out.head; f != nil; f = c.out.head {
 		s, _ := f.owner.(*stream)
 		switch n := len(f.data); {

@@ -111,12 +111,11 @@ func (c *fuzzConn) Read(p []byte) (int, error) {
 // check looks at a Read with room for n bytes, and at the memory behind it,
 // which is a power of two and so up to twice what was asked for.
 func (c *fuzzConn) check(n int) {
-	kernel := c.ch.socket != nil
 	missing, bound := c.ch.skip, readBufferSize
 	if c.dropping = max(c.dropping, c.ch.skip); c.ch.skip == 0 {
 		c.dropping = 0
 	}
-	if !kernel {
+	if c.ch.kind == packetConn {
 		bound = 2 * max(packetSize+messageHeaderLength, c.dropping)
 	}
 	if b := c.ch.buf; b != nil && cap(b.data) > bound {
@@ -124,14 +123,14 @@ func (c *fuzzConn) check(n int) {
 	}
 	if f := c.ch.part; f != nil {
 		missing, bound = int(f.header.Length)-len(f.data), max(2*int(f.header.Length), 1<<minFrameShift)
-		if kernel { // what was promised and has not arrived costs little
+		if c.ch.kind != packetConn { // what was promised and has not arrived costs little
 			bound = min(bound, max(packetSize, 2*growth*len(f.data)))
 		}
 		if cap(f.data) > bound {
 			c.t.Fatalf("%d of %d bytes have arrived and take up %d", len(f.data), f.header.Length, cap(f.data))
 		}
 	}
-	if !kernel && n < max(packetSize, missing) {
+	if c.ch.kind == packetConn && n < max(packetSize, missing) {
 		c.t.Fatalf("B43: a Read with room for %d bytes where %d are missing", n, missing)
 	}
 }
@@ -157,26 +156,37 @@ func FuzzParseFrames(f *testing.F) {
 		f.Add(wire, []byte{99}, true) // a piece then crosses the end of what a frame starts with
 		f.Add(wire, []byte{8, 255, 0, 100}, true)
 	})
-	f.Fuzz(func(t *testing.T, wire, cuts []byte, kernel bool) {
-		want, _ := fuzzParse(wire)
-		conn := &fuzzConn{t: t, rest: wire, cuts: cuts}
-		conn.ch = newChannelSize(conn, fuzzLimit)
-		if kernel {
-			conn.ch.socket = &socket{raw: fuzzSocket{conn: conn}}
+	f.Fuzz(func(t *testing.T, wire, cuts []byte, stream bool) {
+		kinds := []connKind{packetConn}
+		if stream {
+			kinds = []connKind{streamConn, socketConn}
 		}
-		for i, record := range want {
-			h, data, err := conn.ch.recv()
-			got := fuzzRecord{header: h, data: string(data)}
-			var broken *connError
-			switch {
-			case errors.As(err, &broken):
-				got.err = broken.Unwrap().Error()
-			case err != nil:
-				got.err = err.Error()
+		want, _ := fuzzParse(wire)
+		for _, kind := range kinds {
+			conn := &fuzzConn{t: t, rest: wire, cuts: cuts}
+			conn.ch = newChannelSize(conn, fuzzLimit)
+			if conn.ch.kind = kind; kind == socketConn {
+				conn.ch.socket = &socket{raw: fuzzSocket{conn: conn}}
 			}
-			if got != record {
-				t.Fatalf("B35: frame %d is %+v, want %+v", i, got, record)
-			}
+			fuzzFrames(t, conn.ch, want)
 		}
 	})
+}
+
+// fuzzFrames compares what a channel reads with what is wanted.
+func fuzzFrames(t *testing.T, ch *channel, want []fuzzRecord) {
+	for i, record := range want {
+		h, data, err := ch.recv()
+		got := fuzzRecord{header: h, data: string(data)}
+		var broken *connError
+		switch {
+		case errors.As(err, &broken):
+			got.err = broken.Unwrap().Error()
+		case err != nil:
+			got.err = err.Error()
+		}
+		if got != record {
+			t.Fatalf("B35: frame %d of a conn of kind %d is %+v, want %+v", i, ch.kind, got, record)
+		}
+	}
 }

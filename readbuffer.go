@@ -3,7 +3,12 @@
 
 package ttrpc
 
-import "slices"
+import (
+	"errors"
+	"os"
+	"slices"
+	"time"
+)
 
 // hasFrame tells whether recvFrame would return one without reading.
 func (ch *channel) hasFrame() bool {
@@ -15,10 +20,10 @@ func (ch *channel) hasFrame() bool {
 }
 
 // firstSize is how much memory a frame with n bytes of data starts with: all
-// of it on a conn that is no kernel socket, because one Read there must have
-// room for all that remains (B43).
+// of it on a packet conn, because one Read there must have room for all that
+// remains (B43).
 func (ch *channel) firstSize(n int) int {
-	if ch.socket == nil {
+	if ch.kind == packetConn {
 		return n
 	}
 	return sizeFor(n, ch.w-ch.r)
@@ -35,10 +40,10 @@ func sizeFor(n, arrived int) int {
 	return max(size, min(n, packetSize))
 }
 
-// receiveInto has f take data until it has as much as is wanted. On a conn that is no
-// kernel socket there must be room for all of it (B43).
+// receiveInto has f take data until it has as much as is wanted. On a packet
+// conn there must be room for all of it (B43).
 func (ch *channel) receiveInto(f *frame, want int) {
-	if ch.socket == nil && cap(f.data) < want {
+	if ch.kind == packetConn && cap(f.data) < want {
 		size := want
 		if ch.room != nil {
 			size = max(want, ch.room(len(f.data)))
@@ -79,13 +84,9 @@ func (ch *channel) space() []byte {
 }
 
 // makeBuffer sees to a buffer that has nothing in it but what parse left,
-// which is less than a header. On a conn that is no kernel socket it must have
-// room for all that remains of a frame that is being dropped, too (B43).
+// which is less than a header.
 func (ch *channel) makeBuffer() {
-	size := readBufferSize
-	if ch.socket == nil {
-		size = max(packetSize+messageHeaderLength, ch.skip)
-	}
+	size := ch.bufferSize()
 	old := ch.buf
 	if old == nil || len(old.data) < size || ch.skip == 0 && len(old.data) > size {
 		ch.buf = newFrame(size)
@@ -100,6 +101,20 @@ func (ch *channel) makeBuffer() {
 	if old != ch.buf {
 		old.release()
 	}
+}
+
+// bufferSize is how large the buffer for the next Read is to be. On a packet conn it
+// must have room for all that remains of a frame that is being dropped, too (B43). On a
+// byte stream that is no kernel socket it is small until a Read has filled it, because
+// it is held for as long as nothing comes.
+func (ch *channel) bufferSize() int {
+	switch {
+	case ch.kind == packetConn:
+		return max(packetSize+messageHeaderLength, ch.skip)
+	case ch.kind == streamConn && !ch.full:
+		return waitBufferSize
+	}
+	return readBufferSize
 }
 
 // idle gives the read buffer back. What parse left in it, less than a header,
@@ -122,15 +137,40 @@ func (ch *channel) advance(n int) {
 	ch.w += n
 }
 
-// fill reads once.
+// fill reads once. If wait is false and nothing has arrived, it returns errNoFrame.
 func (ch *channel) fill(wait bool) error {
 	if ch.heard != nil {
 		defer ch.heard.Add(1)
 	}
-	if ch.socket != nil {
+	switch {
+	case ch.kind == socketConn:
 		return ch.socket.fill(ch, wait)
+	case !wait:
+		return ch.fillSoon()
 	}
-	n, err := ch.conn.Read(ch.space())
+	return ch.fillOnce()
+}
+
+// arrivalTime is how long a byte stream that is no kernel socket may take to hand over
+// what has arrived: it cannot be tried without waiting.
+const arrivalTime = 10 * time.Millisecond
+
+// fillSoon is fill where nothing more is to be waited for.
+func (ch *channel) fillSoon() error {
+	ch.conn.SetReadDeadline(time.Now().Add(arrivalTime))
+	err := ch.fillOnce()
+	ch.conn.SetReadDeadline(time.Time{})
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errNoFrame
+	}
+	return err
+}
+
+// fillOnce is fill on what is no kernel socket.
+func (ch *channel) fillOnce() error {
+	b := ch.space()
+	n, err := ch.conn.Read(b)
+	ch.full = n == len(b) && !ch.into
 	if n > 0 {
 		ch.advance(n)
 		return nil // an error comes again

@@ -59,7 +59,7 @@ func (c *conn) readNext() readResult {
 		c.arrived = 0
 		c.settle()
 		return readGoesOn
-	case errors.Is(err, os.ErrDeadlineExceeded) && (wait || c.ch.socket != nil):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		if relieved, settles := c.takeWake(); relieved || settles {
 			if settles { // or does so again: draining, and the peer is lost
 				c.arrived = maxArrived

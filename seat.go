@@ -141,7 +141,7 @@ func now() time.Duration { return time.Since(epoch) }
 // isBusyLocked tells whether calls follow one another so closely that the seat
 // may be vacated.
 func (c *conn) isBusyLocked() bool {
-	if c.ch.socket == nil || c.draining || c.cause != nil || c.lost != nil {
+	if c.ch.kind != socketConn || c.draining || c.cause != nil || c.lost != nil {
 		return false
 	}
 	if c.watching {

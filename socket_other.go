@@ -7,6 +7,9 @@ package ttrpc
 
 import "net"
 
+// kernelKind is what a stream socket of the kernel is: here no more than any byte stream.
+const kernelKind = streamConn
+
 // A socket is what unix kernels offer beyond net.Conn; here there is none.
 type socket struct{}
 

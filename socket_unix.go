@@ -40,22 +40,12 @@ const (
 	inFlightPause      = 10 * time.Millisecond
 )
 
-// newSocket returns nil if conn is not itself a stream socket of the kernel.
-// A type that embeds one may have changed its methods, so it is none.
+// kernelKind is what a stream socket of the kernel is.
+const kernelKind = socketConn
+
+// newSocket returns what is under a conn of that kind, or nil if it was never opened.
 func newSocket(conn net.Conn) *socket {
-	var raw syscall.RawConn
-	var err error
-	switch c := conn.(type) {
-	case *net.UnixConn:
-		if a := c.LocalAddr(); a != nil && a.Network() != "unix" {
-			return nil // a packet socket
-		}
-		raw, err = c.SyscallConn()
-	case *net.TCPConn:
-		raw, err = c.SyscallConn()
-	default:
-		return nil
-	}
+	raw, err := conn.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil
 	}

@@ -101,7 +101,7 @@ func (c *conn) withdrawLocked(s *stream) {
 
 // lead is called, without locks, by whom pushLocked made the writer.
 func (c *conn) lead() {
-	if c.ch.socket == nil {
+	if c.ch.kind != socketConn {
 		go c.writeOut(nil, 0)
 		return
 	}
@@ -180,7 +180,7 @@ func (c *conn) nextBatch() *frame {
 // collectLocked takes from the queue what may leave in one write, and says how many
 // bytes that is.
 func (c *conn) collectLocked() (batch frameQueue, size int) {
-	limit := c.ch.batchSize()
+	limit := c.ch.kind.batchSize()
 	for f := c.out.head; f != nil; f = c.out.head {
 		n := len(f.data)
 		if size > 0 && !joins(f, size, limit) {

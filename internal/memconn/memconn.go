@@ -20,7 +20,7 @@ import (
 var ErrPacketTooLong = errors.New("memconn: the packet is longer than the memory given to Read")
 
 // A Conn is one end of a connection. All its methods may be used concurrently.
-// Addresses are nil, and of deadlines only past ones for reading do anything.
+// Addresses are nil.
 type Conn struct {
 	in, out *half
 }
@@ -33,44 +33,61 @@ type half struct {
 	bytes   int
 	limit   int // how many bytes fit; 0 means any number
 	whole   bool
+	stream  bool
 	writes  []int // the length of every Write
 	eof     error // what Read returns once packets is empty
 	broken  error // what Write returns
-	expired bool  // the deadline of reads has passed
+
+	reads, writing deadline
 }
 
-func newHalf(limit int, whole bool) *half {
-	h := &half{limit: limit, whole: whole}
+// A deadline is that of one side of a half, whose lock guards it.
+type deadline struct {
+	at     time.Time
+	passed bool
+}
+
+func newHalf(limit int, whole, stream bool) *half {
+	h := &half{limit: limit, whole: whole, stream: stream}
 	h.changed.L = &h.mu
 	return h
 }
 
 // Pipe returns the two ends of a stream whose directions hold limit bytes
 // each; 0 means any number.
-func Pipe(limit int) (*Conn, *Conn) { return pair(limit, false) }
+func Pipe(limit int) (*Conn, *Conn) { return pair(limit, false, false) }
+
+// StreamPipe is Pipe with ends that say that they are byte streams.
+func StreamPipe(limit int) (*Conn, *Conn) { return pair(limit, false, true) }
 
 // PacketPipe returns the two ends of a connection that, as some multiplexers
 // do, hands every Write to one Read, and fails a Read with too little memory.
-func PacketPipe() (*Conn, *Conn) { return pair(0, true) }
+func PacketPipe() (*Conn, *Conn) { return pair(0, true, false) }
 
-func pair(limit int, whole bool) (*Conn, *Conn) {
-	a, b := newHalf(limit, whole), newHalf(limit, whole)
+func pair(limit int, whole, stream bool) (*Conn, *Conn) {
+	a, b := newHalf(limit, whole, stream), newHalf(limit, whole, stream)
 	return &Conn{a, b}, &Conn{b, a}
 }
+
+// IsByteStream tells what the conn says of itself.
+func (c *Conn) IsByteStream() bool { return c.in.stream }
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
 	h := c.in
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for len(h.packets) == 0 {
+	for {
 		switch {
-		case h.eof != nil:
-			return 0, h.eof
-		case h.expired:
+		case h.reads.passed && h.eof != net.ErrClosed:
 			return 0, os.ErrDeadlineExceeded
+		case len(h.packets) == 0 && h.eof != nil:
+			return 0, h.eof
+		case len(h.packets) == 0:
+			h.changed.Wait()
+			continue
 		}
-		h.changed.Wait()
+		break
 	}
 	first := h.packets[0]
 	if h.whole && len(first) > len(p) {
@@ -102,6 +119,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 		switch {
 		case h.broken != nil:
 			return written, h.broken
+		case h.writing.passed:
+			return written, os.ErrDeadlineExceeded
 		case n == 0:
 			h.changed.Wait()
 			continue
@@ -157,17 +176,45 @@ func (c *Conn) LocalAddr() net.Addr { return nil }
 func (c *Conn) RemoteAddr() net.Addr { return nil }
 
 // SetDeadline implements net.Conn.
-func (c *Conn) SetDeadline(time.Time) error { return nil }
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.SetReadDeadline(t)
+	return c.SetWriteDeadline(t)
+}
 
-// SetReadDeadline implements net.Conn for deadlines that have passed, which end
-// a Read, and for none.
+// SetReadDeadline implements net.Conn. After it nothing is read, as on sockets, even if
+// it has arrived.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.in.mu.Lock()
-	defer c.in.mu.Unlock()
-	c.in.expired = !t.IsZero() && t.Before(time.Now())
-	c.in.changed.Broadcast()
+	c.in.set(&c.in.reads, t)
 	return nil
 }
 
 // SetWriteDeadline implements net.Conn.
-func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.out.set(&c.out.writing, t)
+	return nil
+}
+
+// set sets one of the deadlines of h.
+func (h *half) set(d *deadline, t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d.at, d.passed = t, false
+	if t.IsZero() {
+		return
+	}
+	pass := func() {
+		d.passed = true
+		h.changed.Broadcast()
+	}
+	if wait := time.Until(t); wait > 0 {
+		time.AfterFunc(wait, func() {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if d.at.Equal(t) {
+				pass()
+			}
+		})
+		return
+	}
+	pass()
+}

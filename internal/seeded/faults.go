@@ -143,9 +143,19 @@ var faults = []fault{
 		new: "",
 	},
 	{
-		name: "other conns get 64 KiB in one write", kind: bound, file: "channel.go",
-		old: "	if ch.socket == nil {\n		return packetSize\n	}\n	return maxPending",
+		name: "other conns get 64 KiB in one write", kind: bound, file: "connkind.go",
+		old: "	if k == packetConn {\n		return packetSize\n	}\n	return maxPending",
 		new: "	return maxPending",
+	},
+	{
+		name: "draining a byte stream drops what has arrived", kind: bound, file: "readbuffer.go",
+		old: "time.Now().Add(arrivalTime)",
+		new: "time.Unix(1, 0)",
+	},
+	{
+		name: "a byte stream that waits keeps a large buffer", kind: bound, file: "readbuffer.go",
+		old: "	ch.full = n == len(b) && !ch.into",
+		new: "	ch.full = n == len(b)",
 	},
 	{
 		name: "frames that leave together exceed a packet", kind: bound, file: "writer.go",

@@ -1,0 +1,90 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import "net"
+
+// A ByteStreamConn is a conn that can tell whether it is a true byte stream: it does not
+// matter how bytes are cut into writes and reads, and deadlines work, also those that are
+// set while a Read waits. After the deadline of a Read has passed and another was set, the
+// next Read goes on where the stream was. Close ends a Read and a Write that wait.
+//
+// Kernel sockets of the types *net.UnixConn and *net.TCPConn need not say so. Other conns
+// that do not are treated with the care that some multiplexers need: they are written in
+// packets of 4,096 bytes or the rest of a message, hold memory for all of a message that
+// has begun, and have 100 ms to hand over what has arrived when they are to end.
+//
+// Of a conn that a [Handshaker] returns, that conn is asked, and not the one below it.
+type ByteStreamConn interface {
+	net.Conn
+
+	// IsByteStream is called once, before the conn is used.
+	IsByteStream() bool
+}
+
+// ByteStream returns a conn that says of conn that it is a [ByteStreamConn]. That is for
+// conns of others that are, such as those of net.Pipe, of hypervisor sockets, or a
+// *tls.Conn. A conn that needs no more than it says already is returned as it is.
+func ByteStream(conn net.Conn) net.Conn {
+	if kindOf(conn) != packetConn {
+		return conn
+	}
+	return byteStream{conn}
+}
+
+type byteStream struct{ net.Conn }
+
+// IsByteStream implements ByteStreamConn.
+func (byteStream) IsByteStream() bool { return true }
+
+// A connKind tells what may be relied on in a net.Conn. A later one has all that those
+// before it have.
+type connKind uint8
+
+const (
+	// packetConn: each Write may become a packet, which one Read must have room for, and
+	// deadlines may do nothing (B43).
+	packetConn connKind = iota
+
+	// streamConn: how bytes are cut does not matter, and deadlines work.
+	streamConn
+
+	// socketConn: it is the kernel's, so it can be tried without blocking, waited on
+	// without a buffer, and closed at once.
+	socketConn
+)
+
+// kindOf tells what kind of conn nc is.
+func kindOf(nc net.Conn) connKind {
+	switch c := nc.(type) {
+	case *net.TCPConn:
+		return kernelKind
+	case *net.UnixConn:
+		if a := c.LocalAddr(); a == nil || a.Network() == "unix" { // and no packet socket
+			return kernelKind
+		}
+	case ByteStreamConn:
+		if c.IsByteStream() {
+			return streamConn
+		}
+	}
+	return packetConn
+}
+
+// batchSize is how many bytes of small frames may leave in one write.
+func (k connKind) batchSize() int {
+	if k == packetConn {
+		return packetSize
+	}
+	return maxPending
+}
+
+// closeConn closes nc; in the background if that may take time, as TLS does.
+func closeConn(nc net.Conn) {
+	if kindOf(nc) == socketConn {
+		nc.Close()
+		return
+	}
+	go nc.Close()
+}
