@@ -8,6 +8,9 @@
 //	client := ttrpc.NewClient(conn, ttrpc.WithClientHandshaker(ttrpctls.ClientHandshaker(config)))
 //
 // Both ends must use it: ttrpc has no way to ask for TLS on a connection.
+//
+// Connections are used as the true byte streams that they are (see
+// ttrpc.ByteStreamConn), which asks for deadlines that work of the conn below TLS.
 package ttrpctls
 
 import (
@@ -61,5 +64,11 @@ func (h *handshaker) Handshake(ctx context.Context, conn net.Conn) (net.Conn, an
 		}
 		return nil, nil, fmt.Errorf("ttrpctls: the %s's handshake failed: %w", h.side, err)
 	}
-	return secure, secure.ConnectionState(), nil
+	return byteStream{secure}, secure.ConnectionState(), nil
 }
+
+// A byteStream is a *tls.Conn that says that it is a ttrpc.ByteStreamConn.
+type byteStream struct{ *tls.Conn }
+
+// IsByteStream implements ttrpc.ByteStreamConn.
+func (byteStream) IsByteStream() bool { return true }

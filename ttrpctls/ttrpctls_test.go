@@ -233,3 +233,35 @@ func wantClosed(t *testing.T, client *ttrpc.Client) {
 		t.Fatalf("B1: Echo: %v, want %v", err, ttrpc.ErrClosed)
 	}
 }
+
+// TestByteStreams holds that what the handshakers return says that it is a byte stream.
+func TestByteStreams(t *testing.T) {
+	onEach(t, func(t *testing.T, tr transport) {
+		ca := newAuthority(t)
+		l := tr.listen(t)
+		defer l.Close()
+		conns := make(chan net.Conn, 2)
+		shake := func(h ttrpc.Handshaker, conn net.Conn, err error) {
+			if err == nil {
+				conn, _, err = h.Handshake(context.Background(), conn)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			conns <- conn
+		}
+		go func() {
+			conn, err := l.Accept()
+			shake(ttrpctls.ServerHandshaker(ca.serverConfig(t)), conn, err)
+		}()
+		conn, err := tr.dial(l)
+		go shake(ttrpctls.ClientHandshaker(ca.clientConfig(t)), conn, err)
+		for range 2 {
+			conn := <-conns
+			if stream, ok := conn.(ttrpc.ByteStreamConn); !ok || !stream.IsByteStream() {
+				t.Errorf("B57: a %T is no byte stream", conn)
+			}
+			defer conn.(interface{ NetConn() net.Conn }).NetConn().Close() // nobody reads an alert
+		}
+	})
+}
