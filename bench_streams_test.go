@@ -58,27 +58,52 @@ func BenchmarkStream(b *testing.B) {
 	} {
 		for _, size := range []int{64, 16 << 10} {
 			b.Run(fmt.Sprintf("%s/size=%d", bench.name, size), func(b *testing.B) {
-				msg, srv := wrapperspb.String(text(size)), benchServer(b)
-				desc := benchStreams(msg)
-				srv.RegisterService("bench", desc)
-				client := benchClient(b, srv, "unix")
-				var req any // of a download only
-				kind := desc.Streams[bench.method]
-				if !kind.StreamingClient {
-					req = wrapperspb.Int64(int64(b.N))
-				}
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				b.ResetTimer()
-				s, err := client.NewStream(context.Background(), &StreamDesc{kind.StreamingClient, kind.StreamingServer}, "bench", bench.method, req)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := bench.run(s, msg, b.N); err != nil {
-					b.Fatal(err)
-				}
+				benchStream(b, "unix", bench.method, size, bench.run)
 			})
 		}
+	}
+}
+
+// BenchmarkConnKind compares kinds of conns: kernel sockets, byte streams, and what
+// such cost when they do not say that they are.
+func BenchmarkConnKind(b *testing.B) {
+	for _, kind := range []string{"unix", "tls", "tls, silent", "stream", "memory"} {
+		for _, size := range []int{64, 64 << 10, 1 << 20} {
+			b.Run(fmt.Sprintf("%s/call/size=%d", kind, size), func(b *testing.B) {
+				benchUnary(b, context.Background(), kind, size, 1)
+			})
+		}
+		b.Run(kind+"/call/size=64/callers=16", func(b *testing.B) {
+			benchUnary(b, context.Background(), kind, 64, 16)
+		})
+		for _, size := range []int{64, 16 << 10} {
+			b.Run(fmt.Sprintf("%s/download/size=%d", kind, size), func(b *testing.B) {
+				benchStream(b, kind, "Download", size, benchDownload)
+			})
+		}
+	}
+}
+
+// benchStream runs a stream of b.N messages.
+func benchStream(b *testing.B, kind, method string, size int, run func(ClientStream, *wrapperspb.StringValue, int) error) {
+	msg, srv := wrapperspb.String(text(size)), benchServer(b)
+	desc := benchStreams(msg)
+	srv.RegisterService("bench", desc)
+	client := benchClient(b, srv, kind)
+	var req any // of a download only
+	stream := desc.Streams[method]
+	if !stream.StreamingClient {
+		req = wrapperspb.Int64(int64(b.N))
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	s, err := client.NewStream(context.Background(), &StreamDesc{stream.StreamingClient, stream.StreamingServer}, "bench", method, req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := run(s, msg, b.N); err != nil {
+		b.Fatal(err)
 	}
 }
 

@@ -64,7 +64,11 @@ var connPairs = map[string]func(t testing.TB) (net.Conn, net.Conn){
 		a, b := memconn.StreamPipe(0)
 		return a, b
 	},
-	"tls":         tlsPair,
+	"tls": tlsPair,
+	"tls, silent": func(t testing.TB) (net.Conn, net.Conn) {
+		a, b := tlsPair(t)
+		return a.(byteStream).Conn, b.(byteStream).Conn
+	},
 	"synchronous": func(testing.TB) (net.Conn, net.Conn) { return net.Pipe() },
 }
 
