@@ -73,7 +73,7 @@ func BenchmarkConnKind(b *testing.B) {
 				benchUnary(b, context.Background(), kind, size, 1)
 			})
 		}
-		b.Run(kind+"/call/size=64/callers=16", func(b *testing.B) {
+		b.Run(kind+"/call/callers=16", func(b *testing.B) {
 			benchUnary(b, context.Background(), kind, 64, 16)
 		})
 		for _, size := range []int{64, 16 << 10} {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -186,5 +187,57 @@ func TestDrainInsideARecord(t *testing.T) {
 		wantDone(t, "B25: Shutdown", done, nil)
 		p.wantEnd("B25")
 		near.Close()
+	})
+}
+
+// A stackConn keeps the stacks of those who write.
+type stackConn struct {
+	*memconn.Conn
+	stacks chan string
+}
+
+func (c *stackConn) Write(p []byte) (int, error) {
+	c.stacks <- string(debug.Stack())
+	return c.Conn.Write(p)
+}
+
+// TestAnswersOfByteStreams holds that who has run a handler writes the answer to a byte
+// stream, for which no goroutine is woken, and that nobody else waits for that.
+func TestAnswersOfByteStreams(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		a, b := memconn.StreamPipe(10)
+		conn := &stackConn{b, make(chan string, 10)}
+		ts.accept(t.Context(), conn)
+		p := &rawPeer{t: t, conn: a}
+		go p.request(1, 0, "Echo", wrapperspb.String("an answer that does not fit"))
+		synctest.Wait()
+		if stack := <-conn.stacks; !strings.Contains(stack, "(*serverCall).finish(") {
+			t.Errorf("B57: an answer was written by\n%s", stack)
+		}
+		go p.request(3, 0, "Wait", nil)
+		<-ts.contexts // the handler runs
+		ts.answers <- nil
+		synctest.Wait()
+		go p.receive()
+		p.wantResult("B57: an answer that did not fit", 1, wrapperspb.String("an answer that does not fit"))
+		p.wantResult("B57: and the one behind it", 3, wrapperspb.String("waited"))
+		a.Close()
+	})
+}
+
+// TestCloseOfBlockedAnswer holds that an answer that the peer does not read keeps no
+// goroutine once the server is closed.
+func TestCloseOfBlockedAnswer(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		a, b := memconn.StreamPipe(10)
+		ts.accept(t.Context(), b)
+		p := &rawPeer{t: t, conn: a}
+		go p.request(1, 0, "Echo", wrapperspb.String("an answer that does not fit"))
+		synctest.Wait()
+		ts.Close()
+		if n := ts.countConnection(); n != 0 {
+			t.Errorf("B57: %d connections are left", n)
+		}
+		a.Close() // and the bubble ends only when all of its goroutines have
 	})
 }

@@ -74,7 +74,7 @@ func (call *serverCall) finish(f *frame) {
 		return
 	}
 	if c.pushAnswerLocked(call, f) {
-		c.unlockAndLead(0)
+		c.unlockAndLead(0, true)
 		return
 	}
 	c.unlock()

@@ -270,6 +270,15 @@ func (ch *channel) writeFrame(f *frame, written int) error {
 	return ch.write(f.data[written:])
 }
 
+// tryWrite writes what a kernel socket takes of f without blocking, and says how much;
+// to other conns it writes all of f.
+func (ch *channel) tryWrite(f *frame) (int, error) {
+	if ch.kind == socketConn {
+		return ch.socket.tryWrite(f)
+	}
+	return len(f.data), ch.write(f.data)
+}
+
 // write writes all of b, which holds whole frames, and blocks until it is done.
 func (ch *channel) write(b []byte) error {
 	if ch.kind == packetConn && len(b) > packetSize {

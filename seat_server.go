@@ -125,7 +125,7 @@ func (c *conn) pushAnswerLocked(call *serverCall, f *frame) (lead bool) {
 func (c *conn) writeHeld() {
 	if c.held > 0 {
 		c.held = 0
-		c.lead()
+		c.lead(false)
 	}
 }
 

@@ -65,7 +65,7 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 		c.unlock()
 		c.traceSent(c.first)
 	case lead:
-		c.unlockAndLead(1)
+		c.unlockAndLead(1, false)
 	default:
 		c.unlock()
 	}

@@ -17,7 +17,9 @@ import (
 // and whoever puts one there and finds no writer becomes the writer. It
 // writes without ever blocking; what the socket does not take is left to a
 // goroutine that lives until the queue is empty. On conns that are no kernel
-// sockets, which cannot be tried without blocking, that goroutine does it all.
+// sockets, which cannot be tried without blocking, that goroutine does it all;
+// only the one whose handler has returned, for which nobody waits, writes its
+// answer to a byte stream itself.
 
 const (
 	// maxPending is how much may be queued before senders on streams wait,
@@ -99,19 +101,20 @@ func (c *conn) withdrawLocked(s *stream) {
 	s.opening = nil
 }
 
-// lead is called, without locks, by whom pushLocked made the writer.
-func (c *conn) lead() {
-	if c.ch.kind != socketConn {
-		go c.writeOut(nil, 0)
-		return
+// lead is called, without locks, by whom pushLocked made the writer. idle tells that
+// nobody waits for the caller, so that it may block.
+func (c *conn) lead(idle bool) {
+	turns := maxTurns
+	if c.ch.kind == packetConn || c.ch.kind == streamConn && !idle {
+		turns = 0
 	}
-	for range maxTurns {
+	for range turns {
 		f := c.nextBatch()
 		if f == nil {
 			return
 		}
 		c.traceSent(f)
-		n, err := c.ch.socket.tryWrite(f)
+		n, err := c.ch.tryWrite(f)
 		if err == nil && n < len(f.data) {
 			go c.writeOut(f, n)
 			return
@@ -297,7 +300,7 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	case lead && row && !s.inbox.waited.Swap(false):
 		go c.writeOut(nil, 0)
 	case lead:
-		c.unlockAndLead(1)
+		c.unlockAndLead(1, false)
 		return nil
 	}
 	defer c.mu.Unlock()
@@ -310,12 +313,12 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 // unlockAndLead makes the caller, who has just become the writer, write. If
 // other streams than its own are active, their owners first get a chance to
 // queue what they have: many frames then leave in one write. Who is alone does
-// not pay for that.
-func (c *conn) unlockAndLead(own int) {
+// not pay for that. idle is lead's.
+func (c *conn) unlockAndLead(own int, idle bool) {
 	others := len(c.streams) > own
 	c.unlock()
 	if others {
 		runtime.Gosched()
 	}
-	c.lead()
+	c.lead(idle)
 }
