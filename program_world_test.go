@@ -43,6 +43,7 @@ type progWorld struct {
 	queue       StreamQueue
 	maxHandlers int
 	limit       int   // of messages
+	streams     bool  // conns say that they are byte streams
 	sizes       []int // of messages
 
 	other *progWorld        // in extended mode, the same connection with the roles exchanged
@@ -101,6 +102,7 @@ func newProgWorld(t testing.TB, mode progMode, kernel bool, code []byte) *progWo
 	if mode != progPair {
 		limit = max(limit, 0) // a raw peer's writes are no packets
 	}
+	w.streams = options&8 != 0
 	near, far := w.pipe(limit)
 	if mode == progPair {
 		var middle [2]net.Conn
@@ -130,6 +132,8 @@ func (w *progWorld) pipe(limit int) (net.Conn, net.Conn) {
 		return testkit.SocketPair(w)
 	case limit < 0:
 		return memconn.PacketPipe()
+	case w.streams:
+		return memconn.StreamPipe(limit)
 	}
 	return memconn.Pipe(limit)
 }

@@ -78,7 +78,7 @@ func TestExtendedStress(t *testing.T) {
 		"default windows": {},
 		"small windows":   {Window: 8 << 10, ConnectionBytes: 64 << 10},
 	} {
-		for _, kind := range []string{"unix", "tcp", "memory", "packets"} {
+		for _, kind := range []string{"unix", "tcp", "memory", "stream", "packets"} {
 			t.Run(kind+"/"+queue, func(t *testing.T) {
 				runExtendedStress(t, kind, q, seed, nil)
 				for _, i := range rand.Perm(len(stressEnds))[:2] {
@@ -149,6 +149,8 @@ func newExtendedStress(t *testing.T, kind string, q ttrpc.StreamQueue) *extended
 		w.nc, peer = testkit.TCPPair(t)
 	case "memory":
 		w.nc, peer = memconn.Pipe(1 << 16)
+	case "stream":
+		w.nc, peer = memconn.StreamPipe(1 << 16)
 	case "packets":
 		w.nc, peer = memconn.PacketPipe()
 	}
