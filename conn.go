@@ -53,9 +53,12 @@ type conn struct {
 	lastID   uint32
 	accepted int                // how many streams in the table are the peer's
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
+	parted   bool               // the peer has said goodbye
 	user     any                // for PeerClient: a client's *link, or the *Client made of it or for a server
 	mode     mode               // beyond classic ttrpc, or nil
 	after    []func()           // to be called once mu is released
+	leaves   []func()           // to be called once it leaves, see leaving.go
+	left     chan struct{}      // closed then; nil if nobody has asked
 	ends     []func(error)      // to be called when the connection has ended, with the cause
 
 	seating // who reads; see seat.go
@@ -107,9 +110,8 @@ func (c *conn) start(nc net.Conn) {
 
 // connHooks is what a server's connections, or a client, have beside options.
 type connHooks struct {
-	maxHandlers int         // 0 means no cap
-	leaving     func(*conn) // called once, without locks, when the peer has said goodbye; or nil
-	refusal     error       // what refusal returns, if not ErrClosed
+	maxHandlers int   // 0 means no cap
+	refusal     error // what refusal returns, if not ErrClosed
 }
 
 var noHooks connHooks
@@ -167,6 +169,9 @@ func (c *conn) unlock() {
 		if c.cause == nil && len(c.streams) == 0 && !c.writing && !c.expectsLocked() {
 			c.cause = ErrClosed
 		}
+	}
+	if c.leaves != nil && c.isLeavingLocked() {
+		c.after, c.leaves = append(c.after, c.leaves...), nil
 	}
 	switch {
 	case c.cause != nil && !c.closed:
