@@ -145,16 +145,18 @@ func (ss *serverStream) SendMsg(m any) error {
 	if !ss.streamMethod.info.StreamingServer {
 		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
+	ctx, m := unbound(m)
 	f, err := ss.conn.dataFrame(m)
 	if err != nil {
 		return encodeError(m, err)
 	}
-	return ss.conn.send(&ss.stream, f, false)
+	return ss.conn.send(ctx, &ss.stream, f, false)
 }
 
 // RecvMsg implements [StreamServer].
 func (ss *serverStream) RecvMsg(m any) error {
-	f, err := ss.inbox.take()
+	ctx, m := unbound(m)
+	f, err := ss.inbox.take(ctx)
 	if err != nil {
 		return err
 	}
