@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A conn is one connection. It looks the same from both ends; the role decides
@@ -50,6 +53,7 @@ type conn struct {
 	closed   bool  // the end has been carried out
 	cause    error // why the connection ends or has ended, nil before
 	lost     error // why nothing can be written any more, nil before
+	blame    error // the cause, if it is that the peer is not what it has to be
 	lastID   uint32
 	accepted int                // how many streams in the table are the peer's
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
@@ -186,6 +190,9 @@ func (c *conn) unlock() {
 // endAndUnlock carries out the end of the connection.
 func (c *conn) endAndUnlock() {
 	c.closed = true
+	if c.blame != nil {
+		c.cause = c.blame
+	}
 	streams := c.streams
 	c.streams = nil
 	for _, s := range streams {
@@ -265,10 +272,25 @@ func (c *conn) close(cause error) {
 func (c *conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil {
-		return c.lost
+	switch {
+	case c.cause != nil:
+		return c.cause
+	case c.blame != nil:
+		return c.blame
 	}
-	return c.cause
+	return c.lost
+}
+
+// refuseLocked ends the connection, for the peer is not what it has to be. Its request
+// gets the reason as an answer, if that can be written soon.
+func (c *conn) refuseLocked(request *frame, why error) {
+	for _, s := range c.streams {
+		c.failLocked(s, ErrClosed)
+	}
+	c.replyLocked(request.header.StreamID, status.New(codes.FailedPrecondition, why.Error()))
+	c.blame, c.draining, c.settled = why, true, true
+	c.cfg.log.Warn("ttrpc: connection ended", "error", why, "peer", c.nc.RemoteAddr())
+	time.AfterFunc(lostPeerGrace, func() { c.close(why) })
 }
 
 // drain lets the calls that have arrived finish, then ends the connection. None

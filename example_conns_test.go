@@ -6,6 +6,7 @@ package ttrpc_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -66,4 +67,33 @@ func ExampleWithin() {
 	// Output:
 	// context deadline exceeded
 	// hello
+}
+
+// A server that dials: the client, which makes the calls, has accepted the connection.
+func ExampleServer_ServeConn() {
+	l, remove := listen()
+	defer remove()
+	served := make(chan error)
+	go func() {
+		server, err := ttrpc.NewServer()
+		check(err)
+		defer server.Close()
+		streaming.RegisterStreamingService(server, streaming.Service{})
+		conn, err := net.Dial("unix", l.Addr().String())
+		check(err)
+		served <- server.ServeConn(context.Background(), conn)
+	}()
+
+	conn, err := l.Accept()
+	check(err)
+	client := ttrpc.NewClient(conn)
+	answer, err := streaming.NewStreamingClient(client).
+		Echo(context.Background(), &streaming.EchoPayload{Seq: 1, Msg: "hello"})
+	check(err)
+	fmt.Println(answer.Msg)
+	client.Close()
+	fmt.Println("served:", <-served)
+	// Output:
+	// hello
+	// served: <nil>
 }
