@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -96,4 +97,69 @@ func ExampleServer_ServeConn() {
 	// Output:
 	// hello
 	// served: <nil>
+}
+
+// A topic sends what is published to all who follow it. They cost no goroutine: the handler
+// keeps their streams and returns.
+type topic struct {
+	mu        sync.Mutex
+	followers []*ttrpc.DetachedStream
+}
+
+func (t *topic) follow(ctx context.Context, _ ttrpc.StreamServer) (any, error) {
+	s, err := ttrpc.Detach(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.followers = append(t.followers, s)
+	return nil, s.SendMsg(wrapperspb.String("welcome"))
+}
+
+func (t *topic) publish(news string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.followers {
+		s.SendMsg(wrapperspb.String(news)) // an error tells that the follower has gone
+	}
+}
+
+func (t *topic) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.followers {
+		s.End(nil, nil)
+	}
+	t.followers = nil
+}
+
+func ExampleDetach() {
+	server, err := ttrpc.NewServer()
+	check(err)
+	defer server.Close()
+	t := new(topic)
+	server.RegisterService("news", &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{
+		"Follow": {Handler: t.follow, StreamingServer: true},
+	}})
+	l, remove := listen()
+	defer remove()
+	go server.Serve(context.Background(), l)
+
+	client := connect(l.Addr().String())
+	defer client.Close()
+	stream, err := client.NewStream(context.Background(), &ttrpc.StreamDesc{StreamingServer: true}, "news", "Follow", nil)
+	check(err)
+	news := new(wrapperspb.StringValue)
+	check(stream.RecvMsg(news))
+	fmt.Println(news.Value)
+	t.publish("nothing new")
+	check(stream.RecvMsg(news))
+	fmt.Println(news.Value)
+	t.close()
+	fmt.Println(stream.RecvMsg(news))
+	// Output:
+	// welcome
+	// nothing new
+	// EOF
 }

@@ -26,7 +26,8 @@ type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 // StreamHandler handles a stream. What it returns ends the stream: an error
 // with that status, nil with success. The message that it returns is the
 // answer if the server does not stream, and is ignored if it does. The context
-// ends as a Method's does, and no thread must stay locked either.
+// ends as a Method's does, and no thread must stay locked either. After [Detach]
+// the stream and its context may outlive the handler.
 type StreamHandler func(ctx context.Context, stream StreamServer) (any, error)
 
 // Stream describes a streaming method of a service.
