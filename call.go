@@ -30,6 +30,8 @@ type serverCall struct {
 	payload      []byte
 
 	began time.Duration // when the handler began, if its method is to learn how long it takes
+
+	detached atomic.Pointer[DetachedStream] // what a stream's handler keeps; &notDetached once it has returned without
 }
 
 // newServerCall makes the call of a request frame, which it then owns.

@@ -35,8 +35,9 @@ type ClientStream interface {
 	// *OversizedMessageErr, which sends nothing and leaves the stream as it
 	// was; one that wraps ErrProtocol if the client does not stream; that of
 	// the encoding; ErrClosed if the connection has ended; the context's error
-	// if that has. Once the server has ended the stream messages are dropped
-	// without an error: RecvMsg tells how it ended.
+	// if that has. Once the server has ended the stream messages are dropped,
+	// in extended mode with the error io.EOF, on classic connections without
+	// any: RecvMsg tells how it ended. See [Within], too.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the server's next message and decodes it into m, whose
@@ -154,7 +155,7 @@ func (cs *clientStream) CloseSend() error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: cannot close non-streaming client", ErrProtocol)
 	}
-	return cs.conn.send(&cs.stream, closeFrame(0), true)
+	return cs.conn.send(context.Background(), &cs.stream, closeFrame(0), true)
 }
 
 // SendMsg implements [ClientStream].
@@ -162,16 +163,18 @@ func (cs *clientStream) SendMsg(m any) error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: cannot send data from non-streaming client", ErrProtocol)
 	}
+	ctx, m := unbound(m)
 	f, err := cs.conn.dataFrame(m)
 	if err != nil {
 		return err
 	}
-	return cs.conn.send(&cs.stream, f, false)
+	return cs.conn.send(ctx, &cs.stream, f, false)
 }
 
 // RecvMsg implements [ClientStream].
 func (cs *clientStream) RecvMsg(m any) error {
-	f, err := cs.inbox.take()
+	ctx, m := unbound(m)
+	f, err := cs.inbox.take(ctx)
 	if err != nil {
 		return err
 	}

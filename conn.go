@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // A conn is one connection. It looks the same from both ends; the role decides
@@ -50,12 +53,16 @@ type conn struct {
 	closed   bool  // the end has been carried out
 	cause    error // why the connection ends or has ended, nil before
 	lost     error // why nothing can be written any more, nil before
+	blame    error // the cause, if it is that the peer is not what it has to be
 	lastID   uint32
 	accepted int                // how many streams in the table are the peer's
 	streams  map[uint32]*stream // nil when it was never needed, and once closed
+	parted   bool               // the peer has said goodbye
 	user     any                // for PeerClient: a client's *link, or the *Client made of it or for a server
 	mode     mode               // beyond classic ttrpc, or nil
 	after    []func()           // to be called once mu is released
+	leaves   []func()           // to be called once it leaves, see leaving.go
+	left     chan struct{}      // closed then; nil if nobody has asked
 	ends     []func(error)      // to be called when the connection has ended, with the cause
 
 	seating // who reads; see seat.go
@@ -107,9 +114,8 @@ func (c *conn) start(nc net.Conn) {
 
 // connHooks is what a server's connections, or a client, have beside options.
 type connHooks struct {
-	maxHandlers int         // 0 means no cap
-	leaving     func(*conn) // called once, without locks, when the peer has said goodbye; or nil
-	refusal     error       // what refusal returns, if not ErrClosed
+	maxHandlers int   // 0 means no cap
+	refusal     error // what refusal returns, if not ErrClosed
 }
 
 var noHooks connHooks
@@ -168,6 +174,9 @@ func (c *conn) unlock() {
 			c.cause = ErrClosed
 		}
 	}
+	if c.leaves != nil && c.isLeavingLocked() {
+		c.after, c.leaves = append(c.after, c.leaves...), nil
+	}
 	switch {
 	case c.cause != nil && !c.closed:
 		c.endAndUnlock()
@@ -181,6 +190,9 @@ func (c *conn) unlock() {
 // endAndUnlock carries out the end of the connection.
 func (c *conn) endAndUnlock() {
 	c.closed = true
+	if c.blame != nil {
+		c.cause = c.blame
+	}
 	streams := c.streams
 	c.streams = nil
 	for _, s := range streams {
@@ -260,10 +272,25 @@ func (c *conn) close(cause error) {
 func (c *conn) why() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cause == nil {
-		return c.lost
+	switch {
+	case c.cause != nil:
+		return c.cause
+	case c.blame != nil:
+		return c.blame
 	}
-	return c.cause
+	return c.lost
+}
+
+// refuseLocked ends the connection, for the peer is not what it has to be. Its request
+// gets the reason as an answer, if that can be written soon.
+func (c *conn) refuseLocked(request *frame, why error) {
+	for _, s := range c.streams {
+		c.failLocked(s, ErrClosed)
+	}
+	c.replyLocked(request.header.StreamID, status.New(codes.FailedPrecondition, why.Error()))
+	c.blame, c.draining, c.settled = why, true, true
+	c.cfg.log.Warn("ttrpc: connection ended", "error", why, "peer", c.nc.RemoteAddr())
+	time.AfterFunc(lostPeerGrace, func() { c.close(why) })
 }
 
 // drain lets the calls that have arrived finish, then ends the connection. None

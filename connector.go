@@ -23,6 +23,7 @@ type connector interface {
 	extended(ctx context.Context) (bool, error) // is Client.Extended
 	cause() error                               // is Client.Cause
 	snapshot() ConnSnapshot                     // is Client.Snapshot
+	draining() <-chan struct{}                  // is Client.Draining
 	close()                                     // ends all connections now
 	drain()                                     // ends them in order
 }
@@ -105,6 +106,9 @@ func (l *link) cause() error { return l.conn.why() }
 
 // snapshot implements [connector].
 func (l *link) snapshot() ConnSnapshot { return l.conn.snapshot() }
+
+// draining implements [connector].
+func (l *link) draining() <-chan struct{} { return l.conn.leaving() }
 
 // close implements [connector].
 func (l *link) close() { l.conn.close(ErrClosed) }

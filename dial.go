@@ -210,8 +210,12 @@ func (r *redialer) newLink(nc net.Conn) *dialled {
 	l := &dialled{link: newLink(&cfg, nc), since: time.Now()}
 	hooks := *l.conn.hooks
 	hooks.refusal = errEnded
-	hooks.leaving = func(*conn) { r.leave(l) }
 	l.conn.hooks = &hooks
+	l.conn.onLeave(func() {
+		if r.ctx.Err() == nil { // else it is ours to end
+			r.leave(l)
+		}
+	})
 	l.conn.gone = func() { r.forget(l) }
 	return l
 }
@@ -296,6 +300,9 @@ func (r *redialer) endLocked() {
 		go r.config.closed()
 	}
 }
+
+// draining implements [connector].
+func (r *redialer) draining() <-chan struct{} { return r.ctx.Done() }
 
 // snapshot tells of the current connection.
 func (r *redialer) snapshot() ConnSnapshot {

@@ -161,7 +161,9 @@ func (d *dialTest) current() *conn {
 // it takes no more calls, and ends when those that it has have.
 func (d *dialTest) goodbye() {
 	c := d.drain()
-	c.hooks.leaving(c)
+	c.mu.Lock()
+	c.parted = true
+	c.unlock()
 	c.mu.Lock()
 	c.settled = true
 	c.unlock()

@@ -29,6 +29,7 @@ type dispatcher struct {
 // run runs one call to its end.
 func (d *dispatcher) run(call *serverCall) {
 	var answer *frame
+	returned := false
 	var end func(*frame) func()
 	if t := call.conn.cfg.trace; t != nil {
 		end = t.servedBegins(d, call)
@@ -41,16 +42,25 @@ func (d *dispatcher) run(call *serverCall) {
 		}
 		// Without the option a panic goes on; with it, or after
 		// runtime.Goexit, the caller gets an answer (B31).
-		if answer == nil {
+		if !returned {
 			answer = call.answer(nil, d.notReturned(recover()))
 		}
 		call.request.release()
+		if call.streamMethod != nil {
+			if answer = call.handlerReturned(answer, end); answer == nil {
+				return
+			}
+		}
 		if end != nil {
 			defer end(answer)()
 		}
 		call.finish(answer)
 	}()
-	answer = call.answer(d.dispatch(call))
+	result, err := d.dispatch(call)
+	if call.detached.Load() == nil || err != nil || !isNil(result) {
+		answer = call.answer(result, err)
+	}
+	returned = true
 }
 
 // notReturned is the error of a handler that has panicked, or has ended its
@@ -150,12 +160,17 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 		call.closeRemote()
 	}
 	if !call.deadline.IsZero() || call.base.Done() != nil {
-		defer context.AfterFunc(&call.callContext, call.contextEnded)()
+		stop := context.AfterFunc(&call.callContext, call.contextEnded)
+		defer func() {
+			if call.detached.Load() == nil {
+				stop()
+			}
+		}()
 	}
 	if d.stream != nil {
-		return d.stream(&call.callContext, (*serverStream)(call), &s.info, s.handle)
+		return d.stream((*streamContext)(call), (*serverStream)(call), &s.info, s.handle)
 	}
-	return s.handle(&call.callContext, (*serverStream)(call))
+	return s.handle((*streamContext)(call), (*serverStream)(call))
 }
 
 // answer makes the terminal frame of what the handler returned.

@@ -53,6 +53,9 @@ var (
 	ErrKeepalive = errors.New("ttrpc: the peer does not answer")
 )
 
+// errTwoClients ends a connection with a client at either end.
+var errTwoClients = &connError{"the other end of the connection is a client, too"}
+
 // errFilesUnannounced ends a connection on which more files come than belong to frames.
 var errFilesUnannounced = errors.New("ttrpc: files have come that no frame says anything of")
 

@@ -48,13 +48,16 @@ func newFlow(theirs uint64, ours int) *flow {
 // chargeOfReceived is how much credit a received message has taken.
 func chargeOfReceived(f *frame) int { return chargeOf(f.size(), len(filesOf(f))) }
 
-// awaitLocked implements [mode]: it waits until a message may be sent, or the stream ends.
-// What is queued behind a large message waits, too.
-func (x *extended) awaitLocked(s *stream) {
+// awaitLocked implements [mode]. What is queued behind a large message waits, too.
+func (x *extended) awaitLocked(s *stream, over *bound) bool {
 	c, m := x.c, s.more
 	for (!m.maySend(&x.send) || m.train != nil && m.train.bytes > maxPending) && s.isActive() && !c.closed && c.lost == nil {
+		if over.errLocked() != nil {
+			return false
+		}
 		s.waiting.Wait()
 	}
+	return true
 }
 
 // maySend tells whether a message may be begun. A stream of which all was consumed may

@@ -50,7 +50,7 @@ func TestCreditWaitersEnd(t *testing.T) {
 		want error
 	}{
 		"its context":    {func(_ *extendedEnd, cancel func()) { cancel() }, context.Canceled},
-		"the answer":     {func(e *extendedEnd, _ func()) { e.peer.respond(e.ours(0), nil, nil) }, nil},
+		"the answer":     {func(e *extendedEnd, _ func()) { e.peer.respond(e.ours(0), nil, nil) }, io.EOF},
 		"the connection": {func(e *extendedEnd, _ func()) { e.peer.conn.Close() }, ErrClosed},
 		"Close":          {func(e *extendedEnd, _ func()) { e.client.Close() }, ErrClosed},
 		"a goodbye":      {func(e *extendedEnd, _ func()) { e.peer.send(0, messageTypeGoodbye, 0, number(0)) }, ErrNotExecuted},

@@ -21,16 +21,15 @@ type parting struct {
 	why    error // of the calls that the peer does not serve
 }
 
-// hear takes note of a goodbye of the peer's. It reports whether that was the first. An
-// error means that the peer has contradicted itself.
-func (p *parting) hear(last uint32, why *status.Status) (first bool, err error) {
+// hear takes note of a goodbye of the peer's. An error means that the peer has
+// contradicted itself.
+func (p *parting) hear(last uint32, why *status.Status) error {
 	if p.heard && last > p.last {
-		return false, fmt.Errorf("a goodbye up to id %d after one up to id %d", last, p.last)
+		return fmt.Errorf("a goodbye up to id %d after one up to id %d", last, p.last)
 	}
-	first = !p.heard
 	p.heard, p.last = true, last
 	p.why = &notExecutedError{why}
-	return first, nil
+	return nil
 }
 
 // settledLocked implements [mode]: it tells the peer which of its calls are served.
@@ -49,19 +48,17 @@ func (x *extended) partLocked(why *status.Status) {
 	x.urgeLocked(goodbyeFrame(x.lastPeer, why))
 }
 
-// heardGoodbyeLocked ends the calls that the peer does not serve. It reports whether
-// the peer had not said so before.
-func (x *extended) heardGoodbyeLocked(f *frame) (first bool) {
+// heardGoodbyeLocked ends the calls that the peer does not serve.
+func (x *extended) heardGoodbyeLocked(f *frame) {
 	last, why, _ := wire.ParseGoodbye(f.data) // checkControl has looked at its length
-	first, err := x.bye.hear(last, parseStatus(why, codes.Unavailable))
-	if err != nil {
+	if err := x.bye.hear(last, parseStatus(why, codes.Unavailable)); err != nil {
 		x.failConnLocked(&connError{err.Error()})
-		return false
+		return
 	}
+	x.c.parted = true
 	for _, s := range x.c.streams {
 		if s.call == nil && s.isActive() && s.id > last {
 			x.c.failLocked(s, x.bye.why)
 		}
 	}
-	return first
 }

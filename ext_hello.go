@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,6 +19,11 @@ const (
 	helloService = wire.HelloService
 	helloMethod  = wire.HelloMethod
 	helloVersion = wire.HelloVersion
+)
+
+const (
+	noHello       = "the peer has not asked for the extended mode: it is an old or a classic client, or a server, too"
+	helloRequired = "the server requires the extended mode"
 )
 
 // A hello is what one end tells the other of itself.
@@ -43,15 +49,34 @@ func (e *extensions) start(c *conn) {
 	switch {
 	case c.role == roleServer:
 		c.offer = e
+		if e.required {
+			e.awaitHello(c)
+		}
 	case passesFiles(c.ch):
 		c.ch.more = newAssembler(c.cfg.queue.ConnectionBytes, true)
 	}
 }
 
+// awaitHello ends a connection whose client does not ask for the mode in time.
+func (e *extensions) awaitHello(c *conn) {
+	timer := time.AfterFunc(c.cfg.handshakeTimeout, func() {
+		c.mu.Lock()
+		defer c.unlock()
+		if c.mode == nil && c.cause == nil {
+			c.cause = &connError{noHello}
+			c.cfg.log.Warn("ttrpc: connection ended", "error", c.cause, "peer", c.nc.RemoteAddr())
+		}
+	})
+	c.onEnd(func(error) { timer.Stop() })
+}
+
 // offeredLocked implements [extension].
 func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 	if f.header.StreamID != 1 || acceptedState(f.header.Flags) != stateUnary || !wire.IsHello(f.data) {
-		return false
+		if e.required {
+			c.refuseLocked(f, &connError{helloRequired})
+		}
+		return e.required
 	}
 	v, err := parseRequest(f.data)
 	var peer hello
@@ -93,7 +118,7 @@ func (e *extensions) ask(c *conn) {
 	switch {
 	case err == context.DeadlineExceeded:
 		c.close(errors.New("ttrpc: the peer has not answered the Hello"))
-	case err != nil:
+	case err != nil && c.why() == nil: // else it ends anyway
 		c.close(err)
 	}
 }
@@ -102,6 +127,10 @@ func (e *extensions) ask(c *conn) {
 // mode.
 func (e *extensions) answeredLocked(c *conn, f *frame) {
 	st, payload, err := parseResponse(f.data)
+	if st != nil && st.Code == int32(codes.FailedPrecondition) && st.Message == errTwoClients.Error() {
+		c.blame, c.cause = errTwoClients, errTwoClients
+		return
+	}
 	if err != nil || st != nil && st.Code != int32(codes.OK) {
 		if a, ok := c.ch.more.(*assembler); ok {
 			a.drop()

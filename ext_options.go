@@ -16,6 +16,7 @@ type extensions struct {
 	minPingInterval time.Duration         // of the peer's
 	hook            func(context.Context) // nil if there is none
 	peerOptions     []ClientOpts
+	required        bool // of the server's clients
 }
 
 // extensions returns what options say of the extended mode, which it asks for.
@@ -47,6 +48,17 @@ func WithExtensions() ClientOpts {
 func WithServerExtensions() ServerOpt {
 	return func(c *serverConfig) error {
 		c.extensions()
+		return nil
+	}
+}
+
+// WithExtensionsRequired has the server serve clients in extended mode only. A connection
+// ends, with a cause that says so, if its client has not asked for that when the handshake
+// timeout has passed, or makes a call before: so it ends, too, if the other end is no client
+// at all, but a server as well, see [Server.ServeConn]. It implies [WithServerExtensions].
+func WithExtensionsRequired() ServerOpt {
+	return func(c *serverConfig) error {
+		c.extensions().required = true
 		return nil
 	}
 }

@@ -86,9 +86,7 @@ func (e *extensions) newUser(c *conn) any {
 // it, and the function of WithOnClose has returned.
 func (c *Client) Done() <-chan struct{} {
 	if c.config == nil {
-		done := make(chan struct{})
-		close(done)
-		return done
+		return closedChan()
 	}
 	return c.config.closeDone
 }

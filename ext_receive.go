@@ -101,7 +101,6 @@ func (x *extended) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (a
 func (x *extended) receiveLocked(f *frame) {
 	c := x.c
 	s := c.streams[f.header.StreamID]
-	left := false
 	switch f.header.Type {
 	case messageTypePart, messageTypeFiles:
 		x.receivePartLocked(s, f)
@@ -113,13 +112,10 @@ func (x *extended) receiveLocked(f *frame) {
 	case messageTypePing:
 		x.pingedLocked(f)
 	case messageTypeGoodbye:
-		left = x.heardGoodbyeLocked(f)
+		x.heardGoodbyeLocked(f)
 	}
 	c.unlock()
 	f.release()
-	if left && c.hooks.leaving != nil {
-		c.hooks.leaving(c)
-	}
 }
 
 // receivePartLocked decides whether what comes before a message is wanted, a part whose

@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,13 +134,18 @@ func (b *inbox) start(f *frame) {
 }
 
 // take waits for the next message and returns it, or the error with which the
-// stream ended.
-func (b *inbox) take() (*frame, error) {
+// stream ended, or that of ctx.
+func (b *inbox) take(ctx context.Context) (*frame, error) {
+	over := newBound(ctx, &b.ready)
+	defer over.end()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.queue.head == nil {
-		if b.end != nil {
+		switch {
+		case b.end != nil:
 			return nil, b.end
+		case over.errLocked() != nil:
+			return nil, over.errLocked()
 		}
 		b.waited.Store(true)
 		b.ready.Wait()

@@ -82,8 +82,9 @@ type modeReading interface {
 
 // modeWriting is what a mode has to do with frames that leave.
 type modeWriting interface {
-	// awaitLocked waits until a message may be queued, or the stream ends.
-	awaitLocked(*stream)
+	// awaitLocked waits until a message may be queued, or the stream ends. It reports
+	// false if the bound has come before.
+	awaitLocked(*stream, *bound) bool
 
 	// pushLocked is conn.pushLocked for a frame of a stream.
 	pushLocked(s *stream, f *frame) (lead bool)

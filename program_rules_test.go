@@ -30,6 +30,8 @@ func (call *progCall) checkSendLocked(what string, size int, err error) {
 	switch {
 	case err == ErrStreamClosed:
 		ok = call.closed
+	case err == io.EOF: // B71; checkEndLocked sees how the stream has ended
+		ok = w.other != nil && what == "SendMsg"
 	case errors.Is(err, ErrProtocol):
 		ok = !call.kind.desc().StreamingClient || w.raw != nil || w.forged
 	case errors.As(err, &big):

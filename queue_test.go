@@ -294,7 +294,7 @@ func TestQueueTakenMeanwhile(t *testing.T) {
 		s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
 		s.put(newFrame(10))
 		size := s.inbox.size()
-		if _, err := s.inbox.take(); err != nil {
+		if _, err := s.inbox.take(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if !s.inbox.awaitTake(size) {

@@ -6,6 +6,7 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"slices"
@@ -117,21 +118,70 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
+// ServeConn answers the calls that come on conn, which it owns from then on, and returns
+// when the connection has ended. Who has dialled makes no difference: the other end is the
+// client, where NewClient or Dial runs. The handshaker is asked first, and the end of ctx,
+// from which the handlers' contexts derive, closes the connection.
+//
+// It returns nil if the client has closed the connection, or a handler has by its
+// [PeerClient]; ErrServerClosed after the server's Shutdown or Close; ctx.Err() if that has
+// ended; else the error of the handshake, the transport or the protocol. Handlers may still
+// run then; their contexts have ended.
+//
+// A server cannot tell a client that makes no calls from another server, which waits for
+// calls as well. [WithExtensionsRequired] has it wait no longer than the handshake timeout.
+// A client finds by the first call of either that the other end is a client, too, and
+// [Client.Cause] tells.
+func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
+	gone := make(chan struct{})
+	c, err := s.begin(ctx, conn, func() { close(gone) })
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { c.close(ctx.Err()) })()
+	<-gone
+	switch cause := c.why(); cause {
+	case io.EOF:
+		return nil
+	case ErrClosed:
+		select {
+		case <-s.closing:
+			return ErrServerClosed
+		default:
+			return nil
+		}
+	default:
+		return cause
+	}
+}
+
 // accept starts the connection on nc, or closes it.
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
+	if _, err := s.begin(ctx, nc, func() {}); err != nil {
+		s.config.log.Warn("ttrpc: connection refused", "reason", err)
+	}
+}
+
+// begin starts the connection on nc, or closes it and says why. gone is called when the
+// connection has ended.
+func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, error) {
 	c := newConn(roleServer, nc, &s.config.connConfig)
 	c.handshakes = s.config.handshaker != nil
 	c.serve, c.hooks = s.serve, &s.hooks
-	c.gone = func() { s.removeConnection(c) }
-	switch ok, reason := s.addConnection(c); {
-	case !ok:
-		s.config.log.Warn("ttrpc: connection refused", "reason", reason)
-		nc.Close()
-	case !c.handshakes:
-		s.start(ctx, c, nc, nil)
-	default:
-		go s.handshake(ctx, c, nc)
+	c.gone = func() {
+		s.removeConnection(c)
+		gone()
 	}
+	if err := s.addConnection(c); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	if c.handshakes {
+		go s.handshake(ctx, c, nc)
+	} else {
+		s.start(ctx, c, nc, nil)
+	}
+	return c, nil
 }
 
 // serve runs a call, on the reader's goroutine if that is worth it.
@@ -248,17 +298,17 @@ func (s *Server) removeListener(l net.Listener) {
 	delete(s.listeners, l)
 }
 
-func (s *Server) addConnection(c *conn) (ok bool, reason string) {
+func (s *Server) addConnection(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch limit := s.config.maxConnections; {
 	case s.stopping:
-		return false, "the server is closed"
+		return ErrServerClosed
 	case limit > 0 && len(s.connections) >= limit:
-		return false, "too many connections"
+		return errors.New("ttrpc: too many connections")
 	}
 	s.connections[c] = struct{}{}
-	return true, ""
+	return nil
 }
 
 // removeConnection forgets a connection.

@@ -26,7 +26,8 @@ type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 // StreamHandler handles a stream. What it returns ends the stream: an error
 // with that status, nil with success. The message that it returns is the
 // answer if the server does not stream, and is ignored if it does. The context
-// ends as a Method's does, and no thread must stay locked either.
+// ends as a Method's does, and no thread must stay locked either. After [Detach]
+// the stream and its context may outlive the handler.
 type StreamHandler func(ctx context.Context, stream StreamServer) (any, error)
 
 // Stream describes a streaming method of a service.
@@ -145,16 +146,18 @@ func (ss *serverStream) SendMsg(m any) error {
 	if !ss.streamMethod.info.StreamingServer {
 		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
+	ctx, m := unbound(m)
 	f, err := ss.conn.dataFrame(m)
 	if err != nil {
 		return encodeError(m, err)
 	}
-	return ss.conn.send(&ss.stream, f, false)
+	return ss.conn.send(ctx, &ss.stream, f, false)
 }
 
 // RecvMsg implements [StreamServer].
 func (ss *serverStream) RecvMsg(m any) error {
-	f, err := ss.inbox.take()
+	ctx, m := unbound(m)
+	f, err := ss.inbox.take(ctx)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ type StreamSnapshot struct {
 	FullMethod string // "/package.Service/Method"; empty if it is not known yet
 	Served     bool   // this side runs the handler; else it is the caller
 	Unary      bool
+	Detached   bool   // the handler has returned, and what it kept is to end the stream
 	State      string // as PROTOCOL.md calls it
 	Messages   int    // how many were received and not yet consumed
 	Bytes      int    // theirs
@@ -96,6 +97,9 @@ func (c *conn) snapshot() ConnSnapshot {
 
 func (s *stream) snapshotLocked() StreamSnapshot {
 	snap := StreamSnapshot{ID: s.id, FullMethod: s.fullMethod(), Served: s.call != nil, Unary: s.unary, State: s.state.String()}
+	if s.call != nil {
+		snap.Detached = s.call.detached.Load().isAlone()
+	}
 	s.inbox.mu.Lock()
 	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()
 	s.inbox.mu.Unlock()

@@ -4,6 +4,8 @@
 package ttrpc
 
 import (
+	"context"
+	"io"
 	"runtime"
 	"time"
 
@@ -267,22 +269,27 @@ func (c *conn) giveUp() {
 
 // send queues a frame of an open stream, which it then owns. If much is queued
 // already it waits until the writer has taken the frame or the stream has
-// ended. With closes the frame is our half-close.
+// ended; or ctx has, and then the frame is not sent, unless it is queued and a
+// mode bounds what is. With closes the frame is our half-close.
 //
 // Somebody who sends message after message does not write them himself: while
 // a goroutine writes one, he queues the next, and many leave in one write.
-func (c *conn) send(s *stream, f *frame, closes bool) error {
+func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error {
+	over := newBound(ctx, &s.waiting)
+	defer over.end()
 	c.mu.Lock()
-	if c.mode != nil && !closes && !s.halfClosed {
-		c.mode.awaitLocked(s)
-	}
+	missed := c.mode != nil && !closes && !s.halfClosed && !c.mode.awaitLocked(s, over)
 	write, err := onSend(s.state, s.halfClosed)
 	switch {
 	case err != nil:
 	case c.closed || c.lost != nil:
 		write, err = false, ErrClosed
+	case !write && s.err == nil && c.mode != nil && !closes:
+		err = io.EOF
 	case !write:
 		err = s.err
+	case missed:
+		write, err = false, over.errLocked()
 	}
 	s.halfClosed = s.halfClosed || closes && err != ErrClosed
 	if !write {
@@ -305,7 +312,16 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	}
 	defer c.mu.Unlock()
 	for c.out.bytes > maxPending && c.popped < seq && s.isActive() && c.lost == nil {
-		s.waiting.Wait()
+		switch {
+		case over.errLocked() == nil:
+			s.waiting.Wait()
+		case c.mode == nil:
+			c.out.remove(f)
+			f.release()
+			return over.errLocked()
+		default:
+			return nil
+		}
 	}
 	return nil
 }

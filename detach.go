@@ -1,0 +1,161 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// A DetachedStream is a stream that its handler has kept, see [Detach]. SendMsg and
+// RecvMsg may run concurrently with each other and with End, but neither with itself.
+type DetachedStream struct {
+	call *serverCall // immutable
+
+	mu       sync.Mutex
+	returned bool                // the handler has
+	ended    bool                // by End, or by what the handler returned
+	answer   *frame              // End's, until the handler returns
+	traced   func(*frame) func() // tells the trace of the end; nil if there is none
+}
+
+// notDetached stands for what a handler has not kept before it returned.
+var notDetached DetachedStream
+
+type streamKey struct{}
+
+// A streamContext is the serverCall that is the context of a stream's handler.
+type streamContext serverCall
+
+// Value implements context.Context.
+func (x *streamContext) Value(key any) any {
+	if _, ok := key.(streamKey); ok {
+		return (*serverCall)(x)
+	}
+	return x.callContext.Value(key)
+}
+
+// Detach lets the stream whose handler ctx belongs to outlive that. If the handler then
+// returns no message and no error, the stream goes on, without a goroutine of its own,
+// until End; anything else that it returns ends the stream as ever, and so does a panic.
+// Interceptors around the handler end with it. Till its end the stream counts for
+// [WithMaxConcurrentHandlers], Shutdown waits for it, and the context that the handler was
+// given lives, but for what interceptors have made of it. One that is forgotten shows in
+// [Server.Snapshot].
+//
+// The error says that ctx is not that of a stream's handler that still runs, or that the
+// stream is detached already.
+func Detach(ctx context.Context) (*DetachedStream, error) {
+	call, ok := ctx.Value(streamKey{}).(*serverCall)
+	if !ok {
+		return nil, errors.New("ttrpc: the context is not that of a stream's handler")
+	}
+	s := &DetachedStream{call: call}
+	if !call.detached.CompareAndSwap(nil, s) {
+		return nil, errors.New("ttrpc: the stream is detached already, or its handler has returned")
+	}
+	return s, nil
+}
+
+// Context returns the stream's context, which ends with it, or before that when the peer
+// goes, the caller gives up or its deadline passes.
+func (s *DetachedStream) Context() context.Context { return (*streamContext)(s.call) }
+
+// SendMsg is as [StreamServer] has it. After End it returns ErrStreamClosed.
+func (s *DetachedStream) SendMsg(m any) error {
+	if s.hasEnded() {
+		return ErrStreamClosed
+	}
+	return (*serverStream)(s.call).SendMsg(m)
+}
+
+// RecvMsg is as [StreamServer] has it. After End it returns ErrStreamClosed.
+func (s *DetachedStream) RecvMsg(m any) error {
+	if s.hasEnded() {
+		return ErrStreamClosed
+	}
+	return (*serverStream)(s.call).RecvMsg(m)
+}
+
+// End ends the stream: with err, or with success if that is nil. m is then the answer if the
+// server does not stream; if it does, m must be nil. What cannot be encoded is an error to
+// the client, as it is if a handler returns it. If the handler still runs, the stream ends
+// when that returns, whatever it returns.
+//
+// End returns what ended the stream before, if anything has; ErrStreamClosed if that was End
+// or the handler; or, and then nothing has happened, an error that wraps ErrProtocol if there
+// is a message where none belongs.
+func (s *DetachedStream) End(m any, err error) error {
+	call := s.call
+	if err == nil && !isNil(m) && call.streamMethod.endsWithClose(m) {
+		return fmt.Errorf("%w: a server that streams ends without a message", ErrProtocol)
+	}
+	answer := call.answer(m, err)
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		answer.release()
+		return ErrStreamClosed
+	}
+	s.ended = true
+	returned, traced := s.returned, s.traced
+	if !returned {
+		s.answer = answer
+	}
+	s.mu.Unlock()
+	before := call.endedBefore()
+	if returned {
+		if traced != nil {
+			defer traced(answer)()
+		}
+		call.finish(answer)
+	}
+	return before
+}
+
+// endedBefore returns what has ended the stream before its handler has.
+func (call *serverCall) endedBefore() error {
+	call.conn.mu.Lock()
+	defer call.conn.mu.Unlock()
+	return call.err
+}
+
+func (s *DetachedStream) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// isAlone tells whether the stream has outlived its handler. A nil stream has not.
+func (s *DetachedStream) isAlone() bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.returned && !s.ended
+}
+
+// handlerReturned is called when the stream's handler has returned, with the answer or,
+// if it has left that to what it kept, nil. It returns the answer that ends the stream now,
+// nil if the stream goes on.
+func (call *serverCall) handlerReturned(answer *frame, traced func(*frame) func()) *frame {
+	if call.detached.CompareAndSwap(nil, &notDetached) {
+		return answer
+	}
+	s := call.detached.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.returned, s.traced = true, traced
+	switch {
+	case s.ended:
+		answer.release()
+		answer, s.answer = s.answer, nil
+	case answer != nil:
+		s.ended = true
+	}
+	return answer
+}

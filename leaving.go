@@ -1,0 +1,67 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import "context"
+
+// A connection leaves before it ends: once this end drains it, the peer has said
+// goodbye, or it is clear that it cannot last. Calls under way may still finish.
+
+// isLeavingLocked tells whether the connection leaves, or has ended.
+func (c *conn) isLeavingLocked() bool {
+	return c.draining || c.parted || c.cause != nil || c.lost != nil
+}
+
+// onLeave has f called once, without locks, when the connection leaves: at once if it
+// does.
+func (c *conn) onLeave(f func()) {
+	c.mu.Lock()
+	c.leaves = append(c.leaves, f)
+	c.unlock()
+}
+
+// leaving returns a channel that is closed when the connection leaves.
+func (c *conn) leaving() <-chan struct{} {
+	c.mu.Lock()
+	defer c.unlock()
+	if c.left == nil {
+		left := make(chan struct{})
+		c.left = left
+		c.leaves = append(c.leaves, func() { close(left) })
+	}
+	return c.left
+}
+
+// closedChan is the channel of what has ended from the start.
+func closedChan() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+// Draining returns a channel that is closed when the connection is about to end: the
+// server has said goodbye, which it does in extended mode, [Client.Shutdown] has begun,
+// ids have run out, or the connection has ended. Calls under way may still finish; later
+// ones fail, so it is time for another connection. Of a client made by [Dial], which finds
+// that by itself, it is closed when its own Shutdown or Close begins.
+func (c *Client) Draining() <-chan struct{} {
+	if c.via == nil {
+		return closedChan()
+	}
+	return c.via.draining()
+}
+
+// DrainingFromContext returns a channel that is closed when the connection that a
+// handler was called on is about to end: [Server.Shutdown] has begun, the client has said
+// goodbye, which it does in extended mode, or the connection has ended. A handler that
+// never returns by itself should then, for Shutdown waits for it. It works as well in the
+// context of [WithConnectionHook]; of any other context it returns nil, a channel from
+// which nothing ever comes.
+func DrainingFromContext(ctx context.Context) <-chan struct{} {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	if !ok {
+		return nil
+	}
+	return c.leaving()
+}

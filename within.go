@@ -1,0 +1,77 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"sync"
+)
+
+// A bounded is a message for which a stream waits no longer than a context lasts.
+type bounded struct {
+	ctx context.Context
+	m   any
+}
+
+// Within returns m, for SendMsg or RecvMsg of a stream of either end, so that they wait no
+// longer than ctx lasts:
+//
+//	err := stream.RecvMsg(ttrpc.Within(ctx, m))
+//
+// They return ctx.Err() if they would have to wait any longer. Then no message has been
+// sent or taken, and the stream is as it was: to try again is safe. Where there is no need
+// to wait they do not look at ctx, so one that has ended makes them try. The context that
+// the stream was opened with ends the stream, as ever.
+//
+// m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns; of
+// anything else than such a method that is refused as no message.
+func Within(ctx context.Context, m any) any { return &bounded{ctx, m} }
+
+// unbound takes apart what Within has made.
+func unbound(m any) (context.Context, any) {
+	if b, ok := m.(*bounded); ok {
+		return b.ctx, b.m
+	}
+	return context.Background(), m
+}
+
+// A bound is the end of a context for somebody who waits on a condition, whose lock
+// guards it. A nil bound never comes.
+type bound struct {
+	err  error       // the context's, once that has ended
+	stop func() bool // to watch the context, or nil
+}
+
+// newBound wakes who waits on cond when ctx ends.
+func newBound(ctx context.Context, cond *sync.Cond) *bound {
+	if ctx.Done() == nil {
+		return nil
+	}
+	b := &bound{err: ctx.Err()}
+	if b.err == nil {
+		b.stop = context.AfterFunc(ctx, func() {
+			err := ctx.Err()
+			cond.L.Lock()
+			defer cond.L.Unlock()
+			b.err = err
+			cond.Broadcast()
+		})
+	}
+	return b
+}
+
+// end stops to watch the context.
+func (b *bound) end() {
+	if b != nil && b.stop != nil {
+		b.stop()
+	}
+}
+
+// errLocked returns the context's error if that has ended.
+func (b *bound) errLocked() error {
+	if b == nil {
+		return nil
+	}
+	return b.err
+}
