@@ -15,10 +15,10 @@ type clientConfig struct {
 	unaryChain  []UnaryClientInterceptor
 	stream      StreamClientInterceptor
 	streamChain []StreamClientInterceptor
-	closeDone   chan struct{}                  // closed once onClose has returned
-	serve       func(*serverCall) (reads bool) // runs the peer's calls; nil if there are none
-	hooks       *connHooks                     // if there are
-	dialling    *dialling                      // how Dial connects; nil if no option says
+	closeDone   chan struct{} // closed once onClose has returned
+	host        host          // answers the peer's calls; nil if nothing does
+	hooks       *connHooks    // if something does
+	dialling    *dialling     // how Dial connects; nil if no option says
 }
 
 func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }

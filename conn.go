@@ -19,11 +19,11 @@ import (
 // writing writes it, together with what others queue meanwhile (writer.go).
 type conn struct {
 	// Immutable once started.
-	role  role
-	cfg   *connConfig
-	base  context.Context                // what handlers' contexts derive from
-	serve func(*serverCall) (reads bool) // runs a call of the peer's; reads is serveHere's. nil: no calls are answered
-	gone  func()                         // called once, without locks, when the connection has ended
+	role role
+	cfg  *connConfig
+	base context.Context // what handlers' contexts derive from
+	host host            // answers the peer's calls; nil at a client that answers none, before there is a mode
+	gone func()          // called once, without locks, when the connection has ended
 
 	hooks *connHooks
 	calls sync.Pool // of *stream: a client's finished unary calls

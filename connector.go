@@ -42,8 +42,8 @@ func newLink(cfg *clientConfig, nc net.Conn) *link {
 	if cfg.extends != nil {
 		l.ready = make(chan struct{})
 	}
-	if cfg.serve != nil {
-		l.conn.serve, l.conn.hooks = cfg.serve, cfg.hooks
+	if cfg.host != nil {
+		l.conn.host, l.conn.hooks = cfg.host, cfg.hooks
 	}
 	return l
 }

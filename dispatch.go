@@ -32,7 +32,7 @@ func (d *dispatcher) run(call *serverCall) {
 	returned := false
 	var end func(*frame) func()
 	if t := call.conn.cfg.trace; t != nil {
-		end = t.servedBegins(d, call)
+		end = t.(callTracer).servedBegins(d, call)
 	}
 	defer func() {
 		if call.began != 0 {
@@ -102,7 +102,7 @@ func (d *dispatcher) find(call *serverCall) error {
 	}
 	call.payload, call.metadata = v.payload, v.metadata
 	if m := call.conn.mode; m != nil {
-		m.beginCall(call)
+		m.beginCall(&call.stream)
 	}
 	timeout := time.Duration(v.timeoutNano)
 	if timeout == 0 && call.method != nil {

@@ -39,7 +39,7 @@ func ourHello(c *conn) hello {
 		MaxMessage:       uint64(c.cfg.maxMessage),
 		Window:           uint64(c.cfg.queue.Window),
 		ConnectionWindow: uint64(c.cfg.queue.ConnectionBytes),
-		Serves:           c.serve != nil,
+		Serves:           c.host != nil,
 	}
 }
 
@@ -164,6 +164,9 @@ func (e *extensions) extendLocked(c *conn, peer hello) *extended {
 	x.parts.agreed = true
 	x.parts.takeFiles(x.files)
 	c.mode = x
+	if c.host == nil {
+		c.host = servesNothing{}
+	}
 	c.limit.Store(int64(limit))
 	c.ch.max = int(limit)
 	x.keepAliveLocked()

@@ -190,10 +190,11 @@ func (x *extended) freedLocked(s *stream, gone bool) {
 
 // parkLocked implements [mode]: it keeps a call from being started while the peer does not
 // read its answers.
-func (x *extended) parkLocked(call *serverCall) (parked bool) {
+func (x *extended) parkLocked(s *stream) (parked bool) {
 	if !x.isUnreadLocked() && len(x.parked) == 0 {
 		return false
 	}
+	call := s.call.(*serverCall)
 	call.parked = true
 	x.parked = append(x.parked, call)
 	return true
@@ -206,7 +207,7 @@ func (x *extended) unparkLocked() {
 		x.parked = nil
 		go func() {
 			for _, call := range calls {
-				x.c.serve(call)
+				x.c.host.(serveFunc)(call)
 			}
 		}()
 	}
@@ -218,7 +219,8 @@ func (x *extended) isUnreadLocked() bool {
 }
 
 // beginCall implements [mode].
-func (x *extended) beginCall(call *serverCall) {
+func (x *extended) beginCall(s *stream) {
+	call := s.call.(*serverCall)
 	if files := takeFiles(call.request); files != nil {
 		extras := callExtras(&CallFiles{in: files})
 		call.extras.Store(&extras)

@@ -70,7 +70,7 @@ func WithExtensionsRequired() ServerOpt {
 func WithClientServices(s *Server) ClientOpts {
 	return func(c *Client) {
 		c.config.extensions()
-		c.config.serve, c.config.hooks = s.serve, &s.hooks
+		c.config.host, c.config.hooks = serveFunc(s.serve), &s.hooks
 	}
 }
 

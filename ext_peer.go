@@ -6,10 +6,29 @@ package ttrpc
 import (
 	"context"
 	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // In extended mode either end makes calls. A handler's context leads to the client of
 // the peer whose call it runs.
+
+// servesNothing is the host of a client that answers no calls.
+type servesNothing struct{}
+
+// acceptLocked implements [host].
+func (servesNothing) acceptLocked(c *conn, f *frame) bool {
+	c.replyLocked(f.header.StreamID, status.New(codes.Unimplemented, errServesNothing))
+	c.unlock()
+	f.release()
+	return true
+}
+
+// rejectLocked implements [host].
+func (servesNothing) rejectLocked(c *conn, s *stream, f *frame, why violation, big *OversizedMessageErr) {
+	c.rejectLocked(s, f, why, big)
+}
 
 // PeerClient returns the client that makes calls to the peer whose call the context's
 // handler runs, or whose connection the hook of [WithConnectionHook] was called for. It

@@ -60,10 +60,10 @@ type modeStreams interface {
 	freedLocked(s *stream, gone bool)
 
 	// parkLocked reports whether it keeps an accepted call, to be served later.
-	parkLocked(*serverCall) bool
+	parkLocked(*stream) bool
 
-	// beginCall is called before the handler of a call runs.
-	beginCall(*serverCall)
+	// beginCall is called before the handler of an accepted call runs.
+	beginCall(*stream)
 }
 
 // modeReading is what a mode has to do with frames that arrive.

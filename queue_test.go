@@ -266,10 +266,10 @@ func testQueueOfWaitingRequests(t *testing.T) {
 	c := newConn(roleServer, nil, cfg)
 	c.ch = newChannel(nil)
 	var calls []*serverCall
-	c.serve = func(call *serverCall) bool {
+	c.host = serveFunc(func(call *serverCall) bool {
 		calls = append(calls, call)
 		return true
-	}
+	})
 	for i := range uint32(100) {
 		f := newFrame(8000)
 		f.header = messageHeader{Length: 8000, StreamID: 2*i + 1, Type: messageTypeRequest, Flags: flagRemoteOpen}

@@ -104,12 +104,9 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	act, why, err := c.judgeLocked(s, f, big)
 	switch act {
 	case actOpen:
-		return c.acceptLocked(f)
+		return c.host.acceptLocked(c, f)
 	case actReject:
-		c.replyLocked(f.header.StreamID, rejection(why, big))
-		if s != nil && s.state == stateUnary && f.header.Type == messageTypeData {
-			s.state = stateWarned
-		}
+		c.host.rejectLocked(c, s, f, why, big)
 	case actFail:
 		c.failLocked(s, err)
 	case actEnd:
@@ -199,15 +196,6 @@ func (c *conn) awaitRoomLocked() {
 		}
 		c.room.Wait()
 	}
-}
-
-// rejection is what the peer gets for a frame that touches no stream. What is
-// wrong with the id is said even of a frame that is too large.
-func rejection(why violation, big *OversizedMessageErr) *status.Status {
-	if big != nil && why != violationEvenID {
-		return statusOf(big.err)
-	}
-	return status.New(codes.InvalidArgument, string(why))
 }
 
 // failure is how a stream ends whose peer sent what it must not.

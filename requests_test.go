@@ -92,8 +92,8 @@ func TestNoRequestIsKept(t *testing.T) {
 		ts.peer.request(1, flagRemoteOpen|flagNoData, "Stall", wrapperspb.Bytes(make([]byte, 30000)))
 		<-ts.contexts
 		synctest.Wait()
-		if s := ts.conn.streams[1]; s.call.request != nil || ts.conn.total.Load() != 0 {
-			t.Errorf("B41: %d bytes count, and the request is kept: %t", ts.conn.total.Load(), s.call.request != nil)
+		if s := ts.conn.streams[1]; s.call.(*serverCall).request != nil || ts.conn.total.Load() != 0 {
+			t.Errorf("B41: %d bytes count, and the request is kept: %t", ts.conn.total.Load(), s.call.(*serverCall).request != nil)
 		}
 		ts.answers <- nil
 	}, WithServerStreamQueue(smallQueue))
@@ -109,13 +109,13 @@ func TestLostWhileDraining(t *testing.T) {
 	c.ch, c.started = newChannel(b), true
 	c.drain()
 	served := 0
-	c.serve = func(*serverCall) bool {
+	c.host = serveFunc(func(*serverCall) bool {
 		if served++; served == 1 {
 			c.peerLost(syscall.EPIPE)
 			c.giveUp()
 		}
 		return true
-	}
+	})
 	for _, id := range []uint32{1, 3} {
 		if _, err := a.Write(frameBytes(id, messageTypeRequest, 0, nil)); err != nil {
 			t.Fatal(err)

@@ -39,8 +39,8 @@ const (
 
 // A handlerSide is what a server's connection knows of handlers in the reader's place.
 type handlerSide struct {
-	running *unaryMethod // guarded by mu: for which the seat was last vacated
-	held    int          // owned by who reads: how many answers wait for it to write them
+	running *pace // guarded by mu: of the method for which the seat was last vacated
+	held    int   // owned by who reads: how many answers wait for it to write them
 }
 
 // A turn is that of a handler that runs in the reader's place. It is over when
@@ -82,7 +82,7 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 		c.mu.Unlock()
 		return false, true
 	}
-	call.turn, c.running = turn{c, c.turns}, call.method
+	call.turn, c.running = turn{c, c.turns}, &call.method.pace
 	c.mu.Unlock()
 
 	returned := false

@@ -61,13 +61,13 @@ func newSeatServer(t *testing.T, holds bool, methods map[string]func(s *seatServ
 	}
 	s.conn = newConn(roleServer, near, &server.config.connConfig)
 	s.conn.base = context.Background()
-	s.conn.serve = func(call *serverCall) (reads bool) {
+	s.conn.host = serveFunc(func(call *serverCall) (reads bool) {
 		reads = server.serve(call)
 		if s.began != nil {
 			s.began(call)
 		}
 		return reads
-	}
+	})
 	s.conn.gone = func() { server.removeConnection(s.conn) }
 	server.addConnection(s.conn)
 	s.conn.start(near)

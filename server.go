@@ -167,7 +167,7 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, error) {
 	c := newConn(roleServer, nc, &s.config.connConfig)
 	c.handshakes = s.config.handshaker != nil
-	c.serve, c.hooks = s.serve, &s.hooks
+	c.host, c.hooks = serveFunc(s.serve), &s.hooks
 	c.gone = func() {
 		s.removeConnection(c)
 		gone()

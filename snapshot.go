@@ -98,7 +98,7 @@ func (c *conn) snapshot() ConnSnapshot {
 func (s *stream) snapshotLocked() StreamSnapshot {
 	snap := StreamSnapshot{ID: s.id, FullMethod: s.fullMethod(), Served: s.call != nil, Unary: s.unary, State: s.state.String()}
 	if s.call != nil {
-		snap.Detached = s.call.detached.Load().isAlone()
+		snap.Detached = s.call.isDetached()
 	}
 	s.inbox.mu.Lock()
 	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()

@@ -171,7 +171,7 @@ type stream struct {
 	// Immutable once the stream is in the table.
 	conn *conn
 	done chan struct{} // a client's unary call: holds one token once result is set
-	call *serverCall   // if the peer opened it, else nil
+	call callee        // if the peer opened it, else nil
 	more *streamMore   // what a mode adds, or nil; guarded by conn.mu where it says so
 
 	streams bool // the server may send data

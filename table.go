@@ -3,13 +3,6 @@
 
 package ttrpc
 
-import (
-	"context"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-)
-
 // refusal is the error of calls that come too late, or of which nothing was written
 // before the connection's end.
 func (c *conn) refusal() error {
@@ -80,46 +73,6 @@ func (c *conn) firstID() uint32 {
 	return 2
 }
 
-// acceptLocked opens a stream of the peer's, or says why not. It unlocks, and
-// reports whether the goroutine still is the reader.
-func (c *conn) acceptLocked(f *frame) bool {
-	limit := c.hooks.maxHandlers
-	switch {
-	case c.draining && c.settled && c.mode == nil:
-		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
-	case c.serve == nil:
-		c.replyLocked(f.header.StreamID, status.New(codes.Unimplemented, errServesNothing))
-	case limit > 0 && c.accepted >= limit:
-		c.replyLocked(f.header.StreamID, tooManyCalls(limit))
-	case c.mode != nil && c.mode.mayAcceptLocked() != nil:
-		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked())
-	case c.opensWithRoomLocked(f):
-		call := newServerCall(c, f)
-		c.addLocked(&call.stream)
-		parked := c.mode != nil && c.mode.parkLocked(call)
-		c.unlock()
-		return parked || c.serve(call)
-	}
-	c.unlock()
-	f.release()
-	return true
-}
-
-func tooManyCalls(limit int) *status.Status {
-	return status.Newf(codes.ResourceExhausted, "ttrpc: more than %d concurrent calls on the connection", limit)
-}
-
-// opensWithRoomLocked makes room for the request of a stream, for which it lets go
-// of the lock. It reports whether the connection lasts.
-func (c *conn) opensWithRoomLocked(f *frame) bool {
-	if c.mode == nil && acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
-		c.mu.Unlock()
-		c.makeRoom(f.cost())
-		c.mu.Lock()
-	}
-	return !c.closed
-}
-
 func (c *conn) addLocked(s *stream) {
 	if c.streams == nil {
 		c.streams = make(map[uint32]*stream)
@@ -168,26 +121,14 @@ func (c *conn) fail(s *stream, err error) {
 // failLocked ends a stream with err. Who opened it withdraws what the writer has
 // not taken yet; if the request had left, the peer is told in extended mode only,
 // for classic ttrpc has no word for it, and what it still sends is dropped. Who
-// accepted it tells the peer, by the stream's terminal frame (B40); the entry then
-// stays until the handler has returned.
+// accepted it tells the peer, see callee.
 func (c *conn) failLocked(s *stream, err error) {
 	s.err = err
 	if c.mode != nil {
 		c.mode.failingLocked(s, err)
 	}
 	if s.call != nil {
-		s.state = stateEnded
-		st := statusOf(err)
-		if err == ErrStreamFull {
-			st = status.New(codes.ResourceExhausted, err.Error())
-		}
-		c.replyLocked(s.id, st)
-		s.waiting.Broadcast()
-		s.call.cancel(err)
-		s.inbox.close(err, true)
-		if c.mode != nil {
-			c.mode.freedLocked(s, false)
-		}
+		s.call.failLocked(err)
 		return
 	}
 	c.removeLocked(s)
@@ -211,8 +152,7 @@ func (c *conn) streamEndsLocked(s *stream, answer *frame, err error) {
 func (s *stream) connEnded(cause error) {
 	switch {
 	case s.call != nil:
-		s.call.cancel(cause)
-		s.inbox.close(context.Canceled, true)
+		s.call.connEnded(cause)
 	case s.done != nil:
 		s.done <- struct{}{}
 	default:

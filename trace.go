@@ -103,7 +103,10 @@ type tracer interface {
 	// streamEndsLocked is called when a client's stream ends, with an error or the answer
 	// that ended it, with the connection's mu held.
 	streamEndsLocked(s *stream, answer *frame, err error)
+}
 
+// A callTracer is what a tracer is to servers.
+type callTracer interface {
 	// servedBegins is called when the server begins a call. What it returns, which may be
 	// nil, is called with the answer, and what that returns once the answer was sent.
 	servedBegins(d *dispatcher, call *serverCall) (end func(answer *frame) func())

@@ -1,0 +1,124 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// A host answers the calls of the peer. It is an interface so that only programs with a
+// server link what accepts and runs calls.
+type host interface {
+	// acceptLocked opens a stream of the peer's for a request, which it then owns, or says
+	// why not. It unlocks, and reports whether the goroutine still is the reader.
+	acceptLocked(c *conn, f *frame) (reads bool)
+
+	// rejectLocked answers a frame for the stream s, nil if there is none, that must not be.
+	rejectLocked(c *conn, s *stream, f *frame, why violation, big *OversizedMessageErr)
+}
+
+// A callee is a serverCall, as its stream knows it.
+type callee interface {
+	// failLocked is conn.failLocked. Classic ttrpc tells the peer by the stream's terminal
+	// frame (B40); the entry then stays until the handler has returned.
+	failLocked(err error)
+
+	// connEnded is stream.connEnded.
+	connEnded(cause error)
+
+	// isDetached tells whether the stream has outlived its handler.
+	isDetached() bool
+}
+
+// A serveFunc is a host that has a function run the calls. The function reports whether
+// the goroutine, the reader's, still is the reader.
+type serveFunc func(*serverCall) (reads bool)
+
+// acceptLocked implements [host].
+func (serve serveFunc) acceptLocked(c *conn, f *frame) bool {
+	limit := c.hooks.maxHandlers
+	switch {
+	case c.draining && c.settled && c.mode == nil:
+		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
+	case limit > 0 && c.accepted >= limit:
+		c.replyLocked(f.header.StreamID, tooManyCalls(limit))
+	case c.mode != nil && c.mode.mayAcceptLocked() != nil:
+		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked())
+	case c.opensWithRoomLocked(f):
+		call := newServerCall(c, f)
+		c.addLocked(&call.stream)
+		parked := c.mode != nil && c.mode.parkLocked(&call.stream)
+		c.unlock()
+		return parked || serve(call)
+	}
+	c.unlock()
+	f.release()
+	return true
+}
+
+// rejectLocked implements [host].
+func (serveFunc) rejectLocked(c *conn, s *stream, f *frame, why violation, big *OversizedMessageErr) {
+	c.rejectLocked(s, f, why, big)
+}
+
+func tooManyCalls(limit int) *status.Status {
+	return status.Newf(codes.ResourceExhausted, "ttrpc: more than %d concurrent calls on the connection", limit)
+}
+
+// opensWithRoomLocked makes room for the request of a stream, for which it lets go
+// of the lock. It reports whether the connection lasts.
+func (c *conn) opensWithRoomLocked(f *frame) bool {
+	if c.mode == nil && acceptedState(f.header.Flags) != stateUnary && c.isOverCap(f.cost()) {
+		c.mu.Unlock()
+		c.makeRoom(f.cost())
+		c.mu.Lock()
+	}
+	return !c.closed
+}
+
+// rejectLocked is what all hosts' rejectLocked does.
+func (c *conn) rejectLocked(s *stream, f *frame, why violation, big *OversizedMessageErr) {
+	c.replyLocked(f.header.StreamID, rejection(why, big))
+	if s != nil && s.state == stateUnary && f.header.Type == messageTypeData {
+		s.state = stateWarned
+	}
+}
+
+// rejection is what the peer gets for a frame that touches no stream. What is
+// wrong with the id is said even of a frame that is too large.
+func rejection(why violation, big *OversizedMessageErr) *status.Status {
+	if big != nil && why != violationEvenID {
+		return statusOf(big.err)
+	}
+	return status.New(codes.InvalidArgument, string(why))
+}
+
+// failLocked implements [callee].
+func (call *serverCall) failLocked(err error) {
+	c, s := call.conn, &call.stream
+	s.state = stateEnded
+	st := statusOf(err)
+	if err == ErrStreamFull {
+		st = status.New(codes.ResourceExhausted, err.Error())
+	}
+	c.replyLocked(s.id, st)
+	s.waiting.Broadcast()
+	call.cancel(err)
+	s.inbox.close(err, true)
+	if c.mode != nil {
+		c.mode.freedLocked(s, false)
+	}
+}
+
+// connEnded implements [callee].
+func (call *serverCall) connEnded(cause error) {
+	call.cancel(cause)
+	call.inbox.close(context.Canceled, true)
+}
+
+// isDetached implements [callee].
+func (call *serverCall) isDetached() bool { return call.detached.Load().isAlone() }
