@@ -29,7 +29,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.config.finish()
+	c.config.setDefaults()
 	if c.config.dialling != nil {
 		panic("ttrpc: an option of Dial was given to NewClient, which does not dial")
 	}
@@ -122,8 +122,8 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return err
 	}
-	if c.config.unary != nil {
-		return c.callIntercepted(ctx, head, req, resp)
+	if c.config.intercepted != nil {
+		return c.config.intercepted(ctx, head, req, resp)
 	}
 	p, err := c.config.codec.measure(req)
 	if err != nil {
@@ -141,8 +141,8 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	return c.config.codec.decode(f, payload, resp)
 }
 
-// callIntercepted is Call where interceptors want to see the envelopes.
-func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, resp any) error {
+// callIntercepted is Call where interceptors, joined into one, want to see the envelopes.
+func (c *Client) callIntercepted(ctx context.Context, all UnaryClientInterceptor, head requestHead, req, resp any) error {
 	p, err := c.config.codec.measure(req)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (c *Client) callIntercepted(ctx context.Context, head requestHead, req, res
 	r := &Request{Service: head.service, Method: head.method, Payload: encoded, TimeoutNano: head.timeoutNano, Metadata: head.metadata}
 	answer := new(Response)
 	info := &UnaryClientInfo{FullMethod: fullPath(head.service, head.method)}
-	if err := c.config.unary(ctx, r, answer, info, c.invoke); err != nil {
+	if err := all(ctx, r, answer, info, c.invoke); err != nil {
 		return err
 	}
 	if err := statusError(ctx, answer.Status); err != nil {

@@ -4,35 +4,42 @@
 package ttrpc
 
 import (
+	"context"
 	"time"
 )
 
 // clientConfig is what the options set.
 type clientConfig struct {
 	connConfig
-	onClose     func()
-	unary       UnaryClientInterceptor
-	unaryChain  []UnaryClientInterceptor
-	stream      StreamClientInterceptor
-	streamChain []StreamClientInterceptor
-	closeDone   chan struct{} // closed once onClose has returned
-	host        host          // answers the peer's calls; nil if nothing does
-	hooks       *connHooks    // if something does
-	dialling    *dialling     // how Dial connects; nil if no option says
+	onClose   func()
+	closeDone chan struct{} // closed once onClose has returned
+	host      host          // answers the peer's calls; nil if nothing does
+	hooks     *connHooks    // if something does
+	dialling  *dialling     // how Dial connects; nil if no option says
+
+	// Of each kind of interceptors the one that is not in the chain, the chain, and both;
+	// nil if there are none.
+	firstUnary, restUnary   UnaryClientInterceptor
+	firstStream, restStream StreamClientInterceptor
+	stream                  StreamClientInterceptor
+	intercepted             func(ctx context.Context, head requestHead, req, resp any) error // Client.Call with those of unary calls
 }
 
 func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }
 
-// finish makes of what the options have set what the client uses.
-func (cfg *clientConfig) finish() {
-	cfg.setDefaults()
-	if cfg.unary != nil {
-		cfg.unaryChain = append([]UnaryClientInterceptor{cfg.unary}, cfg.unaryChain...)
+// joinUnary is called when an interceptor of unary calls was set.
+func (c *Client) joinUnary() {
+	c.config.intercepted = nil
+	if all := joinUnaryClient(c.config.firstUnary, c.config.restUnary); all != nil {
+		c.config.intercepted = func(ctx context.Context, head requestHead, req, resp any) error {
+			return c.callIntercepted(ctx, all, head, req, resp)
+		}
 	}
-	if cfg.stream != nil {
-		cfg.streamChain = append([]StreamClientInterceptor{cfg.stream}, cfg.streamChain...)
-	}
-	cfg.unary, cfg.stream = chainUnaryClient(cfg.unaryChain), chainStreamClient(cfg.streamChain)
+}
+
+// joinStream is called when an interceptor of streams was set.
+func (cfg *clientConfig) joinStream() {
+	cfg.stream = joinStreamClient(cfg.firstStream, cfg.restStream)
 }
 
 // ClientOpts sets an option of a client. Of an option that is given twice the
@@ -50,25 +57,41 @@ func WithOnClose(onClose func()) ClientOpts {
 // WithUnaryClientInterceptor sets the interceptor that runs before those of
 // WithChainUnaryClientInterceptor.
 func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
-	return func(c *Client) { c.config.unary = i }
+	return func(c *Client) {
+		c.config.firstUnary = i
+		c.joinUnary()
+	}
 }
 
 // WithChainUnaryClientInterceptor adds interceptors of unary calls. They run
 // in order, the first outermost.
 func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) ClientOpts {
-	return func(c *Client) { c.config.unaryChain = append(c.config.unaryChain, interceptors...) }
+	return func(c *Client) {
+		for _, i := range interceptors {
+			c.config.restUnary = joinUnaryClient(c.config.restUnary, i)
+		}
+		c.joinUnary()
+	}
 }
 
 // WithStreamClientInterceptor sets the interceptor that runs before those of
 // WithChainStreamClientInterceptor.
 func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
-	return func(c *Client) { c.config.stream = i }
+	return func(c *Client) {
+		c.config.firstStream = i
+		c.config.joinStream()
+	}
 }
 
 // WithChainStreamClientInterceptor adds interceptors of streams. They run in
 // order, the first outermost.
 func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
-	return func(c *Client) { c.config.streamChain = append(c.config.streamChain, interceptors...) }
+	return func(c *Client) {
+		for _, i := range interceptors {
+			c.config.restStream = joinStreamClient(c.config.restStream, i)
+		}
+		c.config.joinStream()
+	}
 }
 
 // WithClientHandshaker has h speak on the connection before ttrpc does. Calls

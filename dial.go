@@ -47,7 +47,7 @@ func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.config.finish()
+	c.config.setDefaults()
 	if c.config.dialling != nil {
 		r.dialling = *c.config.dialling
 	}

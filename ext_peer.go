@@ -96,7 +96,7 @@ func (e *extensions) newUser(c *conn) any {
 		opt(user)
 	}
 	user.config.codec = c.cfg.codec
-	user.config.finish()
+	user.config.setDefaults()
 	user.via = &link{conn: c, cfg: user.config}
 	return user
 }

@@ -57,58 +57,61 @@ type StreamServerInterceptor func(ctx context.Context, stream StreamServer, info
 // open it. It may return a ClientStream of its own that wraps that one.
 type StreamClientInterceptor func(ctx context.Context, desc *StreamDesc, fullMethod string, open Streamer) (ClientStream, error)
 
-// Chains run their interceptors in order, the first outermost. The chain of
-// none is nil.
+// Two interceptors are joined into one, in which the first is outermost. Either may be nil,
+// which is none. Options join them, so that programs without interceptors do not link this.
 
-func chainUnaryServer(all []UnaryServerInterceptor) UnaryServerInterceptor {
-	return chain(all, func(first, rest UnaryServerInterceptor) UnaryServerInterceptor {
-		return func(ctx context.Context, unmarshal Unmarshaler, info *UnaryServerInfo, method Method) (any, error) {
-			return first(ctx, unmarshal, info, func(ctx context.Context, unmarshal func(any) error) (any, error) {
-				return rest(ctx, unmarshal, info, method)
-			})
-		}
-	})
-}
-
-func chainUnaryClient(all []UnaryClientInterceptor) UnaryClientInterceptor {
-	return chain(all, func(first, rest UnaryClientInterceptor) UnaryClientInterceptor {
-		return func(ctx context.Context, req *Request, resp *Response, info *UnaryClientInfo, invoke Invoker) error {
-			return first(ctx, req, resp, info, func(ctx context.Context, req *Request, resp *Response) error {
-				return rest(ctx, req, resp, info, invoke)
-			})
-		}
-	})
-}
-
-func chainStreamServer(all []StreamServerInterceptor) StreamServerInterceptor {
-	return chain(all, func(first, rest StreamServerInterceptor) StreamServerInterceptor {
-		return func(ctx context.Context, stream StreamServer, info *StreamServerInfo, handler StreamHandler) (any, error) {
-			return first(ctx, stream, info, func(ctx context.Context, stream StreamServer) (any, error) {
-				return rest(ctx, stream, info, handler)
-			})
-		}
-	})
-}
-
-func chainStreamClient(all []StreamClientInterceptor) StreamClientInterceptor {
-	return chain(all, func(first, rest StreamClientInterceptor) StreamClientInterceptor {
-		return func(ctx context.Context, desc *StreamDesc, fullMethod string, open Streamer) (ClientStream, error) {
-			return first(ctx, desc, fullMethod, func(ctx context.Context, desc *StreamDesc, fullMethod string) (ClientStream, error) {
-				return rest(ctx, desc, fullMethod, open)
-			})
-		}
-	})
-}
-
-// chain folds all into one, with around making one of two.
-func chain[I any](all []I, around func(first, rest I) I) I {
-	var folded I
-	for i := len(all) - 1; i >= 0; i-- {
-		if i == len(all)-1 {
-			folded = all[i]
-		} else {
-			folded = around(all[i], folded)
-		}
+func joinUnaryServer(first, rest UnaryServerInterceptor) UnaryServerInterceptor {
+	switch {
+	case first == nil:
+		return rest
+	case rest == nil:
+		return first
 	}
-	return folded
+	return func(ctx context.Context, unmarshal Unmarshaler, info *UnaryServerInfo, method Method) (any, error) {
+		return first(ctx, unmarshal, info, func(ctx context.Context, unmarshal func(any) error) (any, error) {
+			return rest(ctx, unmarshal, info, method)
+		})
+	}
+}
+
+func joinUnaryClient(first, rest UnaryClientInterceptor) UnaryClientInterceptor {
+	switch {
+	case first == nil:
+		return rest
+	case rest == nil:
+		return first
+	}
+	return func(ctx context.Context, req *Request, resp *Response, info *UnaryClientInfo, invoke Invoker) error {
+		return first(ctx, req, resp, info, func(ctx context.Context, req *Request, resp *Response) error {
+			return rest(ctx, req, resp, info, invoke)
+		})
+	}
+}
+
+func joinStreamServer(first, rest StreamServerInterceptor) StreamServerInterceptor {
+	switch {
+	case first == nil:
+		return rest
+	case rest == nil:
+		return first
+	}
+	return func(ctx context.Context, stream StreamServer, info *StreamServerInfo, handler StreamHandler) (any, error) {
+		return first(ctx, stream, info, func(ctx context.Context, stream StreamServer) (any, error) {
+			return rest(ctx, stream, info, handler)
+		})
+	}
+}
+
+func joinStreamClient(first, rest StreamClientInterceptor) StreamClientInterceptor {
+	switch {
+	case first == nil:
+		return rest
+	case rest == nil:
+		return first
+	}
+	return func(ctx context.Context, desc *StreamDesc, fullMethod string, open Streamer) (ClientStream, error) {
+		return first(ctx, desc, fullMethod, func(ctx context.Context, desc *StreamDesc, fullMethod string) (ClientStream, error) {
+			return rest(ctx, desc, fullMethod, open)
+		})
+	}
 }

@@ -42,12 +42,6 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		}
 	}
 	cfg.setDefaults()
-	if cfg.unary != nil {
-		cfg.unaryChain = append([]UnaryServerInterceptor{cfg.unary}, cfg.unaryChain...)
-	}
-	if cfg.stream != nil {
-		cfg.streamChain = append([]StreamServerInterceptor{cfg.stream}, cfg.streamChain...)
-	}
 	s := &Server{
 		config:      cfg,
 		closing:     make(chan struct{}),
@@ -55,8 +49,8 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		connections: make(map[*conn]struct{}),
 		dispatcher: dispatcher{
 			unknown:        cfg.unknown,
-			unary:          chainUnaryServer(cfg.unaryChain),
-			stream:         chainStreamServer(cfg.streamChain),
+			unary:          cfg.unary,
+			stream:         cfg.stream,
 			defaultTimeout: cfg.defaultTimeout,
 			recoverPanics:  cfg.recoverPanics,
 			log:            cfg.log,

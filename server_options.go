@@ -16,10 +16,11 @@ type serverConfig struct {
 	unknown        func(*serverCall, requestView) bool // routes calls that services does not; or nil
 	recoverPanics  bool
 	newGoroutines  bool
-	unary          UnaryServerInterceptor
-	unaryChain     []UnaryServerInterceptor
-	stream         StreamServerInterceptor
-	streamChain    []StreamServerInterceptor
+
+	// Of each kind of interceptors the one that is not in the chain, the chain, and both;
+	// nil if there are none.
+	firstUnary, restUnary, unary    UnaryServerInterceptor
+	firstStream, restStream, stream StreamServerInterceptor
 }
 
 // ServerOpt sets an option of a server; NewServer returns its error.
@@ -50,10 +51,10 @@ func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
 // WithChainUnaryServerInterceptor. nil means none; giving two is an error.
 func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
-		if c.unary != nil {
+		if c.firstUnary != nil {
 			return errors.New("only one unchained interceptor allowed per server")
 		}
-		c.unary = i
+		c.firstUnary, c.unary = i, joinUnaryServer(i, c.restUnary)
 		return nil
 	}
 }
@@ -62,7 +63,10 @@ func WithUnaryServerInterceptor(i UnaryServerInterceptor) ServerOpt {
 // order, the first outermost.
 func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
-		c.unaryChain = append(c.unaryChain, interceptors...)
+		for _, i := range interceptors {
+			c.restUnary = joinUnaryServer(c.restUnary, i)
+		}
+		c.unary = joinUnaryServer(c.firstUnary, c.restUnary)
 		return nil
 	}
 }
@@ -71,10 +75,10 @@ func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) Ser
 // WithChainStreamServerInterceptor. nil means none; giving two is an error.
 func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
-		if c.stream != nil {
+		if c.firstStream != nil {
 			return errors.New("only one unchained stream interceptor allowed per server")
 		}
-		c.stream = i
+		c.firstStream, c.stream = i, joinStreamServer(i, c.restStream)
 		return nil
 	}
 }
@@ -83,7 +87,10 @@ func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
 // order, the first outermost.
 func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) ServerOpt {
 	return func(c *serverConfig) error {
-		c.streamChain = append(c.streamChain, interceptors...)
+		for _, i := range interceptors {
+			c.restStream = joinStreamServer(c.restStream, i)
+		}
+		c.stream = joinStreamServer(c.firstStream, c.restStream)
 		return nil
 	}
 }
