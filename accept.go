@@ -32,6 +32,9 @@ type callee interface {
 
 	// isDetached tells whether the stream has outlived its handler.
 	isDetached() bool
+
+	// fullMethod is stream.fullMethod.
+	fullMethod() string
 }
 
 // A serveFunc is a host that has a function run the calls. The function reports whether
@@ -122,3 +125,11 @@ func (call *serverCall) connEnded(cause error) {
 
 // isDetached implements [callee].
 func (call *serverCall) isDetached() bool { return call.detached.Load().isAlone() }
+
+// fullMethod implements [callee].
+func (call *serverCall) fullMethod() string {
+	if name := call.fullName.Load(); name != nil {
+		return *name
+	}
+	return ""
+}

@@ -24,7 +24,8 @@ type serverCall struct {
 
 	// Set by route.
 	routed       bool
-	failed       error // what is wrong with the request, or nil
+	failed       error                  // what is wrong with the request, or nil
+	fullName     atomic.Pointer[string] // "/service/method"; nil until it is known
 	method       *unaryMethod
 	streamMethod *streamMethod
 	payload      []byte
@@ -57,13 +58,13 @@ func (call *serverCall) isSmall() bool {
 // one already, and frees the id. A nil frame means that there is nothing to
 // say.
 func (call *serverCall) finish(f *frame) {
-	call.cancel(context.Canceled)
+	extras := call.cancel(context.Canceled)
 	c, s := call.conn, &call.stream
 	if !s.unary {
 		call.inbox.close(context.Canceled, true)
 	}
-	if extras := call.extras.Load(); extras != nil {
-		f = (*extras).leave(c, f)
+	if extras != nil {
+		f = extras.leave(c, f)
 	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
@@ -162,22 +163,22 @@ type callContext struct {
 	deadline time.Time // zero if there is none
 	turn     turn      // if the handler runs in the reader's place
 
-	extras atomic.Pointer[callExtras] // nil if nobody asked for any and none came
-
 	mu      sync.Mutex
 	ended   error           // the cause, once the call has ended
 	inner   context.Context // has the channel and the timer
 	cancels [2]func()
+	extras  callExtras // nil if nobody asked for any and none came
 }
 
-// cancel ends the context. The first cause stands.
-func (x *callContext) cancel(cause error) {
+// cancel ends the context. The first cause stands. It returns the call's extras.
+func (x *callContext) cancel(cause error) callExtras {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended == nil {
 		x.ended = cause
 	}
 	x.cancelInnerLocked()
+	return x.extras
 }
 
 func (x *callContext) cancelInnerLocked() {

@@ -259,11 +259,10 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 	if !ok {
 		s = &stream{unary: true, done: make(chan struct{}, 1)}
 		s.init(c)
-		s.about.Store(new(about))
+		s.about = new(about)
 	}
 	s.state, s.passed, s.more = stateUnary, false, nil
-	about := s.about.Load()
-	about.service, about.method = service, method
+	s.about.service, s.about.method = service, method
 	reads, err := c.open(s, request)
 	if err != nil {
 		return nil, err

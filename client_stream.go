@@ -109,8 +109,8 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	s := &cs.stream
 	s.init(l.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
-	cs.about.service, cs.about.method = service, method
-	s.about.Store(&cs.about)
+	cs.names.service, cs.names.method = service, method
+	s.about = &cs.names
 	if _, err := l.conn.open(s, f); err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ type clientStream struct {
 	ctx    context.Context
 	desc   StreamDesc
 	extras contextExtras // of ctx, or nil
-	about  about
+	names  about         // is stream.about
 }
 
 // watch ends the stream when its context ends.

@@ -27,15 +27,12 @@ var notDetached DetachedStream
 
 type streamKey struct{}
 
-// A streamContext is the serverCall that is the context of a stream's handler.
-type streamContext serverCall
-
-// Value implements context.Context.
-func (x *streamContext) Value(key any) any {
+// Value implements context.Context. A serverCall is the context of a stream's handler.
+func (call *serverCall) Value(key any) any {
 	if _, ok := key.(streamKey); ok {
-		return (*serverCall)(x)
+		return call
 	}
-	return x.callContext.Value(key)
+	return call.callContext.Value(key)
 }
 
 // Detach lets the stream whose handler ctx belongs to outlive that. If the handler then
@@ -62,14 +59,14 @@ func Detach(ctx context.Context) (*DetachedStream, error) {
 
 // Context returns the stream's context, which ends with it, or before that when the peer
 // goes, the caller gives up or its deadline passes.
-func (s *DetachedStream) Context() context.Context { return (*streamContext)(s.call) }
+func (s *DetachedStream) Context() context.Context { return s.call }
 
 // SendMsg is as [StreamServer] has it. After End it returns ErrStreamClosed.
 func (s *DetachedStream) SendMsg(m any) error {
 	if s.hasEnded() {
 		return ErrStreamClosed
 	}
-	return (*serverStream)(s.call).SendMsg(m)
+	return s.call.SendMsg(m)
 }
 
 // RecvMsg is as [StreamServer] has it. After End it returns ErrStreamClosed.
@@ -77,7 +74,7 @@ func (s *DetachedStream) RecvMsg(m any) error {
 	if s.hasEnded() {
 		return ErrStreamClosed
 	}
-	return (*serverStream)(s.call).RecvMsg(m)
+	return s.call.RecvMsg(m)
 }
 
 // End ends the stream: with err, or with success if that is nil. m is then the answer if the

@@ -96,9 +96,9 @@ func (d *dispatcher) find(call *serverCall) error {
 	case err != nil && (d.unknown == nil || !d.unknown(call, v)):
 		return err
 	case call.method != nil:
-		call.about.Store(&call.method.about)
+		call.fullName.Store(&call.method.info.FullMethod)
 	default:
-		call.about.Store(&call.streamMethod.about)
+		call.fullName.Store(&call.streamMethod.info.FullMethod)
 	}
 	call.payload, call.metadata = v.payload, v.metadata
 	if m := call.conn.mode; m != nil {
@@ -168,9 +168,9 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 		}()
 	}
 	if d.stream != nil {
-		return d.stream((*streamContext)(call), (*serverStream)(call), &s.info, s.handle)
+		return d.stream(call, call, &s.info, s.handle)
 	}
-	return s.handle((*streamContext)(call), (*serverStream)(call))
+	return s.handle(call, call)
 }
 
 // answer makes the terminal frame of what the handler returned.

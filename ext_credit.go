@@ -50,7 +50,7 @@ func chargeOfReceived(f *frame) int { return chargeOf(f.size(), len(filesOf(f)))
 
 // awaitLocked implements [mode]. What is queued behind a large message waits, too.
 func (x *extended) awaitLocked(s *stream, over *bound) bool {
-	c, m := x.c, s.more
+	c, m := x.c, s.extra()
 	for (!m.maySend(&x.send) || m.train != nil && m.train.bytes > maxPending) && s.isActive() && !c.closed && c.lost == nil {
 		if over.errLocked() != nil {
 			return false
@@ -73,7 +73,7 @@ func (x *extended) spendLocked(s *stream, f *frame) {
 	if files > 0 {
 		moreOf(f).charged = files * fileCharge
 	}
-	s.more.send.spend(n)
+	s.extra().send.spend(n)
 	x.send.spend(n)
 }
 
@@ -111,10 +111,10 @@ func (x *extended) grantedLocked(s *stream, f *frame) {
 	credit := &x.send
 	switch {
 	case f.header.StreamID == 0:
-	case s == nil || s.more == nil || s.more.flow == nil:
+	case s == nil || s.more == nil || s.extra().flow == nil:
 		return // late
 	default:
-		credit = &s.more.send
+		credit = &s.extra().send
 	}
 	had := credit.any()
 	if err := credit.grant(n); err != nil {
@@ -140,8 +140,8 @@ func (x *extended) chargeLocked(s *stream, f *frame) error {
 	}
 	x.recv.charge(n)
 	had := true
-	if s != nil && s.more != nil && s.more.flow != nil {
-		had = s.more.recv.charge(n)
+	if s != nil && s.more != nil && s.extra().flow != nil {
+		had = s.extra().recv.charge(n)
 	}
 	if x.recv.room <= 0 {
 		// Messages may arrive in another order than they were charged, and each stream
@@ -167,7 +167,7 @@ func (x *extended) starveLocked(arriving *stream) {
 			return
 		}
 		for _, s := range x.c.streams {
-			if s.more != nil && s.more.flow != nil && s != arriving {
+			if s.more != nil && s.extra().flow != nil && s != arriving {
 				x.grantStreamLocked(s)
 			}
 		}
@@ -178,7 +178,7 @@ func (x *extended) starveLocked(arriving *stream) {
 // consumed implements [mode]. Now and then it grants the peer as much again as has become
 // free.
 func (x *extended) consumed(s *stream, f *frame, dropped bool) {
-	flow := s.more.flow
+	flow := s.extra().flow
 	if dropped {
 		x.grant(s)
 		return
@@ -215,7 +215,7 @@ func (x *extended) grantStreamLocked(s *stream) {
 	if !s.isActive() {
 		return
 	}
-	if n := s.more.recv.grant(s.inbox.size()); n > 0 {
+	if n := s.extra().recv.grant(s.inbox.size()); n > 0 {
 		x.urgeLocked(numberFrame(messageTypeCredit, s.id, n))
 	}
 }

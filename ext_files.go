@@ -133,11 +133,12 @@ func FilesFromContext(ctx context.Context) (*CallFiles, error) {
 	if !ok {
 		return nil, errors.New("ttrpc: the context is not that of a handler")
 	}
-	if call.extras.Load() == nil {
-		extras := callExtras(new(CallFiles))
-		call.extras.CompareAndSwap(nil, &extras)
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	if call.extras == nil {
+		call.extras = new(CallFiles)
 	}
-	files, _ := (*call.extras.Load()).(*CallFiles)
+	files, _ := call.extras.(*CallFiles)
 	return files, nil
 }
 

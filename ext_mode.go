@@ -49,8 +49,11 @@ func (s *stream) moreLocked() *streamMore {
 	if s.more == nil {
 		s.more = new(streamMore)
 	}
-	return s.more
+	return s.extra()
 }
+
+// extra returns the same of a stream that has anything.
+func (s *stream) extra() *streamMore { return s.more.(*streamMore) }
 
 // closeLaterLocked takes the files off a frame that is dropped.
 func (x *extended) closeLaterLocked(f *frame) {
@@ -111,7 +114,7 @@ func (x *extended) expectsLocked() bool { return len(x.incoming) > 0 }
 func (x *extended) droppedLocked() {
 	x.urgent.releaseAll()
 	for _, tr := range x.waiting {
-		tr.of.more.train = nil
+		tr.of.extra().train = nil
 		for f := tr.pop(); f != nil; f = tr.pop() {
 			x.closeLaterLocked(f)
 			if f != x.cut { // which is being written
@@ -177,7 +180,7 @@ func (x *extended) failingLocked(s *stream, err error) {
 // freedLocked implements [mode].
 func (x *extended) freedLocked(s *stream, gone bool) {
 	if gone && s.call == nil {
-		if s.more != nil && s.more.train != nil {
+		if s.more != nil && s.extra().train != nil {
 			x.withdrawAllLocked(s)
 		} else {
 			x.c.withdrawLocked(s)
@@ -222,8 +225,9 @@ func (x *extended) isUnreadLocked() bool {
 func (x *extended) beginCall(s *stream) {
 	call := s.call.(*serverCall)
 	if files := takeFiles(call.request); files != nil {
-		extras := callExtras(&CallFiles{in: files})
-		call.extras.Store(&extras)
+		call.mu.Lock()
+		defer call.mu.Unlock()
+		call.extras = &CallFiles{in: files}
 	}
 }
 
@@ -248,7 +252,7 @@ func (x *extended) replyLocked(id uint32, st *status.Status) {
 // tookLocked implements [frameOwner] for replies.
 func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }
 
-// snapshotLocked implements [mode].
+// snapshotLocked implements [snapshotter].
 func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 	snap.Extended, snap.Files = true, x.files
 	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), len(x.parked)
@@ -259,9 +263,9 @@ func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 	}
 }
 
-// snapshotStreamLocked implements [mode].
+// snapshotStreamLocked implements [snapshotter].
 func (x *extended) snapshotStreamLocked(s *stream, snap *StreamSnapshot) {
-	if s.more != nil && s.more.flow != nil {
-		snap.SendCredit, snap.RecvCredit = int(s.more.send.have), int(s.more.recv.room)
+	if s.more != nil && s.extra().flow != nil {
+		snap.SendCredit, snap.RecvCredit = int(s.extra().send.have), int(s.extra().recv.room)
 	}
 }

@@ -97,8 +97,8 @@ func (x *extended) collectLocked() (batch frameQueue, size int) {
 	for f := c.out.head; f != nil; f = c.out.head {
 		s, _ := f.owner.(*stream)
 		switch n := len(f.data); {
-		case s != nil && s.more != nil && s.more.train != nil:
-			x.rideLocked(f, s.more.train)
+		case s != nil && s.more != nil && s.extra().train != nil:
+			x.rideLocked(f, s.extra().train)
 		case size > 0 && !joins(f, size, limit):
 			return batch, size
 		case s != nil && isLarge(f):
@@ -172,7 +172,7 @@ func (t *trains) nextPartLocked() *frame {
 	tr.of.waiting.Broadcast()
 	t.waiting = append(t.waiting[:t.turn], t.waiting[t.turn+1:]...)
 	if tr.head == nil {
-		tr.of.more.train = nil
+		tr.of.extra().train = nil
 	} else {
 		t.waiting = append(t.waiting, tr)
 	}
@@ -198,9 +198,9 @@ func (x *extended) withdrawAllLocked(s *stream) (left bool) {
 		f = next
 	}
 	s.opening = nil
-	if s.more != nil && s.more.train != nil {
-		left = x.dropTrainLocked(s.more.train) && left
-		s.more.train = nil
+	if s.more != nil && s.extra().train != nil {
+		left = x.dropTrainLocked(s.extra().train) && left
+		s.extra().train = nil
 	}
 	if s.passed {
 		x.urgeLocked(resetFrame(s.id))

@@ -34,10 +34,6 @@ type mode interface {
 	// droppedLocked is called when nothing more is written: the peer is lost, or the
 	// connection has ended.
 	droppedLocked()
-
-	// snapshotLocked and snapshotStreamLocked add what the mode knows.
-	snapshotLocked(*ConnSnapshot)
-	snapshotStreamLocked(*stream, *StreamSnapshot)
 }
 
 // modeStreams is what a mode has to do with the table of streams.

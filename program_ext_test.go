@@ -131,11 +131,11 @@ func (p *extPrograms) checkCredit(sender, receiver *conn) {
 	}
 	for id, s := range sender.streams {
 		r := receiver.streams[id]
-		if r == nil || s.more == nil || r.more == nil || s.more.flow == nil || r.more.flow == nil || !s.isActive() || !r.isActive() {
+		if r == nil || s.more == nil || r.more == nil || s.extra().flow == nil || r.extra().flow == nil || !s.isActive() || !r.isActive() {
 			continue
 		}
-		if s.more.send.have != r.more.recv.room || s.more.send.have <= 0 && r.inbox.size() == 0 {
-			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", s.more.send.have, id, r.more.recv.room, r.inbox.size())
+		if s.extra().send.have != r.extra().recv.room || s.extra().send.have <= 0 && r.inbox.size() == 0 {
+			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", s.extra().send.have, id, r.extra().recv.room, r.inbox.size())
 		}
 	}
 }
@@ -144,7 +144,7 @@ func (p *extPrograms) checkCredit(sender, receiver *conn) {
 func lacksCredit(s *stream) bool {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return s.more != nil && s.more.flow != nil && !s.more.maySend(&extOf(s.conn).send)
+	return s.more != nil && s.extra().flow != nil && !s.extra().maySend(&extOf(s.conn).send)
 }
 
 // windDown ends all that a program has begun, in both directions, and checks what is left.

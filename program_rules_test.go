@@ -282,7 +282,7 @@ func (h *progHandler) checkStuckLocked() {
 	case err != nil && (h.receiving || !w.baseEnded):
 		w.Errorf("B26: call %d: the handler's SendMsg (%v) or RecvMsg (%v) waits after %v", call.number, h.sending, h.receiving, err)
 	case !w.flowingLocked() || call.ctx.Err() != nil:
-	case h.sending && !lacksCredit(&h.ss.(*serverStream).stream):
+	case h.sending && !lacksCredit(&h.ss.(*serverCall).stream):
 		w.Errorf("B20: call %d: the handler's SendMsg waits, and nothing is queued", call.number)
 	case h.receiving && call.up.taken < len(call.up.sizes):
 		w.Errorf("B20: call %d: the handler's RecvMsg waits, and %d messages were sent and %d received", call.number, len(call.up.sizes), call.up.taken)

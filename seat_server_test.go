@@ -53,7 +53,7 @@ func newSeatServer(t *testing.T, holds bool, methods map[string]func(s *seatServ
 		}
 	}
 	server.Register("seat", registered)
-	for name, m := range (*server.dispatcher.services.byName.Load())["seat"].methods {
+	for name, m := range server.dispatcher.services.all()["seat"].methods {
 		if name[0] == 'Q' {
 			s.quick[name] = m
 			m.took.Store(1)

@@ -25,12 +25,12 @@ type MethodInfo struct {
 // Services returns the services that have been registered so far, sorted by name. The
 // caller may change what it gets.
 func (s *Server) Services() []ServiceInfo {
-	all := s.dispatcher.services.byName.Load()
+	all := s.dispatcher.services.all()
 	if all == nil {
 		return nil
 	}
-	infos := make([]ServiceInfo, 0, len(*all))
-	for name, svc := range *all {
+	infos := make([]ServiceInfo, 0, len(all))
+	for name, svc := range all {
 		infos = append(infos, ServiceInfo{name, svc.describe()})
 	}
 	slices.SortFunc(infos, func(a, b ServiceInfo) int { return cmp.Compare(a.Name, b.Name) })

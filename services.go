@@ -6,7 +6,6 @@ package ttrpc
 import (
 	"context"
 	"fmt"
-	"maps"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -69,7 +68,6 @@ func fullPath(service, method string) string { return "/" + path.Join(service, m
 type unaryMethod struct {
 	handle Method
 	info   UnaryServerInfo
-	about  about
 	pace
 }
 
@@ -77,7 +75,6 @@ type unaryMethod struct {
 type streamMethod struct {
 	handle  StreamHandler
 	info    StreamServerInfo
-	about   about
 	unknown bool // whether the server streams is for the handler to say
 }
 
@@ -95,37 +92,39 @@ type service struct {
 // services is the registry. Look-ups take no lock: the map is replaced.
 type services struct {
 	mu     sync.Mutex
-	byName atomic.Pointer[map[string]*service]
+	byName atomic.Value // of map[string]*service
 }
 
 // add panics if the name is taken (B28).
 func (r *services) add(name string, desc *ServiceDesc) {
 	svc := &service{map[string]*unaryMethod{}, map[string]*streamMethod{}}
 	for method, handle := range desc.Methods {
-		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}, about: about{service: name, method: method}}
+		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}}
 	}
 	for method, s := range desc.Streams {
-		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}, about{service: name, method: method}, false}
+		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}, false}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := map[string]*service{}
-	if old := r.byName.Load(); old != nil {
-		all = maps.Clone(*old)
+	all := map[string]*service{name: svc}
+	for other, svc := range r.all() {
+		if other == name {
+			panic(fmt.Errorf("duplicate service %v registered", name))
+		}
+		all[other] = svc
 	}
-	if all[name] != nil {
-		panic(fmt.Errorf("duplicate service %v registered", name))
-	}
-	all[name] = svc
-	r.byName.Store(&all)
+	r.byName.Store(all)
+}
+
+// all returns the services by name. The map does not change.
+func (r *services) all() map[string]*service {
+	all, _ := r.byName.Load().(map[string]*service)
+	return all
 }
 
 // find returns the method or the stream; the error is the caller's answer.
 func (r *services) find(name, method []byte) (*unaryMethod, *streamMethod, error) {
-	var svc *service
-	if all := r.byName.Load(); all != nil {
-		svc = (*all)[string(name)]
-	}
+	svc := r.all()[string(name)]
 	if svc == nil {
 		return nil, nil, status.Errorf(codes.Unimplemented, "service %s", name)
 	}
@@ -138,29 +137,26 @@ func (r *services) find(name, method []byte) (*unaryMethod, *streamMethod, error
 	return nil, nil, status.Errorf(codes.Unimplemented, "method %s", method)
 }
 
-// A serverStream is the serverCall that a stream's handler sees.
-type serverStream serverCall
-
 // SendMsg implements [StreamServer].
-func (ss *serverStream) SendMsg(m any) error {
-	if !ss.streamMethod.info.StreamingServer {
+func (call *serverCall) SendMsg(m any) error {
+	if !call.streamMethod.info.StreamingServer {
 		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
 	ctx, m := unbound(m)
-	f, err := ss.conn.dataFrame(m)
+	f, err := call.conn.dataFrame(m)
 	if err != nil {
 		return encodeError(m, err)
 	}
-	return ss.conn.send(ctx, &ss.stream, f, false)
+	return call.conn.send(ctx, &call.stream, f, false)
 }
 
 // RecvMsg implements [StreamServer].
-func (ss *serverStream) RecvMsg(m any) error {
+func (call *serverCall) RecvMsg(m any) error {
 	ctx, m := unbound(m)
-	f, err := ss.inbox.take(ctx)
+	f, err := call.inbox.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer f.release()
-	return ss.conn.decodeData(&ss.stream, f, m, ss.conn.cfg.codec.decodeRequest)
+	return call.conn.decodeData(&call.stream, f, m, call.conn.cfg.codec.decodeRequest)
 }

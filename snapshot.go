@@ -71,6 +71,12 @@ func (s *Server) Snapshot() []ConnSnapshot {
 	return all
 }
 
+// A snapshotter is a mode that adds what it knows.
+type snapshotter interface {
+	snapshotLocked(*ConnSnapshot)
+	snapshotStreamLocked(*stream, *StreamSnapshot)
+}
+
 func (c *conn) snapshot() ConnSnapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,8 +91,8 @@ func (c *conn) snapshot() ConnSnapshot {
 	if c.cause != nil {
 		snap.Cause = c.cause.Error()
 	}
-	if c.mode != nil {
-		c.mode.snapshotLocked(&snap)
+	if m, ok := c.mode.(snapshotter); ok {
+		m.snapshotLocked(&snap)
 	}
 	for _, s := range c.streams {
 		snap.Streams = append(snap.Streams, s.snapshotLocked())
@@ -103,7 +109,7 @@ func (s *stream) snapshotLocked() StreamSnapshot {
 	s.inbox.mu.Lock()
 	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()
 	s.inbox.mu.Unlock()
-	if m := s.conn.mode; m != nil {
+	if m, ok := s.conn.mode.(snapshotter); ok {
 		m.snapshotStreamLocked(s, &snap)
 	}
 	return snap
@@ -111,10 +117,10 @@ func (s *stream) snapshotLocked() StreamSnapshot {
 
 // fullMethod names the stream's method, if that is known.
 func (s *stream) fullMethod() string {
-	if about := s.about.Load(); about != nil {
-		return fullPath(about.service, about.method)
+	if s.call != nil {
+		return s.call.fullMethod()
 	}
-	return ""
+	return fullPath(s.about.service, s.about.method)
 }
 
 // These sort without generics: each instance of those is 15 KB more in every program.

@@ -3,10 +3,7 @@
 
 package ttrpc
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync"
 
 // role is which end of a connection this is.
 type role uint8
@@ -172,7 +169,7 @@ type stream struct {
 	conn *conn
 	done chan struct{} // a client's unary call: holds one token once result is set
 	call callee        // if the peer opened it, else nil
-	more *streamMore   // what a mode adds, or nil; guarded by conn.mu where it says so
+	more any           // what a mode adds, or nil; guarded by conn.mu where it says so
 
 	streams bool // the server may send data
 	unary   bool // the inbox is not used; a server's handler may find that it is
@@ -188,7 +185,7 @@ type stream struct {
 
 	unwatch func() bool // stops to watch the context of a client's stream
 
-	about atomic.Pointer[about] // nil until it is known
+	about *about // of a stream that this end opened
 
 	// result and err are a unary call's outcome. They are set before the
 	// token is put into done, and then belong to the caller.

@@ -76,9 +76,9 @@ func (c *conn) info() ConnInfo {
 	return ConnInfo{ID: c.number, Server: c.role == roleServer, Peer: peer}
 }
 
-// An about is what a stream is to those who look from outside.
+// An about is what a stream is to those who look from outside, at the end that opened it.
 type about struct {
-	service, method string // immutable
+	service, method string // immutable while the stream is in the table
 
 	// Of a client's stream, guarded by its connection's mu.
 	traced func(error) // is told of the end
@@ -187,7 +187,7 @@ func (t *Trace) streamEndsLocked(s *stream, answer *frame, err error) {
 		_, err = responsePayload(context.Background(), answer.data)
 	}
 	c := s.conn
-	about := s.about.Load()
+	about := s.about
 	about.told = err
 	if end := about.traced; end != nil {
 		about.traced = nil
@@ -203,7 +203,7 @@ func (t *Trace) streamBegins(s *stream) {
 	}
 	c.mu.Lock()
 	defer c.unlock()
-	about := s.about.Load()
+	about := s.about
 	about.traced = end
 	if !s.isActive() {
 		t.streamEndsLocked(s, nil, about.told)

@@ -69,7 +69,7 @@ func (h UnknownServiceHandler) route(call *serverCall, v requestView) bool {
 	flags := call.request.header.Flags
 	info.Unary = acceptedState(flags) == stateUnary
 	info.StreamingClient = acceptedState(flags) == stateOpen
-	about, path := about{service: info.Service, method: info.Method}, fullPath(info.Service, info.Method)
+	path := fullPath(info.Service, info.Method)
 	if info.Unary {
 		codec := call.conn.cfg.codec
 		handle := func(ctx context.Context, unmarshal func(any) error) (any, error) {
@@ -79,11 +79,11 @@ func (h UnknownServiceHandler) route(call *serverCall, v requestView) bool {
 			}
 			return h(ctx, info, s)
 		}
-		call.method = &unaryMethod{handle: handle, info: UnaryServerInfo{path}, about: about}
+		call.method = &unaryMethod{handle: handle, info: UnaryServerInfo{path}}
 		return true
 	}
 	handle := func(ctx context.Context, stream StreamServer) (any, error) { return h(ctx, info, stream) }
-	call.streamMethod = &streamMethod{handle, StreamServerInfo{path, info.StreamingClient, true}, about, true}
+	call.streamMethod = &streamMethod{handle, StreamServerInfo{path, info.StreamingClient, true}, true}
 	return true
 }
 
