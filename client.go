@@ -36,12 +36,9 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	l := newLink(c.config, conn)
 	l.conn.gone = func() { go c.config.closed() }
 	c.via = l
-	switch {
-	case c.config.handshaker != nil:
-		go l.handshake(conn)
-	case c.config.extends != nil || c.config.trace != nil:
-		l.start(conn, nil)
-	default:
+	if c.config.begin != nil {
+		c.config.begin(l, conn)
+	} else {
 		l.conn.start(conn)
 	}
 	return c

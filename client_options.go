@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"net"
 	"time"
 )
 
@@ -16,6 +17,9 @@ type clientConfig struct {
 	host      host          // answers the peer's calls; nil if nothing does
 	hooks     *connHooks    // if something does
 	dialling  *dialling     // how Dial connects; nil if no option says
+
+	// begin is link.begin if the connection begins with more than conn.start, else nil.
+	begin func(l *link, nc net.Conn)
 
 	// Of each kind of interceptors the one that is not in the chain, the chain, and both;
 	// nil if there are none.
@@ -97,7 +101,10 @@ func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) C
 // WithClientHandshaker has h speak on the connection before ttrpc does. Calls
 // wait for it; if it fails the connection ends, and [Client.Cause] tells why.
 func WithClientHandshaker(h Handshaker) ClientOpts {
-	return func(c *Client) { c.config.handshaker = h }
+	return func(c *Client) {
+		c.config.handshaker = h
+		c.config.begin = (*link).begin
+	}
 }
 
 // WithClientHandshakeTimeout bounds how long the handshake may take; 10 s by

@@ -6,7 +6,6 @@ package ttrpc
 import (
 	"fmt"
 	"log"
-	"strings"
 	"time"
 )
 
@@ -49,7 +48,7 @@ func (c *connConfig) setDefaults() {
 	c.queue.ConnectionBytes = min(c.queue.ConnectionBytes, maxCredit)
 	c.queue.Window = min(c.queue.Window, c.queue.ConnectionBytes)
 	if c.log == nil {
-		c.log = errorLogger{}
+		c.log = new(errorLogger)
 	}
 }
 
@@ -119,15 +118,13 @@ type Logger interface {
 // errorLogger is the default: errors go to the standard log, the rest nowhere.
 type errorLogger struct{}
 
-func (errorLogger) Debug(string, ...any) {}
-func (errorLogger) Info(string, ...any)  {}
-func (errorLogger) Warn(string, ...any)  {}
+func (*errorLogger) Debug(string, ...any) {}
+func (*errorLogger) Info(string, ...any)  {}
+func (*errorLogger) Warn(string, ...any)  {}
 
-func (errorLogger) Error(msg string, args ...any) {
-	var b strings.Builder
-	b.WriteString(msg)
+func (*errorLogger) Error(msg string, args ...any) {
 	for i := 0; i+1 < len(args); i += 2 {
-		fmt.Fprintf(&b, " %v=%v", args[i], args[i+1])
+		msg += fmt.Sprintf(" %v=%v", args[i], args[i+1])
 	}
-	log.Print(b.String())
+	log.Print(msg)
 }

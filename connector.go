@@ -48,6 +48,15 @@ func newLink(cfg *clientConfig, nc net.Conn) *link {
 	return l
 }
 
+// begin begins to speak on nc, after the handshake if there is to be one.
+func (l *link) begin(nc net.Conn) {
+	if l.cfg.handshaker != nil {
+		go l.handshake(nc)
+	} else {
+		l.start(nc, nil)
+	}
+}
+
 func (l *link) handshake(nc net.Conn) {
 	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.handshakeTimeout)
 	if err != nil {

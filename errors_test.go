@@ -34,7 +34,7 @@ func TestErrorLogger(t *testing.T) {
 	var b strings.Builder
 	defer log.SetOutput(log.Writer())
 	log.SetOutput(&b)
-	errorLogger{}.Error("m", "a", 1, "error", io.EOF)
+	new(errorLogger).Error("m", "a", 1, "error", io.EOF)
 	if !strings.HasSuffix(b.String(), "m a=1 error=EOF\n") {
 		t.Errorf("the default logger wrote %q, want m a=1 error=EOF", b.String())
 	}

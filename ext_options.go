@@ -27,6 +27,12 @@ func (c *connConfig) extensions() *extensions {
 	return c.extends.(*extensions)
 }
 
+// extensions is the same for a client.
+func (c *clientConfig) extensions() *extensions {
+	c.begin = (*link).begin
+	return c.connConfig.extensions()
+}
+
 const defaultPingTimeout = 20 * time.Second
 
 func (e *extensions) keepAlive(interval, timeout time.Duration) {

@@ -44,29 +44,27 @@ func PeerFromContext(ctx context.Context) (*Peer, bool) {
 	return peer, ok
 }
 
-// A connContext is what the contexts of a connection's handlers derive from.
-type connContext struct {
-	context.Context
-	peer *Peer
-	conn *conn
-}
-
+// connKey is that of the connection in the contexts of its handlers.
 type connKey struct{}
-
-// Value implements context.Context.
-func (x *connContext) Value(key any) any {
-	switch key.(type) {
-	case peerKey:
-		return x.peer
-	case connKey:
-		return x.conn
-	}
-	return x.Context.Value(key)
-}
 
 // withPeer returns the context that those of a connection's handlers derive from.
 func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Context {
-	return &connContext{ctx, &Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}, c}
+	peer := &Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}
+	return context.WithValue(context.WithValue(ctx, peerKey{}, peer), connKey{}, c)
+}
+
+// shakeHands has the server shake hands on nc, and starts the connection, or closes it.
+func (c *conn) shakeHands(ctx context.Context, nc net.Conn) {
+	shaken, auth, err := handshake(context.WithoutCancel(ctx), c.cfg.handshaker, nc, c.cfg.handshakeTimeout)
+	if err != nil {
+		if c.why() == nil { // or it is our own Close
+			c.cfg.log.Error("ttrpc: connection refused", "error", err)
+		}
+		c.close(err)
+		return
+	}
+	c.base = withPeer(ctx, c, shaken, auth)
+	c.start(shaken)
 }
 
 // handshake runs h for at most timeout. If it returns an error, conn is closed.

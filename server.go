@@ -160,7 +160,7 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 // connection has ended.
 func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, error) {
 	c := newConn(roleServer, nc, &s.config.connConfig)
-	c.handshakes = s.config.handshaker != nil
+	c.handshakes = s.config.shake != nil
 	c.host, c.hooks = serveFunc(s.serve), &s.hooks
 	c.gone = func() {
 		s.removeConnection(c)
@@ -171,9 +171,10 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, er
 		return nil, err
 	}
 	if c.handshakes {
-		go s.handshake(ctx, c, nc)
+		go s.config.shake(c, ctx, nc)
 	} else {
-		s.start(ctx, c, nc, nil)
+		c.base = withPeer(ctx, c, nc, nil)
+		c.start(nc)
 	}
 	return c, nil
 }
@@ -191,23 +192,6 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 	}
 	s.workers.start(call)
 	return true
-}
-
-func (s *Server) handshake(ctx context.Context, c *conn, nc net.Conn) {
-	shaken, auth, err := handshake(context.WithoutCancel(ctx), s.config.handshaker, nc, s.config.handshakeTimeout)
-	if err != nil {
-		if c.why() == nil { // or it is our own Close
-			s.config.log.Error("ttrpc: connection refused", "error", err)
-		}
-		c.close(err)
-		return
-	}
-	s.start(ctx, c, shaken, auth)
-}
-
-func (s *Server) start(ctx context.Context, c *conn, nc net.Conn, auth any) {
-	c.base = withPeer(ctx, c, nc, auth)
-	c.start(nc)
 }
 
 // Shutdown ends the server in order: it accepts no more connections, lets the

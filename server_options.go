@@ -4,13 +4,16 @@
 package ttrpc
 
 import (
+	"context"
 	"errors"
+	"net"
 	"time"
 )
 
 // serverConfig is what the options set.
 type serverConfig struct {
 	connConfig
+	shake          func(c *conn, ctx context.Context, nc net.Conn) // is conn.shakeHands if there is a handshaker, else nil
 	maxConnections int
 	maxHandlers    int                                 // of one connection; 0 means no cap
 	unknown        func(*serverCall, requestView) bool // routes calls that services does not; or nil
@@ -33,7 +36,9 @@ func WithServerHandshaker(h Handshaker) ServerOpt {
 		if c.handshaker != nil {
 			return errors.New("only one handshaker allowed per server")
 		}
-		c.handshaker = h
+		if c.handshaker = h; h != nil {
+			c.shake = (*conn).shakeHands
+		}
 		return nil
 	}
 }

@@ -56,7 +56,10 @@ type FrameInfo struct {
 
 // WithClientTrace has t told what happens on the client's connection.
 func WithClientTrace(t *Trace) ClientOpts {
-	return func(c *Client) { c.config.traceWith(t) }
+	return func(c *Client) {
+		c.config.traceWith(t)
+		c.config.begin = (*link).begin
+	}
 }
 
 // WithServerTrace has t told what happens on the server's connections.
