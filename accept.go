@@ -124,7 +124,12 @@ func (call *serverCall) connEnded(cause error) {
 }
 
 // isDetached implements [callee].
-func (call *serverCall) isDetached() bool { return call.detached.Load().isAlone() }
+func (call *serverCall) isDetached() bool {
+	call.mu.Lock()
+	kept := call.kept
+	call.mu.Unlock()
+	return kept != nil && kept.isAlone()
+}
 
 // fullMethod implements [callee].
 func (call *serverCall) fullMethod() string {

@@ -32,7 +32,9 @@ type serverCall struct {
 
 	began time.Duration // when the handler began, if its method is to learn how long it takes
 
-	detached atomic.Pointer[DetachedStream] // what a stream's handler keeps; &notDetached once it has returned without
+	// Guarded by mu.
+	kept     keeper // what a stream's handler keeps, or nil
+	returned bool   // the handler has, and keeps no more
 }
 
 // newServerCall makes the call of a request frame, which it then owns.
@@ -118,13 +120,13 @@ func (c codec) resultFrame(id uint32, msg any, limit int) (*frame, error) {
 func (call *serverCall) becomeStream() {
 	c := call.conn
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if call.unary {
 		call.unary = false
 		if c.mode != nil {
 			c.mode.addedLocked(&call.stream)
 		}
 	}
+	c.mu.Unlock()
 }
 
 // dataFrame returns a sealed data frame that carries a message; nil makes an

@@ -16,7 +16,7 @@ type clientConfig struct {
 	closeDone chan struct{} // closed once onClose has returned
 	host      host          // answers the peer's calls; nil if nothing does
 	hooks     *connHooks    // if something does
-	dialling  *dialling     // how Dial connects; nil if no option says
+	dialling  any           // a *dialling: how Dial connects; nil if no option says
 
 	// begin is link.begin if the connection begins with more than conn.start, else nil.
 	begin func(l *link, nc net.Conn)

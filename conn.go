@@ -26,7 +26,10 @@ type conn struct {
 	gone func()          // called once, without locks, when the connection has ended
 
 	hooks *connHooks
-	calls sync.Pool // of *stream: a client's finished unary calls
+
+	// twoClientsLocked is at a client conn.refuseClientLocked, so that servers do not link it.
+	twoClientsLocked func(*conn, *frame) bool
+	calls            sync.Pool // of *stream: a client's finished unary calls
 
 	number uint64 // counts the connections of the process
 

@@ -39,6 +39,7 @@ type link struct {
 func newLink(cfg *clientConfig, nc net.Conn) *link {
 	l := &link{conn: newConn(roleClient, nc, &cfg.connConfig), cfg: cfg}
 	l.conn.user = l
+	l.conn.twoClientsLocked = (*conn).refuseClientLocked
 	if cfg.extends != nil {
 		l.ready = make(chan struct{})
 	}
@@ -144,4 +145,22 @@ func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*fra
 		extras.received(f)
 	}
 	return f, err
+}
+
+// refuseClientLocked ends the connection if the frame tells that the peer is a client, too.
+func (c *conn) refuseClientLocked(f *frame) bool {
+	if !isClients(f) {
+		return false
+	}
+	c.refuseLocked(f, errTwoClients)
+	return true
+}
+
+// isClients tells whether a frame is a request as clients make them.
+func isClients(f *frame) bool {
+	if f.header.Type != messageTypeRequest || f.header.StreamID%2 == 0 {
+		return false
+	}
+	v, err := parseRequest(f.data)
+	return err == nil && len(v.service) > 0 && len(v.method) > 0
 }

@@ -22,8 +22,15 @@ type DetachedStream struct {
 	traced   func(*frame) func() // tells the trace of the end; nil if there is none
 }
 
-// notDetached stands for what a handler has not kept before it returned.
-var notDetached DetachedStream
+// A keeper is a *DetachedStream as its call knows it, so that only programs that detach
+// streams link what those do.
+type keeper interface {
+	// isAlone tells whether the stream has outlived its handler.
+	isAlone() bool
+
+	// handlerReturned is that of the call.
+	handlerReturned(answer *frame, traced func(*frame) func()) *frame
+}
 
 type streamKey struct{}
 
@@ -51,9 +58,12 @@ func Detach(ctx context.Context) (*DetachedStream, error) {
 		return nil, errors.New("ttrpc: the context is not that of a stream's handler")
 	}
 	s := &DetachedStream{call: call}
-	if !call.detached.CompareAndSwap(nil, s) {
+	call.mu.Lock()
+	defer call.mu.Unlock()
+	if call.kept != nil || call.returned {
 		return nil, errors.New("ttrpc: the stream is detached already, or its handler has returned")
 	}
+	call.kept = s
 	return s, nil
 }
 
@@ -126,11 +136,8 @@ func (s *DetachedStream) hasEnded() bool {
 	return s.ended
 }
 
-// isAlone tells whether the stream has outlived its handler. A nil stream has not.
+// isAlone implements [keeper].
 func (s *DetachedStream) isAlone() bool {
-	if s == nil {
-		return false
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.returned && !s.ended
@@ -140,10 +147,18 @@ func (s *DetachedStream) isAlone() bool {
 // if it has left that to what it kept, nil. It returns the answer that ends the stream now,
 // nil if the stream goes on.
 func (call *serverCall) handlerReturned(answer *frame, traced func(*frame) func()) *frame {
-	if call.detached.CompareAndSwap(nil, &notDetached) {
+	call.mu.Lock()
+	call.returned = true
+	kept := call.kept
+	call.mu.Unlock()
+	if kept == nil {
 		return answer
 	}
-	s := call.detached.Load()
+	return kept.handlerReturned(answer, traced)
+}
+
+// handlerReturned implements [keeper].
+func (s *DetachedStream) handlerReturned(answer *frame, traced func(*frame) func()) *frame {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.returned, s.traced = true, traced
@@ -155,4 +170,12 @@ func (call *serverCall) handlerReturned(answer *frame, traced func(*frame) func(
 		s.ended = true
 	}
 	return answer
+}
+
+// isKept tells whether the stream's handler has kept it.
+func (call *serverCall) isKept() bool {
+	call.mu.Lock()
+	kept := call.kept
+	call.mu.Unlock()
+	return kept != nil
 }

@@ -49,7 +49,7 @@ func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	}
 	c.config.setDefaults()
 	if c.config.dialling != nil {
-		r.dialling = *c.config.dialling
+		r.dialling = *c.config.dials()
 	}
 	if r.dial == nil {
 		var err error

@@ -23,7 +23,7 @@ func (cfg *clientConfig) dials() *dialling {
 	if cfg.dialling == nil {
 		cfg.dialling = new(dialling)
 	}
-	return cfg.dialling
+	return cfg.dialling.(*dialling)
 }
 
 // Defaults of Backoff.

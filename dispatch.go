@@ -57,7 +57,7 @@ func (d *dispatcher) run(call *serverCall) {
 		call.finish(answer)
 	}()
 	result, err := d.dispatch(call)
-	if call.detached.Load() == nil || err != nil || !isNil(result) {
+	if call.streamMethod == nil || err != nil || !isNil(result) || !call.isKept() {
 		answer = call.answer(result, err)
 	}
 	returned = true
@@ -162,7 +162,7 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 	if !call.deadline.IsZero() || call.base.Done() != nil {
 		stop := context.AfterFunc(&call.callContext, call.contextEnded)
 		defer func() {
-			if call.detached.Load() == nil {
+			if !call.isKept() {
 				stop()
 			}
 		}()

@@ -269,9 +269,9 @@ func (a *assembler) read(fd int, b []byte) (int, error) {
 	if len(a.arrived) > maxFiles { // and all frames that are here have taken theirs
 		return 0, errFilesUnannounced
 	}
-	control := newFrame(controlSize)
+	control := newFrame(controlSize())
 	defer control.release()
-	n, files, err := recvFiles(fd, b, control.data[:controlSize])
+	n, files, err := recvFiles(fd, b, control.data[:controlSize()])
 	a.arrived = append(a.arrived, files...)
 	return n, err
 }

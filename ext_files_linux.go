@@ -114,4 +114,4 @@ func recvmsg(fd int, b, control []byte) (n, used, flags int, err error) {
 }
 
 // controlSize is how much control data may come with one read.
-var controlSize = unix.CmsgSpace(maxFiles*4) + unix.CmsgSpace(syscall.SizeofUcred)
+func controlSize() int { return unix.CmsgSpace(maxFiles*4) + unix.CmsgSpace(syscall.SizeofUcred) }

@@ -78,7 +78,7 @@ func (p *filePeer) read() rawFrame {
 	p.t.Helper()
 	fill := func(b []byte) {
 		for at := 0; at < len(b); {
-			control := make([]byte, controlSize)
+			control := make([]byte, controlSize())
 			n, used, _, _, err := p.conn.ReadMsgUnix(b[at:], control)
 			if err != nil || n == 0 {
 				p.t.Fatalf("no frame came: %v", err)

@@ -105,23 +105,22 @@ func (b *inbox) overdue(q *StreamQueue) bool {
 // has a message.
 func (b *inbox) expect(n int) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.opening = int32(n)
 	b.countLocked(n)
+	b.mu.Unlock()
 }
 
 // weighWith has the inbox, which is empty, count frames so.
 func (b *inbox) weighWith(weigh func(*frame) int) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.weigh = weigh
+	b.mu.Unlock()
 }
 
 // start ends what expect began. If the request has a message, it is f, and comes
 // before the data that the stream may already hold; else f is nil.
 func (b *inbox) start(f *frame) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.countLocked(-int(b.opening))
 	b.opening = 0
 	if f != nil && !b.dropped {
@@ -131,6 +130,7 @@ func (b *inbox) start(f *frame) {
 	}
 	f.release()
 	b.ready.Broadcast() // for awaitTake, too
+	b.mu.Unlock()
 }
 
 // take waits for the next message and returns it, or the error with which the
@@ -198,10 +198,10 @@ func (b *inbox) close(err error, discard bool) {
 // uncount takes what is queued out of the connection's total, for good.
 func (b *inbox) uncount() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.countLocked(-b.sizeLocked())
 	b.total = nil
 	b.ready.Broadcast() // for awaitTake
+	b.mu.Unlock()
 }
 
 // size returns how many bytes of memory count as queued.

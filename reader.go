@@ -162,8 +162,7 @@ func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act a
 		act = onOversized(act)
 	case act == actOpen && c.offer != nil && c.offer.offeredLocked(c, f):
 		act = actIgnore
-	case c.role == roleClient && isClients(f):
-		c.refuseLocked(f, errTwoClients)
+	case c.twoClientsLocked != nil && c.twoClientsLocked(c, f):
 		act = actIgnore
 	}
 	if f.header.Type == messageTypeRequest {
@@ -173,15 +172,6 @@ func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act a
 		err = failure(s.call != nil, why, f.header, big)
 	}
 	return act, why, err
-}
-
-// isClients tells whether a frame is a request as clients make them.
-func isClients(f *frame) bool {
-	if f.header.Type != messageTypeRequest || f.header.StreamID%2 == 0 {
-		return false
-	}
-	v, err := parseRequest(f.data)
-	return err == nil && len(v.service) > 0 && len(v.method) > 0
 }
 
 // awaitRoomLocked has a server's reader wait while the peer does not read its

@@ -170,7 +170,6 @@ func (c *conn) startWatchLocked() {
 // it does not see.
 func (c *conn) watchSeat() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	stays := c.turns == c.seen
 	c.seen = c.turns
 	c.watching = !c.closed && !stays
@@ -183,6 +182,7 @@ func (c *conn) watchSeat() {
 		}
 		c.moveSeatLocked(seatNeeded)
 	}
+	c.mu.Unlock()
 }
 
 // endSeatLocked is called when the connection has ended.

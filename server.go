@@ -272,8 +272,8 @@ func (s *Server) addListener(l net.Listener) bool {
 
 func (s *Server) removeListener(l net.Listener) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.mu.Unlock()
 }
 
 func (s *Server) addConnection(c *conn) error {
@@ -292,9 +292,9 @@ func (s *Server) addConnection(c *conn) error {
 // removeConnection forgets a connection.
 func (s *Server) removeConnection(c *conn) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.connections, c)
 	s.emptyLocked()
+	s.mu.Unlock()
 }
 
 // emptyLocked tells Shutdown when no connection is left.

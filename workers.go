@@ -76,7 +76,6 @@ func (w *workers) rest(worker chan *serverCall) bool {
 // long as any are left.
 func (w *workers) trim() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, worker := range w.idle[:w.unused] {
 		close(worker)
 	}
@@ -87,12 +86,12 @@ func (w *workers) trim() {
 	} else {
 		w.idle = nil
 	}
+	w.mu.Unlock()
 }
 
 // stop ends all idle workers, and the others when their calls have ended.
 func (w *workers) stop() {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.stopped = true
 	w.unused = len(w.idle)
 	for _, worker := range w.idle {
@@ -102,4 +101,5 @@ func (w *workers) stop() {
 	if w.timed {
 		w.timer.Stop()
 	}
+	w.mu.Unlock()
 }
