@@ -175,12 +175,13 @@ type callContext struct {
 // cancel ends the context. The first cause stands. It returns the call's extras.
 func (x *callContext) cancel(cause error) callExtras {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	if x.ended == nil {
 		x.ended = cause
 	}
 	x.cancelInnerLocked()
-	return x.extras
+	extras := x.extras
+	x.mu.Unlock()
+	return extras
 }
 
 func (x *callContext) cancelInnerLocked() {
@@ -220,18 +221,22 @@ func (x *callContext) Deadline() (time.Time, bool) {
 func (x *callContext) Done() <-chan struct{} {
 	x.turn.end()
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.innerLocked().Done()
+	inner := x.innerLocked()
+	x.mu.Unlock()
+	return inner.Done()
 }
 
 // Err implements context.Context.
 func (x *callContext) Err() error {
+	over := x.base.Err() != nil || !x.deadline.IsZero() && !time.Now().Before(x.deadline)
 	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.inner == nil && x.ended == nil && x.base.Err() == nil && (x.deadline.IsZero() || time.Now().Before(x.deadline)) {
+	if x.inner == nil && x.ended == nil && !over {
+		x.mu.Unlock()
 		return nil
 	}
-	return x.innerLocked().Err()
+	inner := x.innerLocked()
+	x.mu.Unlock()
+	return inner.Err()
 }
 
 // Value implements context.Context.

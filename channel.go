@@ -261,7 +261,7 @@ func (ch *channel) ended() {
 // done.
 func (ch *channel) writeFrame(f *frame, written int) error {
 	if f.writes() {
-		n, err := ch.socket.writeExtras(f)
+		n, err := f.extras.writeFirst(ch.socket, f)
 		if err != nil || n == len(f.data) {
 			return err
 		}

@@ -18,11 +18,11 @@ import (
 // interceptors, and sends what they return.
 type dispatcher struct {
 	services       services
-	unknown        func(*serverCall, requestView) bool // finds what services has not, or nil
-	unary          UnaryServerInterceptor              // nil if there is none
-	stream         StreamServerInterceptor             // nil if there is none
-	defaultTimeout time.Duration                       // for unary calls without one; 0 means none
-	recoverPanics  bool
+	unknown        func(*serverCall, requestView) bool     // finds what services has not, or nil
+	unary          UnaryServerInterceptor                  // nil if there is none
+	stream         StreamServerInterceptor                 // nil if there is none
+	defaultTimeout time.Duration                           // for unary calls without one; 0 means none
+	recovered      func(d *dispatcher, panicked any) error // is dispatcher.panicked, or nil if panics go on
 	log            Logger
 }
 
@@ -69,9 +69,14 @@ func (d *dispatcher) notReturned(panicked any) error {
 	switch {
 	case panicked == nil:
 		return status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
-	case !d.recoverPanics:
+	case d.recovered == nil:
 		panic(panicked) // with the handler still on the stack
 	}
+	return d.recovered(d, panicked)
+}
+
+// panicked is the error of a handler whose panic is not to end the program.
+func (d *dispatcher) panicked(panicked any) error {
 	d.log.Error("ttrpc: panic in a handler", "panic", panicked, "stack", string(debug.Stack()))
 	return status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", panicked)
 }

@@ -79,3 +79,6 @@ func (m *frameMore) write(fd int, b []byte) (n int, err error) {
 	}
 	return n, err
 }
+
+// writeFirst implements [frameExtras].
+func (m *frameMore) writeFirst(s *socket, f *frame) (n int, err error) { return s.writeExtras(f) }

@@ -56,6 +56,9 @@ type frameExtras interface {
 
 	// write writes to a kernel socket, without blocking, what it takes of b.
 	write(fd int, b []byte) (n int, err error)
+
+	// writeFirst is the socket's writeExtras.
+	writeFirst(s *socket, f *frame) (n int, err error)
 }
 
 // Frames of up to 256 bytes share a pool. Above that each power of 2, and each

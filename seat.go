@@ -198,11 +198,11 @@ func (c *conn) endSeatLocked() {
 // takeWake tells whether it was our deadline that woke the reader, and takes it off.
 func (c *conn) takeWake() (relieved, settles bool) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	relieved, settles = c.moveSeatLocked(seatWoken) == seatCalmed, c.settles
 	if settles {
 		c.settles = false
 		c.nc.SetReadDeadline(time.Time{})
 	}
+	c.mu.Unlock()
 	return relieved, settles
 }

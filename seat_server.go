@@ -64,10 +64,10 @@ func (t turn) end() {
 		return
 	}
 	t.conn.mu.Lock()
-	defer t.conn.mu.Unlock()
 	if t.lastsLocked() && !t.conn.closed {
 		t.conn.moveSeatLocked(seatNeeded)
 	}
+	t.conn.mu.Unlock()
 }
 
 // serveHere runs a call on the reader's goroutine if it may. It reports whether

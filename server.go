@@ -52,7 +52,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 			unary:          cfg.unary,
 			stream:         cfg.stream,
 			defaultTimeout: cfg.defaultTimeout,
-			recoverPanics:  cfg.recoverPanics,
+			recovered:      cfg.recovered,
 			log:            cfg.log,
 		},
 	}

@@ -15,9 +15,9 @@ type serverConfig struct {
 	connConfig
 	shake          func(c *conn, ctx context.Context, nc net.Conn) // is conn.shakeHands if there is a handshaker, else nil
 	maxConnections int
-	maxHandlers    int                                 // of one connection; 0 means no cap
-	unknown        func(*serverCall, requestView) bool // routes calls that services does not; or nil
-	recoverPanics  bool
+	maxHandlers    int                                     // of one connection; 0 means no cap
+	unknown        func(*serverCall, requestView) bool     // routes calls that services does not; or nil
+	recovered      func(d *dispatcher, panicked any) error // is dispatcher.panicked, or nil
 	newGoroutines  bool
 
 	// Of each kind of interceptors the one that is not in the chain, the chain, and both;
@@ -156,7 +156,7 @@ func WithServerDefaultTimeout(d time.Duration) ServerOpt {
 // is the program's.
 func WithRecoverPanics() ServerOpt {
 	return func(c *serverConfig) error {
-		c.recoverPanics = true
+		c.recovered = (*dispatcher).panicked
 		return nil
 	}
 }

@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"slices"
 	"sync"
 	"time"
 )
@@ -79,7 +78,9 @@ func (w *workers) trim() {
 	for _, worker := range w.idle[:w.unused] {
 		close(worker)
 	}
-	w.idle = slices.Delete(w.idle, 0, w.unused)
+	rest := copy(w.idle, w.idle[w.unused:])
+	clear(w.idle[rest:])
+	w.idle = w.idle[:rest]
 	w.unused = len(w.idle)
 	if w.timed = w.unused > 0 && !w.stopped; w.timed {
 		w.timer.Reset(workersLinger)

@@ -24,11 +24,12 @@ const (
 	prefix   = "github.com/containerd/ttrpc."
 )
 
-// larger is how many bytes more than with the release a program may have. The linker fills
-// segments up to whole pages of 4,096 bytes.
+// larger is how many bytes more than with the release a program may have. The aim is none.
+// The server has less code than with the release, but more types and functions, which have
+// tables; as the linker fills segments up to whole pages of 4,096 bytes, that is two pages.
 var larger = map[string]int64{"server": 8192, "client": 0}
 
-// TestSize holds that minimal programs are no larger than with the release.
+// TestSize holds how much larger than with the release minimal programs are at most.
 func TestSize(t *testing.T) {
 	for _, program := range []string{"server", "client"} {
 		ours := size(t, build(t, "./"+program, "-trimpath", "-ldflags=-s -w"))
