@@ -42,7 +42,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	if call.unary = call.state == stateUnary; !call.unary {
 		call.inbox.expect(request.cost())
 	}
-	call.base = c.base
+	call.base, call.of = c.base, call
 	return call
 }
 
@@ -155,6 +155,7 @@ type callKey struct{}
 // channel and a timer, is made when it is first asked for.
 type callContext struct {
 	// Set before the handler runs.
+	of       *serverCall
 	base     context.Context
 	metadata MD
 	deadline time.Time // zero if there is none

@@ -181,6 +181,9 @@ func (c *conn) unlock() {
 // endAndUnlock carries out the end of the connection.
 func (c *conn) endAndUnlock() {
 	c.closed = true
+	if c.mode != nil {
+		c.mode.droppedLocked()
+	}
 	streams := c.streams
 	c.streams = nil
 	for _, s := range streams {
@@ -198,9 +201,6 @@ func (c *conn) endAndUnlock() {
 	c.endSeatLocked()
 	c.popped = c.pushed
 	c.out.releaseAll()
-	if c.mode != nil {
-		c.mode.droppedLocked()
-	}
 	c.room.Broadcast()
 	nc, cause, after, ends := c.nc, c.cause, c.after, c.ends
 	c.after, c.ends = nil, nil

@@ -78,6 +78,9 @@ func (x *extended) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (a
 		x.lastPeer = max(x.lastPeer, h.StreamID)
 	}
 	err = x.chargeLocked(s, f)
+	if act == actMessage && s.call == nil {
+		s.headerPassedLocked()
+	}
 	switch {
 	case x.c.closed:
 		act = actIgnore
@@ -112,6 +115,8 @@ func (x *extended) receiveLocked(f *frame) {
 		x.grantedLocked(s, f)
 	case messageTypePing:
 		x.pingedLocked(f)
+	case messageTypeMetadata:
+		x.describedLocked(s, f)
 	case messageTypeGoodbye:
 		left = x.heardGoodbyeLocked(f)
 	}
