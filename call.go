@@ -24,6 +24,7 @@ type serverCall struct {
 
 	// Set by route.
 	routed       bool
+	known        bool  // the method is registered
 	failed       error // what is wrong with the request, or nil
 	method       *unaryMethod
 	streamMethod *streamMethod
@@ -65,6 +66,10 @@ func (call *serverCall) finish(f *frame) {
 	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
+	if s.isActive() && f != nil {
+		h, _ := parseHeader(f.data)
+		c.served.addAnswer(h.Type, f.data[messageHeaderLength:])
+	}
 	if s.state != stateIdle {
 		c.removeLocked(s)
 	}

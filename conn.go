@@ -57,6 +57,8 @@ type conn struct {
 	mode     mode               // beyond classic ttrpc, or nil
 	after    []func()           // to be called once mu is released
 	ends     []func(error)      // to be called when the connection has ended, with the cause
+	made     CallCounts         // of the calls that this end made
+	served   CallCounts         // of the peer's
 
 	seating // who reads; see seat.go
 
@@ -187,6 +189,7 @@ func (c *conn) endAndUnlock() {
 	streams := c.streams
 	c.streams = nil
 	for _, s := range streams {
+		c.countEndLocked(s)
 		s.state, s.err = stateIdle, ErrClosed
 		if s.done != nil && s.opening != nil {
 			s.err = c.refusal()

@@ -161,6 +161,7 @@ func (x *extended) wantsLocked(s *stream, id uint32) bool {
 	}
 	x.lastPeer = id
 	if n := x.c.hooks.maxHandlers; n > 0 && x.c.accepted+len(x.incoming) >= n {
+		x.c.served.Refused++
 		x.c.replyLocked(id, tooManyCalls(n))
 		return false
 	}

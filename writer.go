@@ -292,6 +292,7 @@ func (c *conn) send(s *stream, f *frame, closes bool) error {
 	}
 	putStreamID(f.data, s.id)
 	f.owner = s
+	s.sent.add(f.flags(), len(f.data)-messageHeaderLength)
 	lead := c.pushForLocked(s, f)
 	seq := f.seq
 	row := s.inARow
