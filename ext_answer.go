@@ -59,7 +59,7 @@ func setMetadata(ctx context.Context, md MD, trailer, now bool) error {
 		err = more.answer.add(md, trailer)
 	}
 	if err == nil && now && x.sendHeaderLocked(call, more) {
-		c.unlockAndLead(1)
+		c.unlockAndLead(1, false)
 		return nil
 	}
 	c.unlock()
