@@ -24,6 +24,7 @@ type serverCall struct {
 
 	// Set by route.
 	routed       bool
+	known        bool  // the method is registered
 	failed       error // what is wrong with the request, or nil
 	method       *unaryMethod
 	streamMethod *streamMethod
@@ -44,7 +45,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	if call.unary = call.state == stateUnary; !call.unary {
 		call.inbox.expect(request.cost())
 	}
-	call.base = c.base
+	call.base, call.of = c.base, call
 	return call
 }
 
@@ -67,6 +68,10 @@ func (call *serverCall) finish(f *frame) {
 	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
+	if s.isActive() && f != nil {
+		h, _ := parseHeader(f.data)
+		c.served.addAnswer(h.Type, f.data[messageHeaderLength:])
+	}
 	if s.state != stateIdle {
 		c.removeLocked(s)
 	}
@@ -157,6 +162,7 @@ type callKey struct{}
 // channel and a timer, is made when it is first asked for.
 type callContext struct {
 	// Set before the handler runs.
+	of       *serverCall
 	base     context.Context
 	metadata MD
 	deadline time.Time // zero if there is none

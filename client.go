@@ -264,6 +264,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 	s.state, s.passed, s.more = stateUnary, false, nil
 	about := s.about.Load()
 	about.service, about.method = service, method
+	about.deadline, _ = ctx.Deadline()
 	reads, err := c.open(s, request)
 	if err != nil {
 		return nil, err

@@ -110,6 +110,7 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	s.init(l.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
 	cs.about.service, cs.about.method = service, method
+	cs.about.deadline, _ = ctx.Deadline()
 	s.about.Store(&cs.about)
 	if _, err := l.conn.open(s, f); err != nil {
 		return nil, err

@@ -92,13 +92,9 @@ func (d *dispatcher) find(call *serverCall) error {
 		return status.Errorf(codes.InvalidArgument, "unmarshal request error: %v", err)
 	}
 	call.method, call.streamMethod, err = d.services.find(v.service, v.method)
-	switch {
-	case err != nil && (d.unknown == nil || !d.unknown(call, v)):
+	call.known = err == nil
+	if err != nil && (d.unknown == nil || !d.unknown(call, v)) {
 		return err
-	case call.method != nil:
-		call.about.Store(&call.method.about)
-	default:
-		call.about.Store(&call.streamMethod.about)
 	}
 	call.payload, call.metadata = v.payload, v.metadata
 	if m := call.conn.mode; m != nil {
@@ -110,6 +106,11 @@ func (d *dispatcher) find(call *serverCall) error {
 	}
 	if timeout != 0 {
 		call.deadline = time.Now().Add(timeout)
+	}
+	if call.method != nil { // a snapshot may read the deadline from now on
+		call.about.Store(&call.method.about)
+	} else {
+		call.about.Store(&call.streamMethod.about)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@
 // slow; messages may have up to 1 GiB and large ones do not delay small ones; the server
 // can call the client, if that has [WithClientServices], by [ClientFromContext]; open
 // files go with calls ([WithFiles], [FilesFromContext]) and with messages of streams
-// ([FileMessage]); pings find out whether the peer still is there ([WithKeepalive]); and
+// ([FileMessage]); answers have metadata, too ([SetHeader], [WithResponseMetadata]); pings find out whether the peer still is there ([WithKeepalive]); and
 // who shuts down tells which calls it has not executed ([ErrNotExecuted]).
 //
 // # Limits

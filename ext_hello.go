@@ -36,6 +36,7 @@ func ourHello(c *conn) hello {
 	return hello{
 		Version:          helloVersion,
 		Files:            passesFiles(c.ch),
+		Metadata:         true,
 		MaxMessage:       uint64(c.cfg.maxMessage),
 		Window:           uint64(c.cfg.queue.Window),
 		ConnectionWindow: uint64(c.cfg.queue.ConnectionBytes),
@@ -90,6 +91,7 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 	x := e.extendLocked(c, peer)
 	x.lastPeer = f.header.StreamID
 	ours := ourHello(c)
+	ours.Metadata = peer.Metadata // who does not know it is told nothing new
 	p := ours.Append(nil)
 	answer := newOutFrame(sizeResponse(nil, len(p)))
 	answer.data = append(appendResponseFront(answer.data, nil, len(p)), p...)

@@ -33,7 +33,8 @@ func TestHelloOfServer(t *testing.T) {
 		opts   []ServerOpt
 		answer string
 	}{
-		"by default": {nil, "1212" + "0801" + "1880808002" + "20808010" + "2880808010" + "3001"},
+		"by default":            {nil, "1212" + "0801" + "1880808002" + "20808010" + "2880808010" + "3001"},
+		"to who knows metadata": {nil, "121c" + "0801" + "12086d65746164617461" + "1880808002" + "20808010" + "2880808010" + "3001"},
 		"with options": {[]ServerOpt{WithServerMaxMessageSize(maxMessageCap), WithServerStreamQueue(StreamQueue{Window: 1, ConnectionBytes: 2})},
 			"120e" + "0801" + "188080808004" + "2001" + "2802" + "3001"},
 		"a window over the connection's": {[]ServerOpt{WithServerStreamQueue(StreamQueue{Window: 3, ConnectionBytes: 2})},
@@ -46,6 +47,7 @@ func TestHelloOfServer(t *testing.T) {
 				ts := newTestServer(t, append(test.opts, WithServerExtensions())...)
 				h := peerHello()
 				h.Files = true // not over this conn
+				h.Metadata = name == "to who knows metadata"
 				ts.peer.send(1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 				ts.peer.want("B46", 1, messageTypeResponse, 0, unhex(t, test.answer))
 				ts.peer.send(0, messageTypePing, 0, []byte("12345678"))

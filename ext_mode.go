@@ -42,6 +42,10 @@ type extended struct {
 type streamMore struct {
 	*flow        // nil of a unary call
 	train *train // what leaves in parts, or nil; guarded by the connection's mu
+
+	// Of a stream that we opened, guarded by the connection's mu.
+	told   []*ResponseMetadata // get what comes
+	answer answerPhase         // what has come
 }
 
 // moreLocked returns what the stream has in extended mode.
@@ -128,6 +132,9 @@ func (x *extended) droppedLocked() {
 	x.pings.stop()
 	for _, s := range x.c.streams { // which may wait for credit
 		s.waiting.Broadcast()
+		if x.c.closed {
+			s.endMetadataLocked()
+		}
 	}
 }
 
@@ -177,6 +184,7 @@ func (x *extended) failingLocked(s *stream, err error) {
 // freedLocked implements [mode].
 func (x *extended) freedLocked(s *stream, gone bool) {
 	if gone && s.call == nil {
+		s.endMetadataLocked()
 		if s.more != nil && s.more.train != nil {
 			x.withdrawAllLocked(s)
 		} else {
@@ -220,8 +228,7 @@ func (x *extended) isUnreadLocked() bool {
 // beginCall implements [mode].
 func (x *extended) beginCall(call *serverCall) {
 	if files := takeFiles(call.request); files != nil {
-		extras := callExtras(&CallFiles{in: files})
-		call.extras.Store(&extras)
+		call.moreExtras().files.in = files
 	}
 }
 

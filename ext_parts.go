@@ -48,8 +48,12 @@ func (x *extended) pushLocked(s *stream, f *frame) (lead bool) {
 	if h, _ := parseHeader(f.data); h.Type == messageTypeData && h.Flags&flagNoData == 0 {
 		x.spendLocked(s, f)
 	}
-	announced := f.extras != nil && x.announceLocked(s, f)
-	return x.c.pushLocked(f) || announced
+	ahead := s.call != nil && x.describeLocked(s.call, f)
+	if f.extras != nil {
+		x.expectMetadataLocked(s, f)
+		ahead = x.announceLocked(s, f) || ahead
+	}
+	return x.c.pushLocked(f) || ahead
 }
 
 // bytesLocked is how much memory the frames take up.

@@ -116,7 +116,7 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		if s.id == 1 && c.role == roleClient && c.cfg.extends != nil && c.mode == nil && big == nil {
 			c.cfg.extends.answeredLocked(c, f)
 		}
-		c.removeLocked(s)
+		c.endLocked(s, f)
 		if s.done != nil {
 			s.result = f
 			reads = !c.leaveLocked()
@@ -127,11 +127,14 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		c.streamEndsLocked(s, f, nil)
 	case actClose, actLast:
 		if s.call == nil {
-			c.removeLocked(s)
+			c.endLocked(s, f)
 			c.streamEndsLocked(s, nil, nil)
 		} else {
 			s.state = stateRemoteClosed
 		}
+	}
+	if act == actMessage || act == actLast {
+		s.received.add(0, f.size())
 	}
 	c.unlock()
 

@@ -43,6 +43,7 @@ func (c *conn) mayOpenLocked() error {
 func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	c.mu.Lock()
 	if err := c.mayOpenLocked(); err != nil {
+		c.made.Refused++
 		c.mu.Unlock()
 		request.release()
 		return false, err
@@ -56,6 +57,8 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 		c.draining, c.settled = true, true
 	}
 	s.id = c.lastID
+	s.opened, s.sent, s.received = c.clockLocked(), Volume{}, Volume{}
+	s.sent.add(request.flags(), len(request.data)-messageHeaderLength)
 	c.addLocked(s)
 	putStreamID(request.data, s.id)
 	request.owner, s.opening = s, request
@@ -95,11 +98,14 @@ func (c *conn) acceptLocked(f *frame) bool {
 		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked())
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
+		call.opened = c.clockLocked()
+		call.stream.received.add(f.header.Flags, f.size())
 		c.addLocked(&call.stream)
 		parked := c.mode != nil && c.mode.parkLocked(call)
 		c.unlock()
 		return parked || c.serve(call)
 	}
+	c.served.Refused++
 	c.unlock()
 	f.release()
 	return true
@@ -172,6 +178,7 @@ func (c *conn) fail(s *stream, err error) {
 // stays until the handler has returned.
 func (c *conn) failLocked(s *stream, err error) {
 	s.err = err
+	c.countsLocked(s).addError(err)
 	if c.mode != nil {
 		c.mode.failingLocked(s, err)
 	}

@@ -299,6 +299,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	}
 	putStreamID(f.data, s.id)
 	f.owner = s
+	s.sent.add(f.flags(), len(f.data)-messageHeaderLength)
 	lead := c.pushForLocked(s, f)
 	seq := f.seq
 	row := s.inARow
