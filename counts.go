@@ -30,12 +30,12 @@ type Volume struct {
 	Bytes    int
 }
 
-// add counts a frame's n bytes of data.
-func (v *Volume) add(flags uint8, n int) {
+// add counts a frame with n bytes of data, or with a sign of -1 takes it back.
+func (v *Volume) add(flags uint8, n, sign int) {
 	if flags&flagNoData == 0 {
-		v.Messages++
+		v.Messages += sign
 	}
-	v.Bytes += n
+	v.Bytes += sign * n
 }
 
 // countsLocked returns where it is counted how the stream ends.

@@ -134,7 +134,7 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		}
 	}
 	if act == actMessage || act == actLast {
-		s.received.add(0, f.size())
+		s.received.add(0, f.size(), 1)
 	}
 	c.unlock()
 

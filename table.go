@@ -58,7 +58,7 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	}
 	s.id = c.lastID
 	s.opened, s.sent, s.received = c.clockLocked(), Volume{}, Volume{}
-	s.sent.add(request.flags(), len(request.data)-messageHeaderLength)
+	s.sent.add(request.flags(), len(request.data)-messageHeaderLength, 1)
 	c.addLocked(s)
 	putStreamID(request.data, s.id)
 	request.owner, s.opening = s, request
@@ -99,7 +99,7 @@ func (c *conn) acceptLocked(f *frame) bool {
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
 		call.opened = c.clockLocked()
-		call.stream.received.add(f.header.Flags, f.size())
+		call.stream.received.add(f.header.Flags, f.size(), 1)
 		c.addLocked(&call.stream)
 		parked := c.mode != nil && c.mode.parkLocked(call)
 		c.unlock()
