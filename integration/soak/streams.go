@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -78,6 +79,31 @@ func download(a *attempt) (string, error) {
 		err = t.end(io.EOF)
 	}
 	return a.judge(o, err, outcome(o))
+}
+
+// lateDownload takes what the server sends after a pause, now and then one that is longer
+// than a classic stream may stay full. In extended mode the server waits.
+func lateDownload(a *attempt) (string, error) {
+	o := a.order()
+	o.Count, o.Size = 200, 8<<10 // more than a queue or a window holds
+	pause, want := time.Duration(a.rng.IntN(2000))*time.Microsecond, answered
+	if a.rng.IntN(100) == 0 {
+		pause = 3 * time.Second
+		if a.mode == classic {
+			o.Must, want = false, isExactly("stream full", ttrpc.ErrStreamFull)
+		}
+	}
+	t, err := a.open(context.Background(), "Download", downloads, o)
+	if err == nil { // the pause is a call, for a connection is read while somebody waits
+		err = a.call(context.Background(), &order{Call: o.Call, Delay: uint32(pause.Microseconds())}, 0)
+	}
+	if err == nil {
+		err = t.receive(0, int(o.Count))
+	}
+	if err == nil {
+		err = t.end(io.EOF)
+	}
+	return a.judge(o, err, want)
 }
 
 // messages returns how many messages come from the server.
