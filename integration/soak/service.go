@@ -203,7 +203,7 @@ func (s *service) upload(_ context.Context, o *order, stream ttrpc.StreamServer)
 }
 
 // download sends all messages.
-func (s *service) download(_ context.Context, o *order, stream ttrpc.StreamServer) (any, error) {
+func (s *service) download(ctx context.Context, o *order, stream ttrpc.StreamServer) (any, error) {
 	for i := range int(o.Count) {
 		if o.Failure != 0 && i == int(o.FailAfter) {
 			return nil, failures[o.Failure].err
@@ -212,7 +212,7 @@ func (s *service) download(_ context.Context, o *order, stream ttrpc.StreamServe
 			return nil, err
 		}
 	}
-	return nil, nil
+	return nil, s.pause(ctx, &order{Delay: o.Linger})
 }
 
 // chat answers each message with one.
