@@ -70,6 +70,7 @@ func (t *trains) putBackLocked() {
 		t.cut.release()
 	}
 	t.cut, t.done = nil, false
+	t.view = frame{} // which would keep the memory of the frame
 }
 
 // nextLocked implements [mode]: frames may overtake others, and leave in parts, of which
@@ -174,7 +175,7 @@ func (t *trains) nextPartLocked() *frame {
 	tr.pop()
 	tr.sent = 0
 	tr.of.waiting.Broadcast()
-	t.waiting = append(t.waiting[:t.turn], t.waiting[t.turn+1:]...)
+	t.waiting = slices.Delete(t.waiting, t.turn, t.turn+1)
 	if tr.head == nil {
 		tr.of.more.train = nil
 	} else {
