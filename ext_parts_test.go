@@ -374,5 +374,5 @@ func TestReaderNeverBlocks(t *testing.T) {
 				t.Errorf("B48: %d answers on %d", got, id)
 			}
 		}
-	}, WithServerStreamQueue(StreamQueue{ConnectionBytes: 100 << 10}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: 100 << 10}}))
 }
