@@ -115,6 +115,11 @@
 // Of an option that is given twice the last counts, if it does not say otherwise; of a
 // struct, each field that is not zero. Chains grow.
 //
+// If the other end does not agree to the extended mode, an option that asks for it and
+// cannot work tells the logger so, as a warning ([WithKeepalive], [WithClientServices]);
+// or there is no connection that it is for ([WithConnectionHook]); or a call says so
+// ([ErrPeerClassic], [ErrNoFiles]).
+//
 // PROTOCOL.md describes what is on the wire, ARCHITECTURE.md how this package
 // is built.
 package ttrpc

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -76,6 +77,8 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 	if f.header.StreamID != 1 || acceptedState(f.header.Flags) != stateUnary || !wire.IsHello(f.data) {
 		if e.required {
 			c.refuseLocked(f, &connError{helloRequired})
+		} else {
+			e.warnOfClassic(c)
 		}
 		return e.required
 	}
@@ -138,6 +141,7 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 			a.drop()
 			c.ch.more = nil
 		}
+		e.warnOfClassic(c)
 		return
 	}
 	peer, err := parseHello(payload)
@@ -146,6 +150,21 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 		return
 	}
 	e.extendLocked(c, peer)
+}
+
+// warnOfClassic tells what the options ask for in vain, on a connection that stays classic.
+func (e *extensions) warnOfClassic(c *conn) {
+	var without []string
+	if e.keepalive.Interval > 0 {
+		without = append(without, "keep-alive")
+	}
+	if c.role == roleClient && c.serve != nil {
+		without = append(without, "client services")
+	}
+	if without != nil {
+		c.cfg.log.Warn("ttrpc: the peer does not agree to the extended mode",
+			"peer", c.nc.RemoteAddr(), "without", strings.Join(without, ", "))
+	}
 }
 
 // extendLocked begins the extended mode. The reader calls it, before it reads

@@ -60,7 +60,8 @@ func WithExtensionsRequired() ServerOpt {
 // WithClientServices has s answer the calls that the server makes to the client, with its
 // services, interceptors and limits of handlers; the client's own options give the limits of
 // messages and queues. It implies [WithExtensions]. The connection stays the client's: s
-// need not be shut down; doing so does not end the connection.
+// need not be shut down; doing so does not end the connection. If the connection stays
+// classic the server can make no calls, and the logger is told so, as a warning.
 func WithClientServices(s *Server) ClientOpts {
 	if s == nil {
 		panic("ttrpc: the server of the client's services is nil")
@@ -167,7 +168,8 @@ func (k *Keepalive) override(other *Keepalive) {
 }
 
 // WithKeepalive has the client find out whether the server is alive. It implies
-// [WithExtensions]. No pings are sent over a connection that stays classic.
+// [WithExtensions]. Over a connection that stays classic no pings are sent, and the logger
+// is told so, as a warning.
 func WithKeepalive(k Keepalive) ClientOpts {
 	k.check()
 	return func(c *Client) { c.config.extensions().keepalive.override(&k) }
