@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -23,15 +24,18 @@ type Client struct {
 
 // NewClient returns a client that makes its calls on conn, and from now on
 // owns conn. On a *net.UnixConn or *net.TCPConn calls share system calls and
-// no memory is held while waiting; any other net.Conn works too.
+// no memory is held while waiting; any other net.Conn works too. It panics if
+// an option does not apply.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c := &Client{config: newClientConfig()}
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.config.finish()
-	if c.config.dialling != nil {
-		panic("ttrpc: an option of Dial was given to NewClient, which does not dial")
+	if c.config.dialer != nil {
+		c.config.mistake = errors.New("ttrpc: WithDialer was given to NewClient, which does not dial")
+	}
+	if err := c.config.finish(); err != nil {
+		panic(err)
 	}
 	l := newLink(c.config, conn)
 	l.conn.gone = func() { go c.config.closed() }
@@ -113,9 +117,9 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err := c.via.await(ctx); err != nil {
 		return err
 	}
-	if _, ok := ctx.Deadline(); !ok && c.config.defaultTimeout > 0 {
+	if _, ok := ctx.Deadline(); !ok && c.config.timeouts.Call > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.config.defaultTimeout)
+		ctx, cancel = context.WithTimeout(ctx, c.config.timeouts.Call)
 		defer cancel()
 	}
 	head, err := newRequestHead(ctx, service, method)

@@ -4,7 +4,8 @@
 package ttrpc
 
 import (
-	"time"
+	"errors"
+	"slices"
 )
 
 // clientConfig is what the options set.
@@ -15,28 +16,28 @@ type clientConfig struct {
 	unaryChain  []UnaryClientInterceptor
 	stream      StreamClientInterceptor
 	streamChain []StreamClientInterceptor
+	mistake     error                          // of the options; nil if there is none
 	closeDone   chan struct{}                  // closed once onClose has returned
 	serve       func(*serverCall) (reads bool) // runs the peer's calls; nil if there are none
 	hooks       *connHooks                     // if there are
-	dialling    *dialling                      // how Dial connects; nil if no option says
+	dialer      *Dialer                        // how Dial connects; nil if no option says
 }
 
 func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }
 
-// finish makes of what the options have set what the client uses.
-func (cfg *clientConfig) finish() {
+// finish makes of what the options have set what the client uses. It returns their
+// mistake.
+func (cfg *clientConfig) finish() error {
 	cfg.setDefaults()
 	if cfg.unary != nil {
 		cfg.unaryChain = append([]UnaryClientInterceptor{cfg.unary}, cfg.unaryChain...)
 	}
-	if cfg.stream != nil {
-		cfg.streamChain = append([]StreamClientInterceptor{cfg.stream}, cfg.streamChain...)
-	}
 	cfg.unary, cfg.stream = chainUnaryClient(cfg.unaryChain), chainStreamClient(cfg.streamChain)
+	return cfg.mistake
 }
 
-// ClientOpts sets an option of a client. Of an option that is given twice the
-// last counts, except that chains of interceptors grow.
+// ClientOpts sets an option of a client. The package documentation has a table of the
+// options, and says what becomes of mistakes.
 type ClientOpts func(c *Client)
 
 // WithOnClose has onClose called once, on a goroutine of its own, when the
@@ -59,51 +60,41 @@ func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) Cli
 	return func(c *Client) { c.config.unaryChain = append(c.config.unaryChain, interceptors...) }
 }
 
-// WithStreamClientInterceptor sets the interceptor that runs before those of
-// WithChainStreamClientInterceptor.
-func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
-	return func(c *Client) { c.config.stream = i }
-}
-
 // WithChainStreamClientInterceptor adds interceptors of streams. They run in
 // order, the first outermost.
 func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
+	if slices.ContainsFunc(interceptors, func(i StreamClientInterceptor) bool { return i == nil }) {
+		panic("ttrpc: an interceptor is nil")
+	}
 	return func(c *Client) { c.config.streamChain = append(c.config.streamChain, interceptors...) }
 }
 
 // WithClientHandshaker has h speak on the connection before ttrpc does. Calls
-// wait for it; if it fails the connection ends, and [Client.Cause] tells why.
+// wait for it; if it fails the connection ends, and [Client.Cause] tells why. nil means
+// none; giving two is a mistake.
 func WithClientHandshaker(h Handshaker) ClientOpts {
-	return func(c *Client) { c.config.handshaker = h }
-}
-
-// WithClientHandshakeTimeout bounds how long the handshake may take; 10 s by
-// default, and if d is 0 or less.
-func WithClientHandshakeTimeout(d time.Duration) ClientOpts {
-	return func(c *Client) { c.config.handshakeTimeout = d }
-}
-
-// WithClientMaxMessageSize sets how many bytes a message, with its envelope,
-// may have, sent or received: 1 to 1 GiB; 4 MiB by default. Above the default the
-// server must allow it as well. In extended mode the smaller of the two counts;
-// without, 16 MiB - 1 is the most. A size out of this range panics.
-func WithClientMaxMessageSize(bytes int) ClientOpts {
-	if err := checkMessageSize(bytes); err != nil {
-		panic(err)
+	return func(c *Client) {
+		if c.config.handshaker != nil {
+			c.config.mistake = errors.New("ttrpc: only one handshaker allowed per client")
+		}
+		c.config.handshaker = h
 	}
-	return func(c *Client) { c.config.maxMessage = bytes }
 }
 
-// WithClientStreamQueue bounds the queues of the messages that streams have
-// received.
-func WithClientStreamQueue(q StreamQueue) ClientOpts {
-	return func(c *Client) { c.config.queue = q }
+// WithClientLimits bounds the messages of the client and what its streams queue. Handlers
+// and Connections must be 0: they are those of a server.
+func WithClientLimits(l Limits) ClientOpts {
+	l.check()
+	if l.Handlers != 0 || l.Connections != 0 {
+		panic("ttrpc: Limits.Handlers and Limits.Connections are those of a server, not of a client")
+	}
+	return func(c *Client) { c.config.limits.override(&l) }
 }
 
-// WithClientDefaultTimeout gives unary calls whose context has no deadline one
-// that is this far away. Streams, which may be meant to last, have none.
-func WithClientDefaultTimeout(d time.Duration) ClientOpts {
-	return func(c *Client) { c.config.defaultTimeout = d }
+// WithClientTimeouts bounds how long a handshake and the client's calls may take.
+func WithClientTimeouts(t Timeouts) ClientOpts {
+	t.check()
+	return func(c *Client) { c.config.timeouts.override(&t) }
 }
 
 // WithVTProto encodes and decodes messages that vtprotobuf has generated methods for
@@ -115,8 +106,11 @@ func WithVTProto() ClientOpts {
 	return func(c *Client) { c.config.codec.vt = true }
 }
 
-// WithClientLogger sends what the client has to tell to l. By default, or if l
-// is nil, errors go to the standard log, the rest nowhere.
+// WithClientLogger sends what the client has to tell to l. By default errors go to the
+// standard log, the rest nowhere.
 func WithClientLogger(l Logger) ClientOpts {
+	if l == nil {
+		panic("ttrpc: the logger is nil")
+	}
 	return func(c *Client) { c.config.log = l }
 }

@@ -80,7 +80,7 @@ type conn struct {
 func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
 	c := &conn{role: r, nc: nc, cfg: cfg, hooks: &noHooks, number: lastNumber.Add(1)}
 	c.room.L = &c.mu
-	c.limit.Store(int64(min(cfg.maxMessage, messageLengthCap)))
+	c.limit.Store(int64(min(cfg.limits.MessageSize, messageLengthCap)))
 	return c
 }
 

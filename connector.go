@@ -49,7 +49,7 @@ func newLink(cfg *clientConfig, nc net.Conn) *link {
 }
 
 func (l *link) handshake(nc net.Conn) {
-	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.handshakeTimeout)
+	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.timeouts.Handshake)
 	if err != nil {
 		if l.cause() == nil { // or it is our own Close
 			l.cfg.log.Error("ttrpc: client handshake failed", "error", err)

@@ -58,7 +58,7 @@ func ExampleSetHeader() {
 }
 
 func ExampleSendHeader() {
-	address, stop := serve(ttrpc.WithStreamServerInterceptor(
+	address, stop := serve(ttrpc.WithChainStreamServerInterceptor(
 		func(ctx context.Context, ss ttrpc.StreamServer, info *ttrpc.StreamServerInfo, handler ttrpc.StreamHandler) (any, error) {
 			check(ttrpc.SendHeader(ctx, ttrpc.MD{"served-by": {"node-7"}}))
 			return handler(ctx, ss)

@@ -147,7 +147,7 @@ func (m *extModel) check(t *testing.T, c *conn, got []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	window := c.cfg.queue.ConnectionBytes
+	window := c.cfg.limits.Queue.ConnectionBytes
 	if want := window + granted - m.charged; int(extOf(c).recv.room) != want {
 		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, int(extOf(c).recv.room))
 	}

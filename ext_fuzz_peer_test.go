@@ -55,7 +55,7 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 	x := &extRaw{T: t, role: r, near: near, prog: &program{code: code}, pieces: map[uint32][][]byte{}}
 	x.changed.L = &x.mu
 	queue := StreamQueue{Window: 8 << 10, ConnectionBytes: 32 << 10}
-	srv, err := NewServer(WithServerExtensions(), WithServerMaxMessageSize(extFuzzLimit), WithServerStreamQueue(queue), WithServerLogger(new(countingLogger)))
+	srv, err := NewServer(WithServerExtensions(), WithServerLimits(Limits{MessageSize: extFuzzLimit, Queue: queue}), WithServerLogger(new(countingLogger)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 		x.readFrame()
 		client, x.end = x.conn.client(), func() { srv.Close() }
 	} else {
-		client = NewClient(far, WithClientServices(srv), WithClientMaxMessageSize(extFuzzLimit), WithClientStreamQueue(queue), WithClientLogger(new(countingLogger)))
+		client = NewClient(far, WithClientServices(srv), WithClientLimits(Limits{MessageSize: extFuzzLimit, Queue: queue}), WithClientLogger(new(countingLogger)))
 		x.conn, x.end = connOf(client), func() { client.Close(); srv.Close() }
 		x.readFrame()
 		near.Write(fuzzFrame(1, messageTypeResponse, 0, wire.Response{Payload: p}.Append(nil)))

@@ -165,7 +165,7 @@ func (x *extended) addedLocked(s *stream) {
 	if s.unary {
 		return
 	}
-	s.moreLocked().flow = newFlow(x.peer.Window, x.c.cfg.queue.Window)
+	s.moreLocked().flow = newFlow(x.peer.Window, x.c.cfg.limits.Queue.Window)
 	s.inbox.weighWith(chargeOfReceived)
 }
 
@@ -222,7 +222,7 @@ func (x *extended) unparkLocked() {
 
 // isUnreadLocked tells whether the peer leaves too much of what it is sent unread.
 func (x *extended) isUnreadLocked() bool {
-	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.queue.ConnectionBytes
+	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.limits.Queue.ConnectionBytes
 }
 
 // beginCall implements [mode].
@@ -234,7 +234,7 @@ func (x *extended) beginCall(call *serverCall) {
 
 // replyLocked implements [mode]. The reader does not wait for the peer to read.
 func (x *extended) replyLocked(id uint32, st *status.Status) {
-	if x.replies > x.c.cfg.queue.ConnectionBytes {
+	if x.replies > x.c.cfg.limits.Queue.ConnectionBytes {
 		x.failConnLocked(&connError{"the peer does not read its answers"})
 		return
 	}

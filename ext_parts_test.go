@@ -374,7 +374,7 @@ func TestReaderNeverBlocks(t *testing.T) {
 				t.Errorf("B48: %d answers on %d", got, id)
 			}
 		}
-	}, WithServerStreamQueue(StreamQueue{ConnectionBytes: 100 << 10}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: 100 << 10}}))
 }
 
 // TestPartsLeaveNothing holds that a connection keeps nothing of large messages that have

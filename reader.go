@@ -193,7 +193,7 @@ func isClients(f *frame) bool {
 // awaitRoomLocked has a server's reader wait while the peer does not read its
 // answers: it gets nothing more done before.
 func (c *conn) awaitRoomLocked() {
-	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed {
 		if c.held > 0 {
 			c.mu.Unlock()
 			c.writeHeld()
@@ -237,7 +237,9 @@ func (c *conn) deliver(s *stream, f *frame) {
 }
 
 // isOverCap tells whether n bytes more are too many.
-func (c *conn) isOverCap(n int) bool { return int(c.total.Load())+n > c.cfg.queue.ConnectionBytes }
+func (c *conn) isOverCap(n int) bool {
+	return int(c.total.Load())+n > c.cfg.limits.Queue.ConnectionBytes
+}
 
 // makeRoom sees to it that n more bytes fit under the cap on what the
 // connection may queue. The stream that holds most of it fails, at once if its
@@ -259,7 +261,7 @@ func (c *conn) makeRoom(n int) {
 			return
 		}
 		fail := func() { c.fail(fullest, ErrStreamFull) }
-		late := time.AfterFunc(c.cfg.queue.Patience, fail)
+		late := time.AfterFunc(c.cfg.limits.Queue.Patience, fail)
 		if !fullest.inbox.awaitTake(most) {
 			fail()
 		}

@@ -45,9 +45,6 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	if cfg.unary != nil {
 		cfg.unaryChain = append([]UnaryServerInterceptor{cfg.unary}, cfg.unaryChain...)
 	}
-	if cfg.stream != nil {
-		cfg.streamChain = append([]StreamServerInterceptor{cfg.stream}, cfg.streamChain...)
-	}
 	s := &Server{
 		config:      cfg,
 		closing:     make(chan struct{}),
@@ -57,13 +54,13 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 			unknown:        cfg.unknown,
 			unary:          chainUnaryServer(cfg.unaryChain),
 			stream:         chainStreamServer(cfg.streamChain),
-			defaultTimeout: cfg.defaultTimeout,
+			defaultTimeout: cfg.timeouts.Call,
 			recoverPanics:  cfg.recoverPanics,
 			log:            cfg.log,
 		},
 	}
 	s.workers.run = s.dispatcher.run
-	s.hooks = connHooks{maxHandlers: cfg.maxHandlers}
+	s.hooks = connHooks{maxHandlers: cfg.limits.Handlers}
 	return s, nil
 }
 
@@ -200,7 +197,7 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 }
 
 func (s *Server) handshake(ctx context.Context, c *conn, nc net.Conn) {
-	shaken, auth, err := handshake(context.WithoutCancel(ctx), s.config.handshaker, nc, s.config.handshakeTimeout)
+	shaken, auth, err := handshake(context.WithoutCancel(ctx), s.config.handshaker, nc, s.config.timeouts.Handshake)
 	if err != nil {
 		if c.why() == nil { // or it is our own Close
 			s.config.log.Error("ttrpc: connection refused", "error", err)
@@ -301,7 +298,7 @@ func (s *Server) removeListener(l net.Listener) {
 func (s *Server) addConnection(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch limit := s.config.maxConnections; {
+	switch limit := s.config.limits.Connections; {
 	case s.stopping:
 		return ErrServerClosed
 	case limit > 0 && len(s.connections) >= limit:

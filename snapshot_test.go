@@ -68,7 +68,7 @@ func TestSnapshotStreams(t *testing.T) {
 // TestSnapshotCounts holds that each call is counted once, at both ends (B55).
 func TestSnapshotCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newBubblePair(t, []ServerOpt{WithMaxConcurrentHandlers(1)})
+		p := newBubblePair(t, []ServerOpt{WithServerLimits(Limits{Handlers: 1})})
 		defer p.client.Close()
 		call := func(ctx context.Context, method string) {
 			p.client.Call(ctx, "test", method, wrapperspb.String("x"), new(wrapperspb.StringValue))

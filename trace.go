@@ -61,13 +61,19 @@ type FrameInfo struct {
 
 // WithClientTrace has t told what happens on the client's connection.
 func WithClientTrace(t *Trace) ClientOpts {
-	return func(c *Client) { c.config.traceWith(t) }
+	if t == nil {
+		panic("ttrpc: the trace is nil")
+	}
+	return func(c *Client) { c.config.trace = t }
 }
 
 // WithServerTrace has t told what happens on the server's connections.
 func WithServerTrace(t *Trace) ServerOpt {
+	if t == nil {
+		panic("ttrpc: the trace is nil")
+	}
 	return func(c *serverConfig) error {
-		c.traceWith(t)
+		c.trace = t
 		return nil
 	}
 }
@@ -114,12 +120,6 @@ type tracer interface {
 	// servedBegins is called when the server begins a call. What it returns, which may be
 	// nil, is called with the answer, and what that returns once the answer was sent.
 	servedBegins(d *dispatcher, call *serverCall) (end func(answer *frame) func())
-}
-
-func (c *connConfig) traceWith(t *Trace) {
-	if c.trace = nil; t != nil {
-		c.trace = t
-	}
 }
 
 func (t *Trace) connBegins(c *conn) {

@@ -194,7 +194,7 @@ func TestTraceDropped(t *testing.T) {
 		if !maps.Equal(server.frames, want) {
 			t.Errorf("B55: told of %v, want %v", server.frames, want)
 		}
-	}, WithServerTrace(server.trace()), WithServerMaxMessageSize(1000))
+	}, WithServerTrace(server.trace()), WithServerLimits(Limits{MessageSize: 1000}))
 }
 
 func TestSnapshot(t *testing.T) {

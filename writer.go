@@ -172,7 +172,7 @@ func (c *conn) nextBatch() *frame {
 		batch, size = c.collectLocked()
 	}
 	c.writing = one != nil || size > 0
-	if c.out.bytes <= c.cfg.queue.ConnectionBytes {
+	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {
 		c.room.Broadcast()
 	}
 	c.unlock()

@@ -59,7 +59,7 @@ var faults = []fault{
 	},
 	{
 		name: "the reader is not woken when answers have left", kind: wakeup, file: "writer.go",
-		old: "	if c.out.bytes <= c.cfg.queue.ConnectionBytes {\n		c.room.Broadcast()\n	}",
+		old: "	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {\n		c.room.Broadcast()\n	}",
 		new: "",
 	},
 	{
@@ -124,7 +124,7 @@ var faults = []fault{
 	},
 	{
 		name: "answers that nobody reads are queued without end", kind: bound, file: "reader.go",
-		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
+		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed {",
 		new: "	for false {",
 	},
 	{
@@ -309,7 +309,7 @@ var faults = []fault{
 	},
 	{
 		name: "streams that consume little give the connection's credit never back", kind: leak, file: "ext_credit.go",
-		old: " || owed >= x.c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {",
+		old: " || owed >= x.c.cfg.limits.Queue.ConnectionBytes/4 || x.starved.Load() {",
 		new: " || owed < 0 {",
 	},
 	{
