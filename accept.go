@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -33,6 +34,9 @@ type callee interface {
 	// isDetached tells whether the stream has outlived its handler.
 	isDetached() bool
 
+	// endsAt is the deadline, once that is known; zero if there is none.
+	endsAt() time.Time
+
 	// fullMethod is stream.fullMethod.
 	fullMethod() string
 }
@@ -53,11 +57,14 @@ func (serve serveFunc) acceptLocked(c *conn, f *frame) bool {
 		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked())
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
+		call.opened = c.clockLocked()
+		call.stream.received.add(f.header.Flags, f.size(), 1)
 		c.addLocked(&call.stream)
 		parked := c.mode != nil && c.mode.parkLocked(&call.stream)
 		c.unlock()
 		return parked || serve(call)
 	}
+	c.served.Refused++
 	c.unlock()
 	f.release()
 	return true
@@ -137,4 +144,12 @@ func (call *serverCall) fullMethod() string {
 		return *name
 	}
 	return ""
+}
+
+// endsAt implements [callee].
+func (call *serverCall) endsAt() time.Time {
+	if call.fullName.Load() == nil {
+		return time.Time{}
+	}
+	return call.deadline
 }

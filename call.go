@@ -24,8 +24,9 @@ type serverCall struct {
 
 	// Set by route.
 	routed       bool
+	known        bool                   // the method is registered
 	failed       error                  // what is wrong with the request, or nil
-	fullName     atomic.Pointer[string] // "/service/method"; nil until it is known
+	fullName     atomic.Pointer[string] // "/service/method"; nil until it is known, and the deadline is
 	method       *unaryMethod
 	streamMethod *streamMethod
 	payload      []byte
@@ -47,7 +48,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	if call.unary = call.state == stateUnary; !call.unary {
 		call.inbox.expect(request.cost())
 	}
-	call.base = c.base
+	call.base, call.of = c.base, call
 	return call
 }
 
@@ -70,6 +71,10 @@ func (call *serverCall) finish(f *frame) {
 	}
 	c.mu.Lock()
 	active := s.isActive() && !c.closed && c.lost == nil
+	if s.isActive() && f != nil {
+		h, _ := parseHeader(f.data)
+		c.served.addAnswer(h.Type, f.data[messageHeaderLength:])
+	}
 	if s.state != stateIdle {
 		c.removeLocked(s)
 	}
@@ -160,6 +165,7 @@ type callKey struct{}
 // channel and a timer, is made when it is first asked for.
 type callContext struct {
 	// Set before the handler runs.
+	of       *serverCall
 	base     context.Context
 	metadata MD
 	deadline time.Time // zero if there is none

@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
@@ -23,15 +24,18 @@ type Client struct {
 
 // NewClient returns a client that makes its calls on conn, and from now on
 // owns conn. On a *net.UnixConn or *net.TCPConn calls share system calls and
-// no memory is held while waiting; any other net.Conn works too.
+// no memory is held while waiting; any other net.Conn works too. It panics if
+// an option does not apply.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c := &Client{config: newClientConfig()}
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.config.setDefaults()
-	if c.config.dialling != nil {
-		panic("ttrpc: an option of Dial was given to NewClient, which does not dial")
+	if c.config.dialer != nil {
+		c.config.mistake = errors.New("ttrpc: WithDialer was given to NewClient, which does not dial")
+	}
+	if err := c.config.finish(); err != nil {
+		panic(err)
 	}
 	l := newLink(c.config, conn)
 	l.conn.gone = func() { go c.config.closed() }
@@ -110,9 +114,9 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err := c.via.await(ctx); err != nil {
 		return err
 	}
-	if _, ok := ctx.Deadline(); !ok && c.config.defaultTimeout > 0 {
+	if _, ok := ctx.Deadline(); !ok && c.config.timeouts.Call > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.config.defaultTimeout)
+		ctx, cancel = context.WithTimeout(ctx, c.config.timeouts.Call)
 		defer cancel()
 	}
 	head, err := newRequestHead(ctx, service, method)
@@ -120,7 +124,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 		return err
 	}
 	if c.config.intercepted != nil {
-		return c.config.intercepted(ctx, head, req, resp)
+		return c.config.intercepted(ctx, c.via.roundTrip, head, req, resp)
 	}
 	p, err := c.config.codec.measure(req)
 	if err != nil {
@@ -138,9 +142,13 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	return c.config.codec.decode(f, payload, resp)
 }
 
-// callIntercepted is Call where interceptors, joined into one, want to see the envelopes.
-func (c *Client) callIntercepted(ctx context.Context, all UnaryClientInterceptor, head requestHead, req, resp any) error {
-	p, err := c.config.codec.measure(req)
+// A roundTrip is connector.roundTrip.
+type roundTrip func(ctx context.Context, head requestHead, p payload) (*frame, error)
+
+// callIntercepted is Client.Call where interceptors, joined into one, want to see the
+// envelopes.
+func (cfg *clientConfig) callIntercepted(ctx context.Context, all UnaryClientInterceptor, send roundTrip, head requestHead, req, resp any) error {
+	p, err := cfg.codec.measure(req)
 	if err != nil {
 		return err
 	}
@@ -151,22 +159,22 @@ func (c *Client) callIntercepted(ctx context.Context, all UnaryClientInterceptor
 	r := &Request{Service: head.service, Method: head.method, Payload: encoded, TimeoutNano: head.timeoutNano, Metadata: head.metadata}
 	answer := new(Response)
 	info := &UnaryClientInfo{FullMethod: fullPath(head.service, head.method)}
-	if err := all(ctx, r, answer, info, c.invoke); err != nil {
+	if err := all(ctx, r, answer, info, send.invoke); err != nil {
 		return err
 	}
 	if err := statusError(ctx, answer.Status); err != nil {
 		return err
 	}
-	return c.config.codec.unmarshal(answer.Payload, resp)
+	return cfg.codec.unmarshal(answer.Payload, resp)
 }
 
 // invoke is the Invoker behind the interceptors.
-func (c *Client) invoke(ctx context.Context, req *Request, resp *Response) error {
+func (send roundTrip) invoke(ctx context.Context, req *Request, resp *Response) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
-	f, err := c.via.roundTrip(ctx, head, rawPayload(req.Payload))
+	f, err := send(ctx, head, rawPayload(req.Payload))
 	if err != nil {
 		return err
 	}
@@ -260,6 +268,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 	}
 	s.state, s.passed, s.more = stateUnary, false, nil
 	s.about.service, s.about.method = service, method
+	s.about.deadline, _ = ctx.Deadline()
 	reads, err := c.open(s, request)
 	if err != nil {
 		return nil, err

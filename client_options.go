@@ -5,49 +5,50 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"net"
-	"time"
+	"slices"
 )
 
 // clientConfig is what the options set.
 type clientConfig struct {
 	connConfig
 	onClose   func()
+	mistake   error         // of the options; nil if there is none
 	closeDone chan struct{} // closed once onClose has returned
 	host      host          // answers the peer's calls; nil if nothing does
 	hooks     *connHooks    // if something does
-	dialling  any           // a *dialling: how Dial connects; nil if no option says
+	dialer    any           // a *Dialer: how Dial connects; nil if no option says
 
 	// begin is link.begin if the connection begins with more than conn.start, else nil.
 	begin func(l *link, nc net.Conn)
 
-	// Of each kind of interceptors the one that is not in the chain, the chain, and both;
-	// nil if there are none.
-	firstUnary, restUnary   UnaryClientInterceptor
-	firstStream, restStream StreamClientInterceptor
-	stream                  StreamClientInterceptor
-	intercepted             func(ctx context.Context, head requestHead, req, resp any) error // Client.Call with those of unary calls
+	firstUnary, restUnary UnaryClientInterceptor // the one that is not in the chain, and the chain; or nil
+	stream                StreamClientInterceptor
+	intercepted           func(ctx context.Context, send roundTrip, head requestHead, req, resp any) error // Client.Call with interceptors; nil if there are none
 }
 
 func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }
 
+// finish makes of what the options have set what the client uses. It returns their
+// mistake.
+func (cfg *clientConfig) finish() error {
+	cfg.setDefaults()
+	return cfg.mistake
+}
+
 // joinUnary is called when an interceptor of unary calls was set.
-func (c *Client) joinUnary() {
-	c.config.intercepted = nil
-	if all := joinUnaryClient(c.config.firstUnary, c.config.restUnary); all != nil {
-		c.config.intercepted = func(ctx context.Context, head requestHead, req, resp any) error {
-			return c.callIntercepted(ctx, all, head, req, resp)
+func (cfg *clientConfig) joinUnary() {
+	cfg.intercepted = nil
+	if all := joinUnaryClient(cfg.firstUnary, cfg.restUnary); all != nil {
+		cfg.intercepted = func(ctx context.Context, send roundTrip, head requestHead, req, resp any) error {
+			return cfg.callIntercepted(ctx, all, send, head, req, resp)
 		}
 	}
 }
 
-// joinStream is called when an interceptor of streams was set.
-func (cfg *clientConfig) joinStream() {
-	cfg.stream = joinStreamClient(cfg.firstStream, cfg.restStream)
-}
-
-// ClientOpts sets an option of a client. Of an option that is given twice the
-// last counts, except that chains of interceptors grow.
+// ClientOpts sets an option of a client. The package documentation has a table of the
+// options, and says what becomes of mistakes.
 type ClientOpts func(c *Client)
 
 // WithOnClose has onClose called once, on a goroutine of its own, when the
@@ -63,7 +64,7 @@ func WithOnClose(onClose func()) ClientOpts {
 func WithUnaryClientInterceptor(i UnaryClientInterceptor) ClientOpts {
 	return func(c *Client) {
 		c.config.firstUnary = i
-		c.joinUnary()
+		c.config.joinUnary()
 	}
 }
 
@@ -74,66 +75,50 @@ func WithChainUnaryClientInterceptor(interceptors ...UnaryClientInterceptor) Cli
 		for _, i := range interceptors {
 			c.config.restUnary = joinUnaryClient(c.config.restUnary, i)
 		}
-		c.joinUnary()
-	}
-}
-
-// WithStreamClientInterceptor sets the interceptor that runs before those of
-// WithChainStreamClientInterceptor.
-func WithStreamClientInterceptor(i StreamClientInterceptor) ClientOpts {
-	return func(c *Client) {
-		c.config.firstStream = i
-		c.config.joinStream()
+		c.config.joinUnary()
 	}
 }
 
 // WithChainStreamClientInterceptor adds interceptors of streams. They run in
 // order, the first outermost.
 func WithChainStreamClientInterceptor(interceptors ...StreamClientInterceptor) ClientOpts {
+	if slices.ContainsFunc(interceptors, func(i StreamClientInterceptor) bool { return i == nil }) {
+		panic("ttrpc: an interceptor is nil")
+	}
 	return func(c *Client) {
 		for _, i := range interceptors {
-			c.config.restStream = joinStreamClient(c.config.restStream, i)
+			c.config.stream = joinStreamClient(c.config.stream, i)
 		}
-		c.config.joinStream()
 	}
 }
 
 // WithClientHandshaker has h speak on the connection before ttrpc does. Calls
-// wait for it; if it fails the connection ends, and [Client.Cause] tells why.
+// wait for it; if it fails the connection ends, and [Client.Cause] tells why. nil means
+// none; giving two is a mistake.
 func WithClientHandshaker(h Handshaker) ClientOpts {
 	return func(c *Client) {
+		if c.config.handshaker != nil {
+			c.config.mistake = errors.New("ttrpc: only one handshaker allowed per client")
+		}
 		c.config.handshaker = h
 		c.config.begin = (*link).begin
 	}
 }
 
-// WithClientHandshakeTimeout bounds how long the handshake may take; 10 s by
-// default, and if d is 0 or less.
-func WithClientHandshakeTimeout(d time.Duration) ClientOpts {
-	return func(c *Client) { c.config.handshakeTimeout = d }
-}
-
-// WithClientMaxMessageSize sets how many bytes a message, with its envelope,
-// may have, sent or received: 1 to 1 GiB; 4 MiB by default. Above the default the
-// server must allow it as well. In extended mode the smaller of the two counts;
-// without, 16 MiB - 1 is the most. A size out of this range panics.
-func WithClientMaxMessageSize(bytes int) ClientOpts {
-	if err := checkMessageSize(bytes); err != nil {
-		panic(err)
+// WithClientLimits bounds the messages of the client and what its streams queue. Handlers
+// and Connections must be 0: they are those of a server.
+func WithClientLimits(l Limits) ClientOpts {
+	l.check()
+	if l.Handlers != 0 || l.Connections != 0 {
+		panic("ttrpc: Limits.Handlers and Limits.Connections are those of a server, not of a client")
 	}
-	return func(c *Client) { c.config.maxMessage = bytes }
+	return func(c *Client) { c.config.limits.override(&l) }
 }
 
-// WithClientStreamQueue bounds the queues of the messages that streams have
-// received.
-func WithClientStreamQueue(q StreamQueue) ClientOpts {
-	return func(c *Client) { c.config.queue = q }
-}
-
-// WithClientDefaultTimeout gives unary calls whose context has no deadline one
-// that is this far away. Streams, which may be meant to last, have none.
-func WithClientDefaultTimeout(d time.Duration) ClientOpts {
-	return func(c *Client) { c.config.defaultTimeout = d }
+// WithClientTimeouts bounds how long a handshake and the client's calls may take.
+func WithClientTimeouts(t Timeouts) ClientOpts {
+	t.check()
+	return func(c *Client) { c.config.timeouts.override(&t) }
 }
 
 // WithVTProto encodes and decodes messages that vtprotobuf has generated methods for
@@ -145,8 +130,11 @@ func WithVTProto() ClientOpts {
 	return func(c *Client) { c.config.codec.vt = true }
 }
 
-// WithClientLogger sends what the client has to tell to l. By default, or if l
-// is nil, errors go to the standard log, the rest nowhere.
+// WithClientLogger sends what the client has to tell to l. By default errors go to the
+// standard log, the rest nowhere.
 func WithClientLogger(l Logger) ClientOpts {
+	if l == nil {
+		panic("ttrpc: the logger is nil")
+	}
 	return func(c *Client) { c.config.log = l }
 }

@@ -110,6 +110,7 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	s.init(l.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
 	cs.names.service, cs.names.method = service, method
+	cs.names.deadline, _ = ctx.Deadline()
 	s.about = &cs.names
 	if _, err := l.conn.open(s, f); err != nil {
 		return nil, err

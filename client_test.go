@@ -238,7 +238,7 @@ func TestClientDefaultTimeout(t *testing.T) {
 			t.Errorf("a deadline of the caller's own: %v", time.Duration(r.TimeoutNano))
 		}
 		p.respond(3, nil, nil)
-	}, WithClientDefaultTimeout(time.Minute))
+	}, WithClientTimeouts(Timeouts{Call: time.Minute}))
 }
 
 // TestClientNeverWaitsForTheWriter holds B18: with 4 MiB stuck in front of it

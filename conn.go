@@ -67,6 +67,8 @@ type conn struct {
 	leaves   []func()           // to be called once it leaves, see leaving.go
 	left     chan struct{}      // closed then; nil if nobody has asked
 	ends     []func(error)      // to be called when the connection has ended, with the cause
+	made     CallCounts         // of the calls that this end made
+	served   CallCounts         // of the peer's
 
 	seating // who reads; see seat.go
 
@@ -81,7 +83,7 @@ type conn struct {
 func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
 	c := &conn{role: r, nc: nc, cfg: cfg, hooks: &noHooks, number: lastNumber.Add(1)}
 	c.room.L = &c.mu
-	c.limit.Store(int64(min(cfg.maxMessage, messageLengthCap)))
+	c.limit.Store(int64(min(cfg.limits.MessageSize, messageLengthCap)))
 	return c
 }
 
@@ -196,9 +198,13 @@ func (c *conn) endAndUnlock() {
 	if c.blame != nil {
 		c.cause = c.blame
 	}
+	if c.mode != nil {
+		c.mode.droppedLocked()
+	}
 	streams := c.streams
 	c.streams = nil
 	for _, s := range streams {
+		c.countEndLocked(s)
 		s.state, s.err = stateIdle, ErrClosed
 		if s.done != nil && s.opening != nil {
 			s.err = c.refusal()
@@ -213,9 +219,6 @@ func (c *conn) endAndUnlock() {
 	c.endSeatLocked()
 	c.popped = c.pushed
 	c.out.releaseAll()
-	if c.mode != nil {
-		c.mode.droppedLocked()
-	}
 	c.room.Broadcast()
 	nc, cause, after, ends := c.nc, c.cause, c.after, c.ends
 	c.after, c.ends = nil, nil

@@ -385,7 +385,7 @@ func TestServerHandlerCap(t *testing.T) {
 		p.wantEcho("B32: below the cap again", 7)
 		ts.answers <- nil
 		p.next("B32")
-	}, WithMaxConcurrentHandlers(2))
+	}, WithServerLimits(Limits{Handlers: 2}))
 }
 
 // TestServerContextEnds holds that a handler that waits in RecvMsg learns of the

@@ -59,7 +59,7 @@ func (l *link) begin(nc net.Conn) {
 }
 
 func (l *link) handshake(nc net.Conn) {
-	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.handshakeTimeout)
+	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.timeouts.Handshake)
 	if err != nil {
 		if l.cause() == nil { // or it is our own Close
 			l.cfg.log.Error("ttrpc: client handshake failed", "error", err)

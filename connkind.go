@@ -3,14 +3,18 @@
 
 package ttrpc
 
-import "net"
+import (
+	"net"
+	"syscall"
+)
 
 // A ByteStreamConn is a conn that can tell whether it is a true byte stream: it does not
 // matter how bytes are cut into writes and reads, and deadlines work, also those that are
 // set while a Read waits. After the deadline of a Read has passed and another was set, the
 // next Read goes on where the stream was. Close ends a Read and a Write that wait.
 //
-// Kernel sockets of the types *net.UnixConn and *net.TCPConn need not say so. Other conns
+// Kernel sockets of the types *net.UnixConn and *net.TCPConn, and the vsocks of
+// [DialAddress] and [ListenAddress], need not say so. Other conns
 // that do not are treated with the care that some multiplexers need: they are written in
 // packets of 4,096 bytes or the rest of a message, hold memory for all of a message that
 // has begun, and have 100 ms to hand over what has arrived when they are to end.
@@ -55,6 +59,13 @@ const (
 	socketConn
 )
 
+// A kernelConn is a conn of this package that is a stream socket of the kernel. Those of
+// others may have changed what Read and Write do.
+type kernelConn interface {
+	syscall.Conn
+	isKernelConn()
+}
+
 // kindOf tells what kind of conn nc is.
 func kindOf(nc net.Conn) connKind {
 	switch c := nc.(type) {
@@ -64,6 +75,8 @@ func kindOf(nc net.Conn) connKind {
 		if a := c.LocalAddr(); a == nil || a.Network() == "unix" { // and no packet socket
 			return kernelKind
 		}
+	case kernelConn:
+		return kernelKind
 	case ByteStreamConn:
 		if c.IsByteStream() {
 			return streamConn

@@ -46,7 +46,7 @@ func (call *serverCall) Value(key any) any {
 // returns no message and no error, the stream goes on, without a goroutine of its own,
 // until End; anything else that it returns ends the stream as ever, and so does a panic.
 // Interceptors around the handler end with it. Till its end the stream counts for
-// [WithMaxConcurrentHandlers], Shutdown waits for it, and the context that the handler was
+// [Limits].Handlers, Shutdown waits for it, and the context that the handler was
 // given lives, but for what interceptors have made of it. One that is forgotten shows in
 // [Server.Snapshot].
 //

@@ -146,7 +146,7 @@ func TestDetachLives(t *testing.T) {
 				d.Errorf("B72: after End: %v", err)
 			}
 		}
-	}, WithStreamServerInterceptor(interceptor), WithServerTrace(trace))
+	}, WithChainStreamServerInterceptor(interceptor), WithServerTrace(trace))
 }
 
 type detachTestKey struct{}
@@ -249,7 +249,7 @@ func TestDetachCounts(t *testing.T) {
 		if err := <-done; err != nil {
 			d.Error(err)
 		}
-	}, WithMaxConcurrentHandlers(1))
+	}, WithServerLimits(Limits{Handlers: 1}))
 }
 
 // TestDetachRefused holds where nothing can be detached.

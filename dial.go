@@ -16,16 +16,15 @@ import (
 
 // Dial returns a client that makes its own connections to target, one after the
 // other: an address that [DialAddress] understands, such as unix:path or tcp:host:port;
-// or whatever the dialer of [WithDialer] understands. It returns at once, and its
-// only error is about the target. The client connects in the background, and
-// again, for ever, whenever the connection is lost ([WithBackoff],
-// [WithConnectionEvents]). The options apply to each connection; each attempt to
-// connect may take as long as [WithClientHandshakeTimeout] says, and then the
-// handshake.
+// or whatever the Dial of [WithDialer] understands. It returns at once, and its
+// only errors are about the target and the options. The client connects in the
+// background, and again, for ever, whenever the connection is lost. The options apply
+// to each connection; each attempt to connect may take as long as Timeouts.Handshake
+// says, and then the handshake.
 //
-// A call waits until there is a connection or its context ends ([WithFailFast]).
+// A call waits until there is a connection or its context ends ([Dialer].FailFast).
 // One that was certainly not begun, because the connection was ending or the peer
-// had said goodbye, is made again on the next connection; with WithFailFast it
+// had said goodbye, is made again on the next connection; with FailFast it
 // returns an error that wraps [ErrNotExecuted] instead. One that was lost on its
 // way returns a status of code Unavailable that wraps [ErrClosed], for nobody
 // knows whether it has run; if the context is [Repeatable] it is made again.
@@ -47,17 +46,19 @@ func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	for _, opt := range opts {
 		opt(c)
 	}
-	c.config.setDefaults()
-	if c.config.dialling != nil {
-		r.dialling = *c.config.dials()
+	if err := c.config.finish(); err != nil {
+		return nil, err
 	}
-	if r.dial == nil {
+	if c.config.dialer != nil {
+		r.Dialer = *c.config.dialer.(*Dialer)
+	}
+	if r.Dial == nil {
 		var err error
-		if r.dial, err = targetDialer(target); err != nil {
+		if r.Dial, err = targetDialer(target); err != nil {
 			return nil, err
 		}
 	}
-	r.backoff.setDefaults()
+	r.Backoff.setDefaults()
 	r.config = c.config
 	r.ctx, r.end = context.WithCancel(context.Background())
 	go r.run()
@@ -75,7 +76,7 @@ var (
 // that they have. There is no goroutine while one takes calls, else one: run.
 type redialer struct {
 	// Immutable.
-	dialling
+	Dialer
 	target string
 	config *clientConfig
 	ctx    context.Context // ends with the client
@@ -120,7 +121,7 @@ func (r *redialer) run() {
 			r.tell(ConnectionEvent{Kind: EventConnected})
 		case r.ctx.Err() == nil:
 			r.failures++
-			r.pause(ConnectionEvent{EventFailed, err, r.backoff.pause(r.failures)})
+			r.pause(ConnectionEvent{EventFailed, err, r.Backoff.pause(r.failures)})
 		}
 	}
 }
@@ -141,12 +142,12 @@ func (r *redialer) pauseAfter(lost *dialled) time.Duration {
 	switch {
 	case r.ctx.Err() != nil:
 		return 0
-	case lost.ended == nil, lost.answered.Load(), age >= r.backoff.Max:
+	case lost.ended == nil, lost.answered.Load(), age >= r.Backoff.Max:
 		r.failures = 0
-		return max(0, r.backoff.Min-age)
+		return max(0, r.Backoff.Min-age)
 	}
 	r.failures++
-	return r.backoff.pause(r.failures)
+	return r.Backoff.pause(r.failures)
 }
 
 // pause tells of e and waits as long as it says.
@@ -167,8 +168,8 @@ func (r *redialer) tell(e ConnectionEvent) {
 	if e.Kind == EventFailed {
 		r.config.log.Warn("ttrpc: cannot connect", "target", r.target, "error", e.Err, "pause", e.Pause)
 	}
-	if r.hook != nil {
-		r.hook(e)
+	if r.Events != nil {
+		r.Events(e)
 	}
 }
 
@@ -192,16 +193,16 @@ func (r *redialer) connect() error {
 
 // transport dials, and shakes hands.
 func (r *redialer) transport() (nc net.Conn, auth any, err error) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.config.handshakeTimeout)
+	ctx, cancel := context.WithTimeout(r.ctx, r.config.timeouts.Handshake)
 	defer cancel()
-	nc, err = r.dial(ctx, r.target)
+	nc, err = r.Dial(ctx, r.target)
 	if err == nil && nc == nil {
 		err = errors.New("the dialer returned no connection")
 	}
 	if err != nil || r.config.handshaker == nil {
 		return nc, nil, err
 	}
-	return handshake(r.ctx, r.config.handshaker, nc, r.config.handshakeTimeout)
+	return handshake(r.ctx, r.config.handshaker, nc, r.config.timeouts.Handshake)
 }
 
 func (r *redialer) newLink(nc net.Conn) *dialled {

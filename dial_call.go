@@ -72,7 +72,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 	}
 	var lost error // of the last attempt that may have run
 	for {
-		l, err := r.get(ctx, !r.failFast)
+		l, err := r.get(ctx, !r.FailFast)
 		switch {
 		case err != nil && lost != nil && errors.Is(err, ErrNotExecuted):
 			return lost
@@ -96,7 +96,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 		}
 		r.leave(l)
 		switch {
-		case unbegun && r.failFast && lost == nil:
+		case unbegun && r.FailFast && lost == nil:
 			return err
 		case !unbegun && !repeatable:
 			return lost
@@ -104,7 +104,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 	}
 }
 
-// extended implements [connector]. It waits for a connection, whatever WithFailFast says, and tells whether it
+// extended implements [connector]. It waits for a connection, whatever FailFast says, and tells whether it
 // is in extended mode.
 func (r *redialer) extended(ctx context.Context) (bool, error) {
 	for {

@@ -49,6 +49,10 @@ func TestBackoff(t *testing.T) {
 	if b.setDefaults(); b.Max != time.Hour {
 		t.Errorf("B54: Max is %v", b.Max)
 	}
+	b = Backoff{Max: time.Millisecond}
+	if b.setDefaults(); b.Min != time.Millisecond || b.Max != time.Millisecond {
+		t.Errorf("B54: with a Max of 1 ms it is %+v", b)
+	}
 }
 
 func TestDialBacksOff(t *testing.T) {
@@ -57,7 +61,7 @@ func TestDialBacksOff(t *testing.T) {
 		for _, want := range []time.Duration{1, 2, 4, 5, 5} {
 			d.wantPaused("B54: the server is not there", errRefused, EventFailed, want*time.Second)
 		}
-	}, WithBackoff(backoff))
+	}, WithDialer(Dialer{Backoff: backoff}))
 
 	onDial(t, func(t *testing.T, d *dialTest) {
 		for _, want := range []time.Duration{1, 2, 4, 5} {
@@ -83,7 +87,7 @@ func TestDialBacksOff(t *testing.T) {
 		time.Sleep(backoff.Min / 2)
 		d.goodbye()
 		d.wantPaused("B54: but none too soon", nil, EventDisconnected, backoff.Min)
-	}, WithBackoff(backoff))
+	}, WithDialer(Dialer{Backoff: backoff}))
 }
 
 // wantPaused requires the last event of that kind to have that cause, and a pause
@@ -149,13 +153,13 @@ func TestDialSlowly(t *testing.T) {
 		d := &dialTest{t: t}
 		conns := make(chan net.Conn)
 		var deaf atomic.Bool
-		c, err := Dial("target", WithDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		c, err := Dial("target", WithDialer(Dialer{Dial: func(ctx context.Context, _ string) (net.Conn, error) {
 			if !deaf.Load() {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
 			return <-conns, nil
-		}), WithClientHandshakeTimeout(time.Minute), WithConnectionEvents(d.note))
+		}, Events: d.note}), WithClientTimeouts(Timeouts{Handshake: time.Minute}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,13 +213,12 @@ func TestDialHookClosesClient(t *testing.T) {
 		a, b := memconn.Pipe(0)
 		var c *Client
 		made := make(chan struct{})
-		c, err := Dial("target", WithDialer(func(context.Context, string) (net.Conn, error) { return a, nil }),
-			WithConnectionEvents(func(e ConnectionEvent) {
-				<-made
-				if e.Kind == EventConnected {
-					c.Close()
-				}
-			}))
+		c, err := Dial("target", WithDialer(Dialer{Dial: func(context.Context, string) (net.Conn, error) { return a, nil }, Events: func(e ConnectionEvent) {
+			<-made
+			if e.Kind == EventConnected {
+				c.Close()
+			}
+		}}))
 		close(made)
 		if err != nil {
 			t.Fatal(err)
@@ -229,12 +232,12 @@ func TestDialHookIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &dialTest{t: t}
 		hold := make(chan struct{})
-		c, err := Dial("target", WithDialer(d.dial), WithConnectionEvents(func(e ConnectionEvent) {
+		c, err := Dial("target", WithDialer(Dialer{Dial: d.dial, Events: func(e ConnectionEvent) {
 			d.note(e)
 			if e.Kind == EventConnected {
 				<-hold
 			}
-		}))
+		}}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +263,7 @@ func TestDialOptionsOfOtherClients(t *testing.T) {
 			t.Errorf("B1: %v", err)
 		}
 	})
-	for name, opt := range map[string]ClientOpts{"dialer": WithDialer(nil), "backoff": WithBackoff(Backoff{}), "fail fast": WithFailFast(), "events": WithConnectionEvents(nil)} {
+	for name, opt := range map[string]ClientOpts{"nothing": WithDialer(Dialer{}), "fail fast": WithDialer(Dialer{FailFast: true})} {
 		func() {
 			defer func() {
 				if recover() == nil {

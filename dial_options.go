@@ -5,26 +5,11 @@ package ttrpc
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"time"
 )
-
-// A dialling is what options say of how Dial connects.
-type dialling struct {
-	dial     func(ctx context.Context, target string) (net.Conn, error)
-	backoff  Backoff
-	failFast bool
-	hook     func(ConnectionEvent)
-}
-
-// dialling returns what the options of Dial set.
-func (cfg *clientConfig) dials() *dialling {
-	if cfg.dialling == nil {
-		cfg.dialling = new(dialling)
-	}
-	return cfg.dialling.(*dialling)
-}
 
 // Defaults of Backoff.
 const (
@@ -32,32 +17,50 @@ const (
 	defaultBackoffMax = 5 * time.Second
 )
 
-// WithDialer has dial make the connections of a client made by [Dial], which
-// hands it the target as it is. The context ends with the client, and after as
-// long as a handshake may take. NewClient panics if it is given this option.
-func WithDialer(dial func(ctx context.Context, target string) (net.Conn, error)) ClientOpts {
-	return func(c *Client) { c.config.dials().dial = dial }
+// WithDialer says how a client made by [Dial] connects. To [NewClient], which does not,
+// it does not apply.
+func WithDialer(d Dialer) ClientOpts {
+	d.Backoff.check()
+	return func(c *Client) {
+		if c.config.dialer == nil {
+			c.config.dialer = new(Dialer)
+		}
+		c.config.dialer.(*Dialer).override(&d)
+	}
 }
 
-// WithBackoff sets how long a client made by [Dial] pauses between attempts to
-// connect. NewClient panics if it is given this option.
-func WithBackoff(b Backoff) ClientOpts {
-	return func(c *Client) { c.config.dials().backoff = b }
+// A Dialer is how a client made by [Dial] connects. Fields that are zero have their
+// default.
+type Dialer struct {
+	// Dial makes the connections. It is handed the target as it is. The context ends
+	// with the client, and after Timeouts.Handshake. By default it is what the target
+	// asks for, as with [DialAddress].
+	Dial func(ctx context.Context, target string) (net.Conn, error)
+
+	// Backoff is how long the client pauses between attempts to connect.
+	Backoff Backoff
+
+	// FailFast has calls fail at once if there is no connection: with a status of code
+	// Unavailable that wraps ErrNotExecuted.
+	FailFast bool
+
+	// Events is told what becomes of the connections. It is called for one event at a
+	// time, in their order, and the next attempt to connect waits for it. It may use
+	// the client, but should not wait for a call, which may need that attempt.
+	Events func(ConnectionEvent)
 }
 
-// WithFailFast has the calls of a client made by [Dial] fail at once if there is
-// no connection: with a status of code Unavailable that wraps ErrNotExecuted.
-// NewClient panics if it is given this option.
-func WithFailFast() ClientOpts {
-	return func(c *Client) { c.config.dials().failFast = true }
-}
-
-// WithConnectionEvents tells what becomes of the connections of a client made by
-// [Dial]. hook is called for one event at a time, in their order, and the next
-// attempt to connect waits for it. It may use the client, but should not wait for
-// a call, which may need that attempt. NewClient panics if it is given this option.
-func WithConnectionEvents(hook func(ConnectionEvent)) ClientOpts {
-	return func(c *Client) { c.config.dials().hook = hook }
+// override sets what other says.
+func (d *Dialer) override(other *Dialer) {
+	if other.Dial != nil {
+		d.Dial = other.Dial
+	}
+	override(&d.Backoff.Min, other.Backoff.Min)
+	override(&d.Backoff.Max, other.Backoff.Max)
+	d.FailFast = d.FailFast || other.FailFast
+	if other.Events != nil {
+		d.Events = other.Events
+	}
 }
 
 // Backoff is how long a client made by [Dial] pauses between attempts to connect:
@@ -68,13 +71,24 @@ func WithConnectionEvents(hook func(ConnectionEvent)) ClientOpts {
 // Max or was left because the peer said goodbye does not, and is replaced without
 // a pause, but not sooner than Min after it was made.
 //
-// Fields that are zero have their default.
+// Fields that are zero have their default, or what fits to the other one.
 type Backoff struct {
 	Min time.Duration // 50 ms by default
 	Max time.Duration // 5 s by default
 }
 
+func (b *Backoff) check() {
+	refuse("Backoff.Min", b.Min)
+	refuse("Backoff.Max", b.Max)
+	if b.Max != 0 && b.Max < b.Min {
+		panic(fmt.Sprintf("ttrpc: Backoff.Max is less than Backoff.Min: %v, %v", b.Max, b.Min))
+	}
+}
+
 func (b *Backoff) setDefaults() {
+	if b.Min == 0 && b.Max != 0 {
+		b.Min = min(defaultBackoffMin, b.Max)
+	}
 	setDefault(&b.Min, defaultBackoffMin)
 	setDefault(&b.Max, defaultBackoffMax)
 	b.Max = max(b.Min, b.Max)
@@ -116,7 +130,7 @@ func (k ConnectionEventKind) String() string {
 	return "unknown"
 }
 
-// A ConnectionEvent is what the hook of [WithConnectionEvents] is told.
+// A ConnectionEvent is what Events of a [Dialer] is told.
 type ConnectionEvent struct {
 	Kind ConnectionEventKind
 

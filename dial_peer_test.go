@@ -49,7 +49,7 @@ func onDialOver(t *testing.T, limit int, fails error, f func(t *testing.T, d *di
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := &dialTest{t: t, limit: limit, fails: fails}
-		c, err := Dial("target", append([]ClientOpts{WithDialer(d.dial), WithConnectionEvents(d.note)}, opts...)...)
+		c, err := Dial("target", append([]ClientOpts{WithDialer(Dialer{Dial: d.dial, Events: d.note})}, opts...)...)
 		if err != nil {
 			t.Fatal(err)
 		}

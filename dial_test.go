@@ -108,7 +108,7 @@ func TestDialFailFast(t *testing.T) {
 		if !strings.Contains(err.Error(), errLeft.Error()) {
 			t.Errorf("B54: it does not say why there is no connection: %v", err)
 		}
-	}, WithFailFast())
+	}, WithDialer(Dialer{FailFast: true}))
 }
 
 func TestDialGoodbye(t *testing.T) {
@@ -146,7 +146,7 @@ func TestDialGoodbye(t *testing.T) {
 	}, WithExtensions())
 }
 
-// With WithFailFast a call is not made again even if it could be at once.
+// With FailFast a call is not made again even if it could be at once.
 func TestDialFailFastAfterGoodbye(t *testing.T) {
 	onDial(t, func(t *testing.T, d *dialTest) {
 		old := d.accept("B54")
@@ -160,7 +160,7 @@ func TestDialFailFastAfterGoodbye(t *testing.T) {
 		old.write(goodbyeFrame(1, nil).data)
 		wantNeverRan(t, "B54", endOf(t, "B54", done))
 		next.wantNothing("B54")
-	}, WithExtensions(), WithFailFast())
+	}, WithExtensions(), WithDialer(Dialer{FailFast: true}))
 }
 
 func TestDialExtended(t *testing.T) {
@@ -194,7 +194,7 @@ func TestDialExtended(t *testing.T) {
 		if got := <-asked; got != (answer{false, ErrClosed}) {
 			t.Errorf("B54: extended mode after Close: %v", got)
 		}
-	}, WithExtensions(), WithFailFast())
+	}, WithExtensions(), WithDialer(Dialer{FailFast: true}))
 }
 
 func TestDialShutdown(t *testing.T) {
@@ -248,7 +248,7 @@ func TestDialNotBegunIsMadeAgain(t *testing.T) {
 	}, WithUnaryClientInterceptor(func(ctx context.Context, req *Request, resp *Response, _ *UnaryClientInfo, invoke Invoker) error {
 		unary++
 		return invoke(ctx, req, resp)
-	}), WithStreamClientInterceptor(func(ctx context.Context, desc *StreamDesc, method string, open Streamer) (ClientStream, error) {
+	}), WithChainStreamClientInterceptor(func(ctx context.Context, desc *StreamDesc, method string, open Streamer) (ClientStream, error) {
 		streams++
 		return open(ctx, desc, method)
 	}))

@@ -97,13 +97,9 @@ func (d *dispatcher) find(call *serverCall) error {
 		return status.Errorf(codes.InvalidArgument, "unmarshal request error: %v", err)
 	}
 	call.method, call.streamMethod, err = d.services.find(v.service, v.method)
-	switch {
-	case err != nil && (d.unknown == nil || !d.unknown(call, v)):
+	call.known = err == nil
+	if err != nil && (d.unknown == nil || !d.unknown(call, v)) {
 		return err
-	case call.method != nil:
-		call.fullName.Store(&call.method.info.FullMethod)
-	default:
-		call.fullName.Store(&call.streamMethod.info.FullMethod)
 	}
 	call.payload, call.metadata = v.payload, v.metadata
 	if m := call.conn.mode; m != nil {
@@ -115,6 +111,11 @@ func (d *dispatcher) find(call *serverCall) error {
 	}
 	if timeout != 0 {
 		call.deadline = time.Now().Add(timeout)
+	}
+	if call.method != nil { // a snapshot may read the deadline from now on
+		call.fullName.Store(&call.method.info.FullMethod)
+	} else {
+		call.fullName.Store(&call.streamMethod.info.FullMethod)
 	}
 	return nil
 }

@@ -61,15 +61,64 @@
 // slow; messages may have up to 1 GiB and large ones do not delay small ones; the server
 // can call the client, if that has [WithClientServices], by [ClientFromContext]; open
 // files go with calls ([WithFiles], [FilesFromContext]) and with messages of streams
-// ([FileMessage]); pings find out whether the peer still is there ([WithKeepalive]); and
+// ([FileMessage]); answers have metadata, too ([SetHeader], [WithResponseMetadata]); pings find out whether the peer still is there ([WithKeepalive]); and
 // who shuts down tells which calls it has not executed ([ErrNotExecuted]).
 //
 // # Limits
 //
-// A message may have 4 MiB, or what [WithServerMaxMessageSize] and
-// [WithClientMaxMessageSize] say. What is received on streams and not yet taken
-// is bounded by [StreamQueue]. How many handlers and connections there may be is
-// bounded by [WithMaxConcurrentHandlers] and [WithMaxConnections].
+// A message may have 4 MiB, or what [Limits] say, which also bound what is received on
+// streams and not yet taken, and how many handlers and connections there may be.
+//
+// # Options
+//
+// Where each option may be given, and whether it is for the extended mode only; the last
+// but one column is the client of a server's peer, see [WithPeerClientOptions]:
+//
+//	                                 NewClient  Dial  NewServer  peer's client  needs the mode
+//	WithOnClose                      yes        yes   -          yes            no
+//	WithUnaryClientInterceptor       yes        yes   -          yes            no
+//	WithChainUnaryClientInterceptor  yes        yes   -          yes            no
+//	WithChainStreamClientInterceptor yes        yes   -          yes            no
+//	WithClientHandshaker             yes        yes   -          no             no
+//	WithClientTimeouts               yes        yes   -          Call           no
+//	WithClientLimits                 yes        yes   -          no             Queue.Window
+//	WithClientLogger                 yes        yes   -          no             no
+//	WithClientTrace                  yes        yes   -          no             no
+//	WithVTProto                      yes        yes   -          no             no
+//	WithDialer                       no         yes   -          no             no
+//	WithExtensions                   yes        yes   -          no             asks for it
+//	WithClientServices               yes        yes   -          no             asks for it
+//	WithKeepalive                    yes        yes   -          no             asks for it
+//	WithServerHandshaker             -          -     yes        -              no
+//	WithUnaryServerInterceptor       -          -     yes        -              no
+//	WithChainUnaryServerInterceptor  -          -     yes        -              no
+//	WithChainStreamServerInterceptor -          -     yes        -              no
+//	WithUnknownServiceHandler        -          -     yes        -              no
+//	WithServerTimeouts               -          -     yes        -              no
+//	WithServerLimits                 -          -     yes        -              Queue.Window
+//	WithServerLogger                 -          -     yes        -              no
+//	WithServerTrace                  -          -     yes        -              no
+//	WithServerVTProto                -          -     yes        -              no
+//	WithRecoverPanics                -          -     yes        -              no
+//	WithGoroutinePerCall             -          -     yes        -              no
+//	WithServerExtensions             -          -     yes        -              asks for it
+//	WithExtensionsRequired           -          -     yes        -              asks for it
+//	WithServerKeepalive              -          -     yes        -              asks for it
+//	WithPeerClientOptions            -          -     yes        -              asks for it
+//	WithConnectionHook               -          -     yes        -              asks for it
+//
+// An impossible value is a mistake of the program, such as a negative number, a size
+// over 1 GiB or a logger that is nil: the function that makes the option panics. An
+// option that does not apply where it is given, or not beside another one, is an error
+// of Dial and of NewServer; NewClient, which returns none, panics.
+//
+// Of an option that is given twice the last counts, if it does not say otherwise; of a
+// struct, each field that is not zero. Chains grow.
+//
+// If the other end does not agree to the extended mode, an option that asks for it and
+// cannot work tells the logger so, as a warning ([WithKeepalive], [WithClientServices]);
+// or there is no connection that it is for ([WithConnectionHook]); or a call says so
+// ([ErrPeerClassic], [ErrNoFiles]).
 //
 // PROTOCOL.md describes what is on the wire, ARCHITECTURE.md how this package
 // is built.

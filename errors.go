@@ -48,6 +48,11 @@ var (
 	// one of the two systems is not Linux.
 	ErrNoFiles = errors.New("ttrpc: the connection cannot pass files")
 
+	// ErrNoResponseMetadata is what functions that set or read the metadata of an answer
+	// return if it cannot come: the connection is not in extended mode, or the peer does
+	// not know such metadata. Nothing is sent.
+	ErrNoResponseMetadata = errors.New("ttrpc: the connection carries no metadata of answers")
+
 	// ErrKeepalive is the cause of the end of a connection whose peer has sent nothing
 	// for too long, see [WithKeepalive].
 	ErrKeepalive = errors.New("ttrpc: the peer does not answer")

@@ -241,12 +241,12 @@ func (s shouting) SendMsg(m any) error {
 	return s.StreamServer.SendMsg(m)
 }
 
-func ExampleWithStreamServerInterceptor() {
+func ExampleWithChainStreamServerInterceptor() {
 	shout := func(ctx context.Context, stream ttrpc.StreamServer, info *ttrpc.StreamServerInfo, handler ttrpc.StreamHandler) (any, error) {
 		fmt.Println("opened", info.FullMethod)
 		return handler(ctx, shouting{stream})
 	}
-	address, stop := serve(ttrpc.WithStreamServerInterceptor(shout))
+	address, stop := serve(ttrpc.WithChainStreamServerInterceptor(shout))
 	defer stop()
 	client := connect(address)
 	defer client.Close()
@@ -262,14 +262,14 @@ func ExampleWithStreamServerInterceptor() {
 	// HELLO
 }
 
-func ExampleWithStreamClientInterceptor() {
+func ExampleWithChainStreamClientInterceptor() {
 	announce := func(ctx context.Context, desc *ttrpc.StreamDesc, fullMethod string, open ttrpc.Streamer) (ttrpc.ClientStream, error) {
 		fmt.Println("opening", fullMethod)
 		return open(ctx, desc, fullMethod)
 	}
 	address, stop := serve()
 	defer stop()
-	client := connect(address, ttrpc.WithStreamClientInterceptor(announce))
+	client := connect(address, ttrpc.WithChainStreamClientInterceptor(announce))
 	defer client.Close()
 
 	stream, err := streaming.NewStreamingClient(client).SumStream(context.Background())

@@ -217,7 +217,7 @@ func TestPeerClientIsItsConnections(t *testing.T) {
 func TestPeerClientAfterHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		closed := 0
-		p := newBubblePair(t, []ServerOpt{WithPeerClientOptions(WithOnClose(func() { closed++ }), WithClientDefaultTimeout(time.Minute))})
+		p := newBubblePair(t, []ServerOpt{WithPeerClientOptions(WithOnClose(func() { closed++ }), WithClientTimeouts(Timeouts{Call: time.Minute}))})
 		peers := make(chan *Client, 1)
 		p.server.Register("keep", map[string]Method{"Keep": func(ctx context.Context, _ func(any) error) (any, error) {
 			c, err := ClientFromContext(ctx, func(c *Client) *Client { return c })
@@ -380,5 +380,5 @@ func TestHandlersCapInParts(t *testing.T) {
 		ts.answers <- nil
 		p.wantResult("B49", 3, wrapperspb.String("waited"))
 		p.wantEcho("B49", 11)
-	}, WithMaxConcurrentHandlers(2))
+	}, WithServerLimits(Limits{Handlers: 2}))
 }

@@ -104,7 +104,7 @@ func TestParkedCallsStart(t *testing.T) {
 		p.mu.Lock()
 		p.frames = nil
 		p.mu.Unlock()
-	}, WithServerStreamQueue(StreamQueue{ConnectionBytes: 500_000}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: 500_000}}))
 }
 
 // TestMemoryOfParts holds that memory follows what has arrived, also of messages in parts.
@@ -173,5 +173,5 @@ func TestGrantOfArriving(t *testing.T) {
 		ts.answers <- nil
 		synctest.Wait()
 		p.takeCredit(0)
-	}, WithServerStreamQueue(StreamQueue{ConnectionBytes: 50_000}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: 50_000}}))
 }

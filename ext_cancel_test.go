@@ -368,5 +368,5 @@ func TestCancelOfWhatIsTooLarge(t *testing.T) {
 		}
 		p.want("B47", 3, messageTypeCancel, 0, statusBytes(t, codes.ResourceExhausted, oversized(1001, 1000).err.Error()[len("rpc error: code = ResourceExhausted desc = "):]))
 		p.wantNothing("B47")
-	}, WithClientMaxMessageSize(1000))
+	}, WithClientLimits(Limits{MessageSize: 1000}))
 }

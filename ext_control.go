@@ -19,10 +19,12 @@ const (
 	messageTypeCredit   = wire.TypeCredit
 	messageTypePing     = wire.TypePing
 	messageTypeGoodbye  = wire.TypeGoodbye
+	messageTypeMetadata = wire.TypeMetadata
 	messageTypeOptional = wire.TypeOptional
 
-	flagReset  = wire.FlagReset
-	flagAnswer = wire.FlagAnswer
+	flagReset   = wire.FlagReset
+	flagAnswer  = wire.FlagAnswer
+	flagTrailer = wire.FlagTrailer
 
 	pingLength = wire.PingLength
 	maxControl = wire.MaxControl

@@ -186,13 +186,13 @@ func (x *extended) consumed(s *stream, f *frame, dropped bool) {
 	n := chargeOfReceived(f)
 	flow.owed += n
 	flow.unreported += n
-	window := x.c.cfg.queue.Window
+	window := x.c.cfg.limits.Queue.Window
 	if flow.unreported < window/16 && flow.owed < window/2 && !x.starved.Load() {
 		return
 	}
 	owed := int(x.owed.Add(int64(flow.unreported)))
 	flow.unreported = 0
-	if flow.owed >= window/2 || owed >= x.c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {
+	if flow.owed >= window/2 || owed >= x.c.cfg.limits.Queue.ConnectionBytes/4 || x.starved.Load() {
 		flow.owed = 0
 		x.grant(s)
 	}

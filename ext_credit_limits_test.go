@@ -130,7 +130,7 @@ func TestCreditOfManyStreams(t *testing.T) {
 			synctest.Wait()
 			credit += p.takeCredit(0)
 		}
-	}, WithServerStreamQueue(StreamQueue{Window: 50000, ConnectionBytes: 100000}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{Window: 50000, ConnectionBytes: 100000}}))
 }
 
 // takeCredit takes all frames that have come, and returns the credit they give on an id.
@@ -160,7 +160,7 @@ func TestCreditForHours(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newBubblePair(t, nil, WithClientStreamQueue(test.q))
+				p := newBubblePair(t, nil, WithClientLimits(Limits{Queue: test.q}))
 				p.server.RegisterService("count", &ServiceDesc{Streams: map[string]Stream{"Up": {StreamingServer: true, Handler: countUp}}})
 				var slow []ClientStream
 				for range 10 {

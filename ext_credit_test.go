@@ -214,8 +214,8 @@ func wantRoom(t *testing.T, e *extendedEnd, rule string) {
 	e.conn.mu.Lock()
 	room, held := int(extOf(e.conn).recv.room), int(e.conn.total.Load())
 	e.conn.mu.Unlock()
-	if room+held != e.conn.cfg.queue.ConnectionBytes {
-		t.Errorf("%s: %d are held and %d may be sent of %d", rule, held, room, e.conn.cfg.queue.ConnectionBytes)
+	if room+held != e.conn.cfg.limits.Queue.ConnectionBytes {
+		t.Errorf("%s: %d are held and %d may be sent of %d", rule, held, room, e.conn.cfg.limits.Queue.ConnectionBytes)
 	}
 	if e.peer.takeCredit(0) == 0 {
 		t.Errorf("%s: the connection's credit does not come back", rule)

@@ -119,9 +119,14 @@ func (f *CallFiles) attach(c *conn, request *frame) error {
 // the answer can be claimed once the call has returned. The call returns [ErrNoFiles], and
 // nothing is sent, if files are attached that the connection cannot pass.
 func WithFiles(ctx context.Context) (context.Context, *CallFiles) {
-	extrasUsed.Store(true)
 	files := new(CallFiles)
-	return context.WithValue(ctx, extrasKey{}, contextExtras(files)), files
+	var others extrasList
+	for _, e := range extrasIn(ctx) {
+		if _, ok := e.(*CallFiles); !ok {
+			others = append(others, e)
+		}
+	}
+	return withExtras(ctx, append(others, files)), files
 }
 
 // FilesFromContext returns the files of the call that a handler runs: it claims those of
@@ -133,16 +138,10 @@ func FilesFromContext(ctx context.Context) (*CallFiles, error) {
 	if !ok {
 		return nil, errors.New("ttrpc: the context is not that of a handler")
 	}
-	call.mu.Lock()
-	defer call.mu.Unlock()
-	if call.extras == nil {
-		call.extras = new(CallFiles)
-	}
-	files, _ := call.extras.(*CallFiles)
-	return files, nil
+	return &call.of.moreExtras().files, nil
 }
 
-// leave implements [callExtras]. The answer is an error if the files cannot be passed.
+// leave is that of [callExtras]. The answer is an error if the files cannot be passed.
 func (f *CallFiles) leave(c *conn, answer *frame) *frame {
 	closeFiles(f.Claim())
 	files := f.take()

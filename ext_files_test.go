@@ -384,3 +384,37 @@ func TestFilesCannotPass(t *testing.T) {
 		t.Error("B51: a context of nobody's has files")
 	}
 }
+
+// TestFilesWithMetadata holds that a context may have both, in either order (B58).
+func TestFilesWithMetadata(t *testing.T) {
+	p := newFilePair(t)
+	p.server.Register("both", map[string]Method{"Give": func(ctx context.Context, _ func(any) error) (any, error) {
+		files, err := FilesFromContext(ctx)
+		in := files.Claim()
+		defer closeFiles(in)
+		return wrapperspb.String(""), errors.Join(err, files.Attach(in...), SetHeader(ctx, MD{"h": {"1"}}), SetTrailer(ctx, MD{"t": {"1"}}))
+	}})
+	for name, both := range map[string]func() (context.Context, *CallFiles, *ResponseMetadata){
+		"files first": func() (context.Context, *CallFiles, *ResponseMetadata) {
+			ctx, files := WithFiles(t.Context())
+			ctx, md := WithResponseMetadata(ctx)
+			return ctx, files, md
+		},
+		"metadata first": func() (context.Context, *CallFiles, *ResponseMetadata) {
+			ctx, md := WithResponseMetadata(t.Context())
+			ctx, _ = WithFiles(ctx) // which the next takes the place of
+			ctx, files := WithFiles(ctx)
+			return ctx, files, md
+		},
+	} {
+		ctx, files, md := both()
+		if err := files.Attach(numberedFiles(t, 2)...); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.client.Call(ctx, "both", "Give", wrapperspb.String(""), new(wrapperspb.StringValue)); err != nil {
+			t.Fatal(err)
+		}
+		wantMetadata(t, "B58: "+name, md, MD{"h": {"1"}}, MD{"t": {"1"}})
+		wantNumbered(t, "B51: "+name, files.Claim(), 0, 1)
+	}
+}

@@ -7,10 +7,11 @@ import "os"
 
 // A frameMore is what a frame has in extended mode. It implements [frameExtras].
 type frameMore struct {
-	files   []*os.File // that came with a message, or are to leave with this frame
-	before  *frame     // of a large message that was received: what stands before the data
-	length  int        // of that
-	charged int        // how much credit the files have taken
+	files   []*os.File          // that came with a message, or are to leave with this frame
+	before  *frame              // of a large message that was received: what stands before the data
+	length  int                 // of that
+	charged int                 // how much credit the files have taken
+	told    []*ResponseMetadata // of a request: get the metadata of the answer
 }
 
 // moreOf returns what the frame has in extended mode.

@@ -62,6 +62,9 @@ func (m *extModel) frame(b []byte) {
 		credit, _ := wire.ParseNumber(b[messageHeaderLength:])
 		m.broken = id == 0 && credit == 0
 		m.unsure = m.unsure || credit == 0 || credit > 1<<30
+	case messageTypeMetadata:
+		_, err := parseRequest(b[messageHeaderLength:])
+		m.broken = err != nil
 	case messageTypeGoodbye:
 		last, _, _ := wire.ParseGoodbye(b[messageHeaderLength:])
 		m.broken = m.parted && last > m.served
@@ -144,7 +147,7 @@ func (m *extModel) check(t *testing.T, c *conn, got []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	window := c.cfg.queue.ConnectionBytes
+	window := c.cfg.limits.Queue.ConnectionBytes
 	if want := window + granted - m.charged; int(extOf(c).recv.room) != want {
 		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, int(extOf(c).recv.room))
 	}
@@ -158,6 +161,7 @@ type extJudge struct {
 	role  role
 	last  uint32          // of its own ids
 	begun map[uint32]bool // messages that have left in part
+	told  map[uint32]bool // ids of which a header or more has left
 	raw   bool            // the peer may send data before the request has left
 }
 
@@ -184,6 +188,15 @@ func (j *extJudge) frame(h messageHeader) error {
 		return &wireError{"B50: an id that does not rise", h}
 	case h.Type == messageTypePart && h.Flags&flagReset != 0 && !j.begun[id]:
 		return &wireError{"B49: a reset of nothing", h}
+	}
+	if h.Type == messageTypeMetadata {
+		if own || h.Flags&flagTrailer == 0 && j.told[id] {
+			return &wireError{"B58: metadata that must not come", h}
+		}
+		if j.told == nil {
+			j.told = map[uint32]bool{}
+		}
+		j.told[id] = true
 	}
 	if own && first {
 		j.last = max(j.last, id)

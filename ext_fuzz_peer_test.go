@@ -35,7 +35,8 @@ type extRaw struct {
 	prog   *program
 	calls  []*fuzzCall // the end's
 	cancel context.CancelFunc
-	end    func() // closes the end
+	told   *ResponseMetadata // of the end's calls
+	end    func()            // closes the end
 
 	pieces map[uint32][][]byte // what is to follow of messages that were begun
 	model  extModel
@@ -54,7 +55,7 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 	x := &extRaw{T: t, role: r, near: near, prog: &program{code: code}, pieces: map[uint32][][]byte{}}
 	x.changed.L = &x.mu
 	queue := StreamQueue{Window: 8 << 10, ConnectionBytes: 32 << 10}
-	srv, err := NewServer(WithServerExtensions(), WithServerMaxMessageSize(extFuzzLimit), WithServerStreamQueue(queue), WithServerLogger(new(countingLogger)))
+	srv, err := NewServer(WithServerExtensions(), WithServerLimits(Limits{MessageSize: extFuzzLimit, Queue: queue}), WithServerLogger(new(countingLogger)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func newExtRaw(t *testing.T, r role, code []byte) *extRaw {
 		x.readFrame()
 		client, x.end = x.conn.client(), func() { srv.Close() }
 	} else {
-		client = NewClient(far, WithClientServices(srv), WithClientMaxMessageSize(extFuzzLimit), WithClientStreamQueue(queue), WithClientLogger(new(countingLogger)))
+		client = NewClient(far, WithClientServices(srv), WithClientLimits(Limits{MessageSize: extFuzzLimit, Queue: queue}), WithClientLogger(new(countingLogger)))
 		x.conn, x.end = connOf(client), func() { client.Close(); srv.Close() }
 		x.readFrame()
 		near.Write(fuzzFrame(1, messageTypeResponse, 0, wire.Response{Payload: p}.Append(nil)))
@@ -89,11 +90,14 @@ func extFuzzService() *ServiceDesc {
 	big := wrapperspb.Bytes(make([]byte, extFuzzLimit-1000))
 	return &ServiceDesc{
 		Methods: map[string]Method{
-			"Big":   func(context.Context, func(any) error) (any, error) { return big, nil },
+			"Big": func(ctx context.Context, _ func(any) error) (any, error) {
+				return big, errors.Join(SetHeader(ctx, MD{"h": {"1"}}), SetTrailer(ctx, MD{"t": {"1"}}))
+			},
 			"Block": func(ctx context.Context, _ func(any) error) (any, error) { <-ctx.Done(); return nil, ctx.Err() },
 		},
-		Streams: map[string]Stream{"Bigs": {StreamingServer: true, Handler: func(_ context.Context, s StreamServer) (any, error) {
-			return nil, errors.Join(s.SendMsg(big), s.SendMsg(big))
+		Streams: map[string]Stream{"Bigs": {StreamingServer: true, Handler: func(ctx context.Context, s StreamServer) (any, error) {
+			md := MD{"k": {strings.Repeat("v", 3000)}} // an error if the stream was cancelled
+			return nil, errors.Join(SetHeader(ctx, md), s.SendMsg(big), s.SendMsg(big), SetTrailer(ctx, md))
 		}}},
 	}
 }
@@ -134,6 +138,7 @@ func (x *extRaw) stall(on bool) {
 func (x *extRaw) call(client *Client) {
 	ctx, cancel := context.WithCancel(x.Context())
 	x.cancel = cancel
+	ctx, x.told = WithResponseMetadata(ctx)
 	unary := &fuzzCall{}
 	x.calls = append(x.calls, unary)
 	go unary.call(ctx, client)
@@ -282,12 +287,15 @@ func (x *extRaw) step() {
 		x.number(messageTypeGoodbye, 0, x.id())
 	case op < 28:
 		x.stall(true)
-	case op < 30:
+	case op < 29:
 		x.stall(false)
+	case op < 30:
+		data := pick(x.prog, nil, wire.AppendMetadata(nil, "k", "v"), wire.AppendMetadata(nil, "k", strings.Repeat("v", 60000)), []byte{0x2a})
+		x.write(fuzzFrame(x.id(), messageTypeMetadata, pick[uint8](x.prog, 0, 1), data))
 	case op < 31:
 		x.cancel()
 	default:
-		typ := pick[messageType](x.prog, 0, 4, 0x3f, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x7f, 0x80, 0xff)
+		typ := pick[messageType](x.prog, 0, 4, 0x3f, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x7f, 0x80, 0xff)
 		x.write(fuzzFrame(x.id(), typ, byte(x.prog.byte()), x.prog.bytes(x.prog.byte()%32)))
 	}
 }
@@ -389,6 +397,9 @@ func (x *extRaw) checkEnd() {
 		x.Fatalf("B5: the connection lasts without its peer")
 	}
 	extCheckEmpty(x, x.conn)
+	if _, err := x.told.Header(x.Context()); err != nil { // it is known that nothing comes
+		x.Errorf("B58: the header of a call: %v", err)
+	}
 	for i, call := range x.calls {
 		if !call.ended || call.stream != nil && !call.hasOneEnd() {
 			x.Errorf("B21: call %d: ended %v, with %v", i, call.ended, call.errs)

@@ -19,7 +19,7 @@ import (
 )
 
 // extFuzzHello is what a raw peer says of itself.
-var extFuzzHello = hello{Version: 1, MaxMessage: extFuzzLimit, Window: 4 << 10, ConnectionWindow: 24 << 10, Serves: true}
+var extFuzzHello = hello{Version: 1, Metadata: true, MaxMessage: extFuzzLimit, Window: 4 << 10, ConnectionWindow: 24 << 10, Serves: true}
 
 // FuzzControl looks at what control frames tell, and that those we send are allowed
 // (B56).

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -36,9 +37,10 @@ func ourHello(c *conn) hello {
 	return hello{
 		Version:          helloVersion,
 		Files:            passesFiles(c.ch),
-		MaxMessage:       uint64(c.cfg.maxMessage),
-		Window:           uint64(c.cfg.queue.Window),
-		ConnectionWindow: uint64(c.cfg.queue.ConnectionBytes),
+		Metadata:         true,
+		MaxMessage:       uint64(c.cfg.limits.MessageSize),
+		Window:           uint64(c.cfg.limits.Queue.Window),
+		ConnectionWindow: uint64(c.cfg.limits.Queue.ConnectionBytes),
 		Serves:           c.host != nil,
 	}
 }
@@ -53,13 +55,13 @@ func (e *extensions) start(c *conn) {
 			e.awaitHello(c)
 		}
 	case passesFiles(c.ch):
-		c.ch.more = newAssembler(c.cfg.queue.ConnectionBytes, true)
+		c.ch.more = newAssembler(c.cfg.limits.Queue.ConnectionBytes, true)
 	}
 }
 
 // awaitHello ends a connection whose client does not ask for the mode in time.
 func (e *extensions) awaitHello(c *conn) {
-	timer := time.AfterFunc(c.cfg.handshakeTimeout, func() {
+	timer := time.AfterFunc(c.cfg.timeouts.Handshake, func() {
 		c.mu.Lock()
 		defer c.unlock()
 		if c.mode == nil && c.cause == nil {
@@ -75,6 +77,8 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 	if f.header.StreamID != 1 || acceptedState(f.header.Flags) != stateUnary || !wire.IsHello(f.data) {
 		if e.required {
 			c.refuseLocked(f, &connError{helloRequired})
+		} else {
+			e.warnOfClassic(c)
 		}
 		return e.required
 	}
@@ -90,6 +94,7 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 	x := e.extendLocked(c, peer)
 	x.lastPeer = f.header.StreamID
 	ours := ourHello(c)
+	ours.Metadata = peer.Metadata // who does not know it is told nothing new
 	p := ours.Append(nil)
 	answer := newOutFrame(sizeResponse(nil, len(p)))
 	answer.data = append(appendResponseFront(answer.data, nil, len(p)), p...)
@@ -105,7 +110,7 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 
 // ask implements [extension]. It is the client's first call, for which all others wait.
 func (e *extensions) ask(c *conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.handshakeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.timeouts.Handshake)
 	defer cancel()
 	ours := ourHello(c)
 	b := ours.Append(nil)
@@ -136,6 +141,7 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 			a.drop()
 			c.ch.more = nil
 		}
+		e.warnOfClassic(c)
 		return
 	}
 	peer, err := parseHello(payload)
@@ -146,19 +152,34 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 	e.extendLocked(c, peer)
 }
 
+// warnOfClassic tells what the options ask for in vain, on a connection that stays classic.
+func (e *extensions) warnOfClassic(c *conn) {
+	var without []string
+	if e.keepalive.Interval > 0 {
+		without = append(without, "keep-alive")
+	}
+	if c.role == roleClient && c.host != nil {
+		without = append(without, "client services")
+	}
+	if without != nil {
+		c.cfg.log.Warn("ttrpc: the peer does not agree to the extended mode",
+			"peer", c.nc.RemoteAddr(), "without", strings.Join(without, ", "))
+	}
+}
+
 // extendLocked begins the extended mode. The reader calls it, before it reads
 // anything that belongs to it.
 func (e *extensions) extendLocked(c *conn, peer hello) *extended {
-	limit := min(uint64(c.cfg.maxMessage), peer.MaxMessage, maxMessageCap)
+	limit := min(uint64(c.cfg.limits.MessageSize), peer.MaxMessage, maxMessageCap)
 	x := &extended{
 		c: c, cfg: e, peer: peer,
 		files:    peer.Files && passesFiles(c.ch),
-		credit:   credit{send: newSendCredit(peer.ConnectionWindow), recv: newRecvWindow(c.cfg.queue.ConnectionBytes)},
+		credit:   credit{send: newSendCredit(peer.ConnectionWindow), recv: newRecvWindow(c.cfg.limits.Queue.ConnectionBytes)},
 		incoming: make(map[uint32]struct{}),
 	}
 	x.parts, _ = c.ch.more.(*assembler)
 	if x.parts == nil {
-		x.parts = newAssembler(c.cfg.queue.ConnectionBytes, x.files)
+		x.parts = newAssembler(c.cfg.limits.Queue.ConnectionBytes, x.files)
 		c.ch.more = x.parts
 	}
 	x.parts.agreed = true

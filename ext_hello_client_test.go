@@ -26,7 +26,7 @@ import (
 func onAskingClient(t *testing.T, f func(t *testing.T, c *Client, p *rawPeer), opts ...ClientOpts) {
 	t.Helper()
 	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
-		h := hello{Version: 1, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes}
+		h := hello{Version: 1, Metadata: true, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes}
 		p.want("B46: the first frame", 1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 		f(t, c, p)
 	}, append([]ClientOpts{WithExtensions()}, opts...)...)
@@ -122,7 +122,7 @@ func TestHelloGarbage(t *testing.T) {
 func TestHelloUnanswered(t *testing.T) {
 	for timeout, opts := range map[time.Duration][]ClientOpts{
 		defaultHandshakeTimeout: nil,
-		time.Hour:               {WithClientHandshakeTimeout(time.Hour)},
+		time.Hour:               {WithClientTimeouts(Timeouts{Handshake: time.Hour})},
 	} {
 		t.Run(fmt.Sprint(timeout), func(t *testing.T) {
 			onAskingClient(t, func(t *testing.T, c *Client, p *rawPeer) {
@@ -226,5 +226,5 @@ func TestHelloNotAsked(t *testing.T) {
 		if hooked {
 			t.Error("B50: the hook was called for a classic connection")
 		}
-	}, WithServerKeepalive(time.Second, time.Second), WithConnectionHook(func(context.Context) { hooked = true }))
+	}, WithServerKeepalive(Keepalive{Interval: time.Second, Timeout: time.Second}), WithConnectionHook(func(context.Context) { hooked = true }))
 }

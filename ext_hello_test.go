@@ -33,12 +33,13 @@ func TestHelloOfServer(t *testing.T) {
 		opts   []ServerOpt
 		answer string
 	}{
-		"by default": {nil, "1212" + "0801" + "1880808002" + "20808010" + "2880808010" + "3001"},
-		"with options": {[]ServerOpt{WithServerMaxMessageSize(maxMessageCap), WithServerStreamQueue(StreamQueue{Window: 1, ConnectionBytes: 2})},
+		"by default":            {nil, "1212" + "0801" + "1880808002" + "20808010" + "2880808010" + "3001"},
+		"to who knows metadata": {nil, "121c" + "0801" + "12086d65746164617461" + "1880808002" + "20808010" + "2880808010" + "3001"},
+		"with options": {[]ServerOpt{WithServerLimits(Limits{MessageSize: maxMessageCap, Queue: StreamQueue{Window: 1, ConnectionBytes: 2}})},
 			"120e" + "0801" + "188080808004" + "2001" + "2802" + "3001"},
-		"a window over the connection's": {[]ServerOpt{WithServerStreamQueue(StreamQueue{Window: 3, ConnectionBytes: 2})},
+		"a window over the connection's": {[]ServerOpt{WithServerLimits(Limits{Queue: StreamQueue{Window: 3, ConnectionBytes: 2}})},
 			"120d" + "0801" + "1880808002" + "2002" + "2802" + "3001"},
-		"the widest": {[]ServerOpt{WithServerStreamQueue(StreamQueue{Window: math.MaxInt, ConnectionBytes: math.MaxInt})},
+		"the widest": {[]ServerOpt{WithServerLimits(Limits{Queue: StreamQueue{Window: math.MaxInt, ConnectionBytes: math.MaxInt}})},
 			"1215" + "0801" + "1880808002" + "20ffffffff07" + "28ffffffff07" + "3001"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -46,6 +47,7 @@ func TestHelloOfServer(t *testing.T) {
 				ts := newTestServer(t, append(test.opts, WithServerExtensions())...)
 				h := peerHello()
 				h.Files = true // not over this conn
+				h.Metadata = name == "to who knows metadata"
 				ts.peer.send(1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 				ts.peer.want("B46", 1, messageTypeResponse, 0, unhex(t, test.answer))
 				ts.peer.send(0, messageTypePing, 0, []byte("12345678"))
@@ -189,7 +191,7 @@ func TestHelloIsNoCall(t *testing.T) {
 			return m(ctx, u)
 		}
 		sent := 0
-		p := newBubblePair(t, []ServerOpt{WithUnaryServerInterceptor(count), WithMaxConcurrentHandlers(1)},
+		p := newBubblePair(t, []ServerOpt{WithUnaryServerInterceptor(count), WithServerLimits(Limits{Handlers: 1})},
 			WithUnaryClientInterceptor(func(ctx context.Context, req *Request, resp *Response, _ *UnaryClientInfo, invoke Invoker) error {
 				sent++
 				return invoke(ctx, req, resp)

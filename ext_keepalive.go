@@ -72,7 +72,7 @@ func (p *pings) stop() {
 
 // keepAliveLocked begins to look whether the peer is alive.
 func (x *extended) keepAliveLocked() {
-	if interval := x.cfg.pingInterval; interval > 0 {
+	if interval := x.cfg.keepalive.Interval; interval > 0 {
 		x.c.ch.heard = new(atomic.Uint64)
 		x.pings.timer = time.AfterFunc(interval, x.checkAlive)
 	}
@@ -89,12 +89,12 @@ func (x *extended) checkAlive() {
 	}
 	switch x.pings.look(c.ch.heard.Load()) {
 	case pingNothing:
-		x.pings.timer.Reset(x.cfg.pingInterval)
+		x.pings.timer.Reset(x.cfg.keepalive.Interval)
 	case pingSend:
 		x.urgeLocked(pingFrame(0, make([]byte, pingLength)))
-		x.pings.timer.Reset(x.cfg.pingTimeout / 2)
+		x.pings.timer.Reset(x.cfg.keepalive.Timeout / 2)
 	case pingWait:
-		x.pings.timer.Reset(x.cfg.pingTimeout / 2)
+		x.pings.timer.Reset(x.cfg.keepalive.Timeout / 2)
 	case pingGiveUp:
 		if c.cause == nil {
 			c.cause = ErrKeepalive
@@ -107,9 +107,9 @@ func (x *extended) pingedLocked(f *frame) {
 	if f.header.Flags&flagAnswer != 0 {
 		return // that something came is all that counts
 	}
-	if x.pings.came(now(), x.cfg.minPingInterval) {
+	if x.pings.came(now(), x.cfg.keepalive.MinInterval) {
 		x.c.draining, x.c.settled = true, true
-		x.partLocked(status.Newf(codes.ResourceExhausted, "pings may come every %v only", x.cfg.minPingInterval))
+		x.partLocked(status.Newf(codes.ResourceExhausted, "pings may come every %v only", x.cfg.keepalive.MinInterval))
 	}
 	if x.urgent.count < maxAnswers { // more tell a peer that does not read nothing new
 		x.urgeLocked(pingFrame(flagAnswer, f.data))

@@ -65,11 +65,11 @@ func keepAlive(t *testing.T, f func(t *testing.T, p *rawPeer, c *conn)) {
 	t.Helper()
 	t.Run("server", func(t *testing.T) {
 		onExtendedServer(t, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) { f(t, p, ts.conn) },
-			WithServerKeepalive(10*time.Second, 4*time.Second))
+			WithServerKeepalive(Keepalive{Interval: 10 * time.Second, Timeout: 4 * time.Second}))
 	})
 	t.Run("client", func(t *testing.T) {
 		onExtendedClient(t, peerHello(), func(t *testing.T, c *Client, p *rawPeer) { f(t, p, connOf(c)) },
-			WithKeepalive(10*time.Second, 4*time.Second))
+			WithKeepalive(Keepalive{Interval: 10 * time.Second, Timeout: 4 * time.Second}))
 	})
 }
 
@@ -149,7 +149,7 @@ func TestKeepaliveBusyPeer(t *testing.T) {
 // long as they do nothing, and that a call that takes long is no reason to end.
 func TestKeepaliveBothEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newBubblePair(t, []ServerOpt{WithServerKeepalive(time.Second, time.Second)}, WithKeepalive(time.Second, time.Second))
+		p := newBubblePair(t, []ServerOpt{WithServerKeepalive(Keepalive{Interval: time.Second, Timeout: time.Second})}, WithKeepalive(Keepalive{Interval: time.Second, Timeout: time.Second}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		start := time.Now()
@@ -170,7 +170,7 @@ func TestKeepaliveEndsCalls(t *testing.T) {
 		if c.Cause() != ErrKeepalive {
 			t.Errorf("B52: the cause is %v", c.Cause())
 		}
-	}, WithKeepalive(time.Minute, time.Second))
+	}, WithKeepalive(Keepalive{Interval: time.Minute, Timeout: time.Second}))
 }
 
 // TestPingsTooOften holds whom a server parts from: two pings in a row may come too soon.
@@ -205,16 +205,16 @@ func TestPingsTooOften(t *testing.T) {
 			}
 		}
 		p.wantEnd("B52: when it has")
-	}, WithMinPingInterval(time.Minute))
+	}, WithServerKeepalive(Keepalive{MinInterval: time.Minute}))
 }
 
 // TestPingsTooOftenOfIdleClient holds that one without calls gets the goodbye, and the end.
 func TestPingsTooOftenOfIdleClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t, WithMinPingInterval(time.Hour))
+		ts := newTestServer(t, WithServerKeepalive(Keepalive{MinInterval: time.Hour}))
 		a, b := memconn.Pipe(0)
 		ts.accept(t.Context(), b)
-		c := NewClient(a, WithKeepalive(time.Second, time.Second), WithExtensions())
+		c := NewClient(a, WithKeepalive(Keepalive{Interval: time.Second, Timeout: time.Second}), WithExtensions())
 		start := time.Now()
 		<-c.Done()
 		if err := c.Cause(); time.Since(start) < 3*time.Second || time.Since(start) > 10*time.Second {
@@ -238,5 +238,5 @@ func TestKeepaliveDefaultTimeout(t *testing.T) {
 			t.Errorf("B52: after 22 s: %v", err)
 		}
 		p.next("B52: the ping")
-	}, WithKeepalive(time.Second, 0))
+	}, WithKeepalive(Keepalive{Interval: time.Second}))
 }

@@ -42,6 +42,10 @@ type extended struct {
 type streamMore struct {
 	*flow        // nil of a unary call
 	train *train // what leaves in parts, or nil; guarded by the connection's mu
+
+	// Of a stream that we opened, guarded by the connection's mu.
+	told   []*ResponseMetadata // get what comes
+	answer answerPhase         // what has come
 }
 
 // moreLocked returns what the stream has in extended mode.
@@ -131,6 +135,9 @@ func (x *extended) droppedLocked() {
 	x.pings.stop()
 	for _, s := range x.c.streams { // which may wait for credit
 		s.waiting.Broadcast()
+		if x.c.closed {
+			s.endMetadataLocked()
+		}
 	}
 }
 
@@ -161,7 +168,7 @@ func (x *extended) addedLocked(s *stream) {
 	if s.unary {
 		return
 	}
-	s.moreLocked().flow = newFlow(x.peer.Window, x.c.cfg.queue.Window)
+	s.moreLocked().flow = newFlow(x.peer.Window, x.c.cfg.limits.Queue.Window)
 	s.inbox.weighWith(chargeOfReceived)
 }
 
@@ -180,6 +187,7 @@ func (x *extended) failingLocked(s *stream, err error) {
 // freedLocked implements [mode].
 func (x *extended) freedLocked(s *stream, gone bool) {
 	if gone && s.call == nil {
+		s.endMetadataLocked()
 		if s.more != nil && s.extra().train != nil {
 			x.withdrawAllLocked(s)
 		} else {
@@ -218,22 +226,20 @@ func (x *extended) unparkLocked() {
 
 // isUnreadLocked tells whether the peer leaves too much of what it is sent unread.
 func (x *extended) isUnreadLocked() bool {
-	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.queue.ConnectionBytes
+	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.limits.Queue.ConnectionBytes
 }
 
 // beginCall implements [mode].
 func (x *extended) beginCall(s *stream) {
 	call := s.call.(*serverCall)
 	if files := takeFiles(call.request); files != nil {
-		call.mu.Lock()
-		defer call.mu.Unlock()
-		call.extras = &CallFiles{in: files}
+		call.moreExtras().files.in = files
 	}
 }
 
 // replyLocked implements [mode]. The reader does not wait for the peer to read.
 func (x *extended) replyLocked(id uint32, st *status.Status) {
-	if x.replies > x.c.cfg.queue.ConnectionBytes {
+	if x.replies > x.c.cfg.limits.Queue.ConnectionBytes {
 		x.failConnLocked(&connError{"the peer does not read its answers"})
 		return
 	}

@@ -35,7 +35,7 @@ func TestEchoesBothWays(t *testing.T) {
 		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 256 << 10}, 64, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newExtendedPair(t, []ServerOpt{WithServerStreamQueue(test.q)}, WithClientStreamQueue(test.q))
+			p := newExtendedPair(t, []ServerOpt{WithServerLimits(Limits{Queue: test.q})}, WithClientLimits(Limits{Queue: test.q}))
 			var all sync.WaitGroup
 			for _, c := range []*Client{p.client, p.serverConn().client()} {
 				for range test.streams {
@@ -186,7 +186,7 @@ func TestCancelAmongLargeAnswers(t *testing.T) {
 		}
 		p.wantNothing("B47")
 		ts.answers <- nil
-	}, WithServerStreamQueue(StreamQueue{ConnectionBytes: large}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: large}}))
 }
 
 // TestSendAfterCloseNeedsNoCredit holds that a message after the half-close is an error at
@@ -206,18 +206,6 @@ func TestSendAfterCloseNeedsNoCredit(t *testing.T) {
 			t.Errorf("B48: %v, want ErrStreamClosed", err)
 		}
 		p.takeCredit(0)
-	})
-}
-
-// TestPeerClientIgnoresWithExtensions holds that the options of a peer's client do not have
-// it wait for an agreement that there is already.
-func TestPeerClientIgnoresWithExtensions(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newBubblePair(t, []ServerOpt{WithPeerClientOptions(WithExtensions())})
-		m := new(wrapperspb.StringValue)
-		if err := p.serverConn().client().Call(t.Context(), "test", "Echo", wrapperspb.String("a"), m); err != nil || m.Value != "a" {
-			t.Errorf("B50: %q, %v", m.Value, err)
-		}
 	})
 }
 
@@ -258,7 +246,7 @@ func TestEmptyDataEndsBegunRequest(t *testing.T) {
 // more of them in part than it takes.
 func TestManyLargeRequestsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newBubblePair(t, []ServerOpt{WithServerStreamQueue(StreamQueue{ConnectionBytes: 4 << 20})}, WithClientMaxMessageSize(1<<20))
+		p := newBubblePair(t, []ServerOpt{WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: 4 << 20}})}, WithClientLimits(Limits{MessageSize: 1 << 20}))
 		c := connOf(p.client)
 		synctest.Wait()
 		byHand(c)

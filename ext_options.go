@@ -5,24 +5,23 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
 // An extensions is what options say of the extended mode. It implements [extension], and
 // is immutable once a connection uses it.
 type extensions struct {
-	pingInterval    time.Duration // 0 means no pings
-	pingTimeout     time.Duration
-	minPingInterval time.Duration         // of the peer's
-	hook            func(context.Context) // nil if there is none
-	peerOptions     []ClientOpts
-	required        bool // of the server's clients
+	keepalive   Keepalive
+	hook        func(context.Context) // nil if there is none
+	peerOptions []ClientOpts
+	required    bool // of the server's clients
 }
 
 // extensions returns what options say of the extended mode, which it asks for.
 func (c *connConfig) extensions() *extensions {
 	if c.extends == nil {
-		c.extends = new(extensions)
+		c.extends = &extensions{keepalive: Keepalive{Timeout: defaultPingTimeout}}
 	}
 	return c.extends.(*extensions)
 }
@@ -34,11 +33,6 @@ func (c *clientConfig) extensions() *extensions {
 }
 
 const defaultPingTimeout = 20 * time.Second
-
-func (e *extensions) keepAlive(interval, timeout time.Duration) {
-	setDefault(&timeout, defaultPingTimeout)
-	e.pingInterval, e.pingTimeout = interval, timeout
-}
 
 // WithExtensions has the client ask the server for the extended mode, in which a call that
 // is given up ends at the server, streams have flow control, large messages do not delay
@@ -72,8 +66,12 @@ func WithExtensionsRequired() ServerOpt {
 // WithClientServices has s answer the calls that the server makes to the client, with its
 // services, interceptors and limits of handlers; the client's own options give the limits of
 // messages and queues. It implies [WithExtensions]. The connection stays the client's: s
-// need not be shut down; doing so does not end the connection.
+// need not be shut down; doing so does not end the connection. If the connection stays
+// classic the server can make no calls, and the logger is told so, as a warning.
 func WithClientServices(s *Server) ClientOpts {
+	if s == nil {
+		panic("ttrpc: the server of the client's services is nil")
+	}
 	return func(c *Client) {
 		c.config.extensions()
 		c.config.host, c.config.hooks = serveFunc(s.serve), &s.hooks
@@ -81,14 +79,46 @@ func WithClientServices(s *Server) ClientOpts {
 }
 
 // WithPeerClientOptions sets options of the clients that [PeerClient] returns: interceptors,
-// the default timeout, WithOnClose. The server's own options give the limits, and say whether
-// vtprotobuf's methods are used. It implies [WithServerExtensions].
+// Timeouts.Call, WithOnClose. All else is as the server's own options say, so other options
+// do not apply. It implies [WithServerExtensions].
 func WithPeerClientOptions(opts ...ClientOpts) ServerOpt {
 	return func(c *serverConfig) error {
 		e := c.extensions()
 		e.peerOptions = append(e.peerOptions, opts...)
-		return nil
+		return newUserConfig(opts).checkUser()
 	}
+}
+
+// newUserConfig returns what options of a peer's client set.
+func newUserConfig(opts []ClientOpts) *clientConfig {
+	user := &Client{config: newClientConfig()}
+	for _, opt := range opts {
+		opt(user)
+	}
+	return user.config
+}
+
+// checkUser returns an error if an option does not apply to a peer's client.
+func (cfg *clientConfig) checkUser() error {
+	for _, option := range []struct {
+		name  string
+		given bool
+	}{
+		{"WithClientHandshaker", cfg.handshaker != nil},
+		{"WithClientLimits", cfg.limits != Limits{}},
+		{"WithClientTimeouts with Handshake", cfg.timeouts.Handshake != 0},
+		{"WithVTProto", cfg.codec.vt},
+		{"WithClientLogger", cfg.log != nil},
+		{"WithClientTrace", cfg.trace != nil},
+		{"WithDialer", cfg.dialer != nil},
+		{"WithClientServices", cfg.host != nil},
+		{"an option of the extended mode", cfg.extends != nil},
+	} {
+		if option.given {
+			return errors.New("ttrpc: " + option.name + " was given to WithPeerClientOptions: the connection is the server's")
+		}
+	}
+	return nil
 }
 
 // WithConnectionHook has hook called, on a goroutine of its own, for each connection in
@@ -96,36 +126,67 @@ func WithPeerClientOptions(opts ...ClientOpts) ServerOpt {
 // context.Cause tells why; [PeerClient] and [PeerFromContext] work in it. It implies
 // [WithServerExtensions].
 func WithConnectionHook(hook func(ctx context.Context)) ServerOpt {
+	if hook == nil {
+		panic("ttrpc: the hook of connections is nil")
+	}
 	return func(c *serverConfig) error {
 		c.extensions().hook = hook
 		return nil
 	}
 }
 
-// WithKeepalive has the client send a ping when nothing has come from the server for the
-// interval. If nothing comes for the timeout (20 s if it is 0 or less) after that either,
-// the connection ends, with [ErrKeepalive]. A server whose handlers are busy answers
-// nevertheless; one that is stopped does not. It implies [WithExtensions]; no pings are
-// sent over a connection that stays classic.
-func WithKeepalive(interval, timeout time.Duration) ClientOpts {
-	return func(c *Client) { c.config.extensions().keepAlive(interval, timeout) }
+// Keepalive is what one end does to know that the other is alive. Fields that are zero have
+// their default; Interval or MinInterval must be set, and Timeout goes with Interval.
+type Keepalive struct {
+	// Interval is how long nothing may have come from the other end before a ping is
+	// sent. By default none are.
+	Interval time.Duration
+
+	// Timeout is how long nothing may come after a ping either, before the connection
+	// ends, with [ErrKeepalive]; 20 s by default. An end whose handlers are busy answers
+	// nevertheless; one that is stopped does not.
+	Timeout time.Duration
+
+	// MinInterval is how often the other end may send pings. From one that sends them
+	// more often, several times in a row, this end parts: it serves no more of its
+	// calls, and those that run finish. By default it may send as many as it likes.
+	MinInterval time.Duration
+}
+
+// check panics if no keep-alive can be such.
+func (k *Keepalive) check() {
+	refuse("Keepalive.Interval", k.Interval)
+	refuse("Keepalive.Timeout", k.Timeout)
+	refuse("Keepalive.MinInterval", k.MinInterval)
+	switch {
+	case k.Interval == 0 && k.Timeout != 0:
+		panic("ttrpc: Keepalive has a Timeout without an Interval")
+	case k.Interval == 0 && k.MinInterval == 0:
+		panic("ttrpc: Keepalive has neither an Interval nor a MinInterval")
+	}
+}
+
+// override sets what other says.
+func (k *Keepalive) override(other *Keepalive) {
+	override(&k.Interval, other.Interval)
+	override(&k.Timeout, other.Timeout)
+	override(&k.MinInterval, other.MinInterval)
+}
+
+// WithKeepalive has the client find out whether the server is alive. It implies
+// [WithExtensions]. Over a connection that stays classic no pings are sent, and the logger
+// is told so, as a warning.
+func WithKeepalive(k Keepalive) ClientOpts {
+	k.check()
+	return func(c *Client) { c.config.extensions().keepalive.override(&k) }
 }
 
 // WithServerKeepalive is [WithKeepalive] for the server, of its clients. It implies
 // [WithServerExtensions].
-func WithServerKeepalive(interval, timeout time.Duration) ServerOpt {
+func WithServerKeepalive(k Keepalive) ServerOpt {
+	k.check()
 	return func(c *serverConfig) error {
-		c.extensions().keepAlive(interval, timeout)
-		return nil
-	}
-}
-
-// WithMinPingInterval has the server part from clients that send pings more often than this,
-// several times in a row: it serves no more of their calls, and those that run finish. By
-// default they may ping as often as they like. It implies [WithServerExtensions].
-func WithMinPingInterval(d time.Duration) ServerOpt {
-	return func(c *serverConfig) error {
-		c.extensions().minPingInterval = d
+		c.extensions().keepalive.override(&k)
 		return nil
 	}
 }

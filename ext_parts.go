@@ -48,8 +48,13 @@ func (x *extended) pushLocked(s *stream, f *frame) (lead bool) {
 	if h, _ := parseHeader(f.data); h.Type == messageTypeData && h.Flags&flagNoData == 0 {
 		x.spendLocked(s, f)
 	}
-	announced := f.extras != nil && x.announceLocked(s, f)
-	return x.c.pushLocked(f) || announced
+	call, accepted := s.call.(*serverCall)
+	ahead := accepted && x.describeLocked(call, f)
+	if f.extras != nil {
+		x.expectMetadataLocked(s, f)
+		ahead = x.announceLocked(s, f) || ahead
+	}
+	return x.c.pushLocked(f) || ahead
 }
 
 // bytesLocked is how much memory the frames take up.
@@ -66,6 +71,7 @@ func (t *trains) putBackLocked() {
 		t.cut.release()
 	}
 	t.cut, t.done = nil, false
+	t.view = frame{} // which would keep the memory of the frame
 }
 
 // nextLocked implements [mode]: frames may overtake others, and leave in parts, of which
@@ -170,7 +176,7 @@ func (t *trains) nextPartLocked() *frame {
 	tr.pop()
 	tr.sent = 0
 	tr.of.waiting.Broadcast()
-	t.waiting = append(t.waiting[:t.turn], t.waiting[t.turn+1:]...)
+	t.waiting = slices.Delete(t.waiting, t.turn, t.turn+1)
 	if tr.head == nil {
 		tr.of.extra().train = nil
 	} else {

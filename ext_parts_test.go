@@ -374,5 +374,34 @@ func TestReaderNeverBlocks(t *testing.T) {
 				t.Errorf("B48: %d answers on %d", got, id)
 			}
 		}
-	}, WithServerStreamQueue(StreamQueue{ConnectionBytes: 100 << 10}))
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: 100 << 10}}))
+}
+
+// TestPartsLeaveNothing holds that a connection keeps nothing of large messages that have
+// left, nor of their streams.
+func TestPartsLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newBubblePair(t, nil)
+		if err := p.echo(t.Context(), strings.Repeat("x", 3*partSize)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for name, c := range map[string]*conn{"client": connOf(p.client), "server": p.serverConn()} {
+			x := extOf(c)
+			c.mu.Lock()
+			if x.view.data != nil {
+				t.Errorf("the %s keeps the last part", name)
+			}
+			kept := x.waiting[:cap(x.waiting)]
+			if len(kept) == 0 {
+				t.Errorf("the %s has sent nothing in parts", name)
+			}
+			for _, tr := range kept {
+				if tr != nil {
+					t.Errorf("the %s keeps a message that has left", name)
+				}
+			}
+			c.mu.Unlock()
+		}
+	})
 }

@@ -20,6 +20,7 @@ type servesNothing struct{}
 // acceptLocked implements [host].
 func (servesNothing) acceptLocked(c *conn, f *frame) bool {
 	c.replyLocked(f.header.StreamID, status.New(codes.Unimplemented, errServesNothing))
+	c.served.Refused++
 	c.unlock()
 	f.release()
 	return true
@@ -91,14 +92,10 @@ func (c *conn) userLocked() *Client {
 
 // newUser implements [extension].
 func (e *extensions) newUser(c *conn) any {
-	user := &Client{config: newClientConfig()}
-	for _, opt := range e.peerOptions {
-		opt(user)
-	}
-	user.config.codec = c.cfg.codec
-	user.config.setDefaults()
-	user.via = &link{conn: c, cfg: user.config}
-	return user
+	cfg := newUserConfig(e.peerOptions)
+	cfg.codec = c.cfg.codec
+	cfg.finish() // NewServer has looked for mistakes
+	return &Client{cfg, &link{conn: c, cfg: cfg}}
 }
 
 // Done returns a channel that is closed when the connection has ended, whoever ended

@@ -78,6 +78,9 @@ func (x *extended) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (a
 		x.lastPeer = max(x.lastPeer, h.StreamID)
 	}
 	err = x.chargeLocked(s, f)
+	if act == actMessage && s.call == nil {
+		s.headerPassedLocked()
+	}
 	switch {
 	case x.c.closed:
 		act = actIgnore
@@ -111,6 +114,8 @@ func (x *extended) receiveLocked(f *frame) {
 		x.grantedLocked(s, f)
 	case messageTypePing:
 		x.pingedLocked(f)
+	case messageTypeMetadata:
+		x.describedLocked(s, f)
 	case messageTypeGoodbye:
 		x.heardGoodbyeLocked(f)
 	}
@@ -152,6 +157,7 @@ func (x *extended) wantsLocked(s *stream, id uint32) bool {
 	}
 	x.lastPeer = id
 	if n := x.c.hooks.maxHandlers; n > 0 && x.c.accepted+len(x.incoming) >= n {
+		x.c.served.Refused++
 		x.c.replyLocked(id, tooManyCalls(n))
 		return false
 	}

@@ -20,9 +20,11 @@ import (
 func extendedViolations() map[string][]rawFrame {
 	long := make([]byte, maxControl+1)
 	return map[string][]rawFrame{
-		"an unknown type 46":        {raw(3, 0x46, 0, nil)},
+		"metadata without feature":  {raw(3, messageTypeMetadata, 0, nil)},
+		"metadata on 0":             {raw(0, messageTypeMetadata, 0, nil)},
+		"an unknown type 47":        {raw(3, 0x47, 0, nil)},
 		"an unknown type 7f":        {raw(2, 0x7f, 0, nil)},
-		"an unknown type 46 on 0":   {raw(0, 0x46, 0, nil)},
+		"an unknown type 47 on 0":   {raw(0, 0x47, 0, nil)},
 		"a request on 0":            {raw(0, messageTypeRequest, 0, nil)},
 		"a response on 0":           {raw(0, messageTypeResponse, 0, nil)},
 		"data on 0":                 {raw(0, messageTypeData, 0, nil)},
@@ -149,7 +151,7 @@ func TestExtendedOptionalTypes(t *testing.T) {
 
 // TestExtendedTypeNames is for people who read logs.
 func TestExtendedTypeNames(t *testing.T) {
-	for typ, want := range map[messageType]string{0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "type 0x46"} {
+	for typ, want := range map[messageType]string{0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "metadata", 0x47: "type 0x47"} {
 		if got := fmt.Sprint(typ); got != want {
 			t.Errorf("type %#x is called %q, want %q", uint8(typ), got, want)
 		}

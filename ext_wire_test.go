@@ -50,14 +50,14 @@ func onEitherEndWith(t *testing.T, h hello, q StreamQueue, limit int, f func(t *
 	t.Run("server", func(t *testing.T) {
 		onExtendedServer(t, h, func(t *testing.T, ts *testServer, p *rawPeer) {
 			f(t, &extendedEnd{ts, ts.conn.client(), ts.conn, p})
-		}, WithServerStreamQueue(q), WithServerMaxMessageSize(limit))
+		}, WithServerLimits(Limits{Queue: q, MessageSize: limit}))
 	})
 	t.Run("client", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ts := newTestServer(t, WithServerExtensions())
 			a, b := memconn.Pipe(0)
 			p := newRawPeer(t, b)
-			c := NewClient(a, WithClientServices(ts.Server), WithClientStreamQueue(q), WithClientMaxMessageSize(limit))
+			c := NewClient(a, WithClientServices(ts.Server), WithClientLimits(Limits{Queue: q, MessageSize: limit}))
 			t.Cleanup(func() { c.Close(); b.Close() })
 			p.answerHello(h)
 			if ok, err := c.Extended(t.Context()); !ok || err != nil {

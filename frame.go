@@ -98,6 +98,9 @@ func newOutFrame(n int) *frame {
 	return f
 }
 
+// flags are those of a sealed frame.
+func (f *frame) flags() uint8 { return f.data[messageHeaderLength-1] }
+
 // seal writes the header in front of the data.
 func (f *frame) seal(h messageHeader) {
 	h.Length = uint32(len(f.data) - messageHeaderLength)

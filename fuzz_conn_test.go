@@ -38,7 +38,7 @@ func FuzzServer(f *testing.F) {
 }
 
 func fuzzServer(t *testing.T, wire []byte, stepwise bool) {
-	srv, err := NewServer(WithServerMaxMessageSize(fuzzLimit))
+	srv, err := NewServer(WithServerLimits(Limits{MessageSize: fuzzLimit}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func FuzzClient(f *testing.F) {
 func fuzzClient(t *testing.T, wire []byte) {
 	near, far := memconn.Pipe(0)
 	closed := 0
-	client := NewClient(near, WithClientMaxMessageSize(fuzzLimit), WithOnClose(func() { closed++ }))
+	client := NewClient(near, WithClientLimits(Limits{MessageSize: fuzzLimit}), WithOnClose(func() { closed++ }))
 	records, _ := fuzzParse(wire)
 	frames := make(map[uint32][]fuzzRecord)
 	for _, r := range records[:len(records)-1] {

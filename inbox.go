@@ -57,7 +57,7 @@ func (b *inbox) countLocked(n int) {
 // put adds a frame to the inbox, which then owns it; it is released if the
 // stream has ended. If the receiver stays too slow the stream fails.
 func (s *stream) put(f *frame) (kept bool) {
-	b, q := &s.inbox, &s.conn.cfg.queue
+	b, q := &s.inbox, &s.conn.cfg.limits.Queue
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.end != nil {
@@ -82,7 +82,7 @@ func (s *stream) put(f *frame) (kept bool) {
 // checkOverdue fails the stream if its queue has been full for all of the
 // receiver's patience and nothing was taken out.
 func (s *stream) checkOverdue() {
-	if s.inbox.overdue(&s.conn.cfg.queue) {
+	if s.inbox.overdue(&s.conn.cfg.limits.Queue) {
 		s.conn.fail(s, ErrStreamFull)
 	}
 }

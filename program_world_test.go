@@ -140,9 +140,9 @@ func (w *progWorld) pipe(limit int) (net.Conn, net.Conn) {
 
 // newServer makes a server that runs the world's handlers.
 func (w *progWorld) newServer() {
-	opts := []ServerOpt{WithServerExtensions(), WithServerMaxMessageSize(w.limit), WithRecoverPanics(), WithServerStreamQueue(w.queue), WithServerLogger(new(countingLogger))}
+	opts := []ServerOpt{WithServerExtensions(), WithServerLimits(Limits{MessageSize: w.limit, Queue: w.queue}), WithRecoverPanics(), WithServerLogger(new(countingLogger))}
 	if w.maxHandlers > 0 {
-		opts = append(opts, WithMaxConcurrentHandlers(w.maxHandlers))
+		opts = append(opts, WithServerLimits(Limits{Handlers: w.maxHandlers}))
 	}
 	srv, err := NewServer(opts...)
 	if err != nil {
@@ -150,7 +150,7 @@ func (w *progWorld) newServer() {
 	}
 	srv.RegisterService(progService, progServiceDesc(w))
 	w.srv, w.shutdown = srv, srv.Shutdown
-	w.queue = srv.config.queue
+	w.queue = srv.config.limits.Queue
 }
 
 func (w *progWorld) startServer(nc net.Conn) {
@@ -169,7 +169,7 @@ func (w *progWorld) startServer(nc net.Conn) {
 }
 
 func (w *progWorld) startClient(nc net.Conn, intercepted bool, opts ...ClientOpts) {
-	opts = append(opts, WithClientMaxMessageSize(w.limit), WithClientStreamQueue(w.queue), WithOnClose(func() {
+	opts = append(opts, WithClientLimits(Limits{MessageSize: w.limit, Queue: w.queue}), WithOnClose(func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.onClose++
@@ -178,7 +178,7 @@ func (w *progWorld) startClient(nc net.Conn, intercepted bool, opts ...ClientOpt
 		opts = append(opts, WithUnaryClientInterceptor(w.kept.intercept))
 	}
 	w.client = NewClient(nc, opts...)
-	w.cconn, w.queue = connOf(w.client), w.client.config.queue
+	w.cconn, w.queue = connOf(w.client), w.client.config.limits.Queue
 }
 
 // quiet waits until nothing happens any more; over kernel sockets nobody can

@@ -43,7 +43,7 @@ func TestQueueFull(t *testing.T) {
 		p.wantStatus("B41", 1, codes.ResourceExhausted, "ttrpc: stream buffer full")
 		ts.answers <- nil
 		p.wantNothing("B40")
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestQueueBelowItsBounds holds that a queue that is not over its bounds may
@@ -63,7 +63,7 @@ func TestQueueBelowItsBounds(t *testing.T) {
 		p.send(1, messageTypeData, flagRemoteClosed|flagNoData, nil)
 		ts.answers <- nil
 		p.want("B41", 1, messageTypeData, flagRemoteClosed|flagNoData, nil)
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestQueueSlowReceiver holds that a receiver which takes one message within
@@ -100,7 +100,7 @@ func TestQueueSlowReceiver(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		p.wantResult("B41: nothing is lost", 1, wrapperspb.Int64(messages))
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestQueueStoppedReceiver holds that a receiver which has taken messages and
@@ -134,7 +134,7 @@ func TestQueueStoppedReceiver(t *testing.T) {
 		p.wantStatus("B41", 1, codes.ResourceExhausted, "ttrpc: stream buffer full")
 		p.wantResult("B41", 3, wrapperspb.String("x"))
 		ts.answers <- nil
-	}, WithServerStreamQueue(q))
+	}, WithServerLimits(Limits{Queue: q}))
 }
 
 // TestQueueConnectionCap holds that all queues of a connection together stay
@@ -162,7 +162,7 @@ func TestQueueConnectionCap(t *testing.T) {
 		ts.answers <- nil
 		ts.answers <- nil
 		p.want("B41: the other stream goes on", 1, messageTypeData, flagRemoteClosed|flagNoData, nil)
-	}, WithServerStreamQueue(q))
+	}, WithServerLimits(Limits{Queue: q}))
 }
 
 // TestQueueClient holds B41 at the client: its stream fails, alone.
@@ -183,7 +183,7 @@ func TestQueueClient(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		wantRecv(t, "B41", s, "", ErrStreamFull)
-	}, WithClientStreamQueue(smallQueue))
+	}, WithClientLimits(Limits{Queue: smallQueue}))
 }
 
 // TestQueueOfAnEndedStream holds that messages of a stream that has ended are
@@ -201,7 +201,7 @@ func TestQueueOfAnEndedStream(t *testing.T) {
 		for range 10 {
 			wantRecv(t, "B21: what came before the end", s, "m", nil)
 		}
-	}, WithClientStreamQueue(smallQueue))
+	}, WithClientLimits(Limits{Queue: smallQueue}))
 }
 
 // TestAnswersNobodyReads holds that a peer which does not read its answers is
@@ -235,7 +235,7 @@ func TestAnswersNobodyReads(t *testing.T) {
 			p.wantStatus("B37", 0, codes.InvalidArgument, evenText)
 		}
 		a.Close()
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestQueueOfRequests holds that the messages that come with requests count.
@@ -253,7 +253,7 @@ func TestQueueOfRequests(t *testing.T) {
 		for range streams {
 			ts.answers <- nil
 		}
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestQueueOfWaitingRequests holds that requests of streams count before their
@@ -261,7 +261,7 @@ func TestQueueOfRequests(t *testing.T) {
 func TestQueueOfWaitingRequests(t *testing.T) { synctest.Test(t, testQueueOfWaitingRequests) }
 
 func testQueueOfWaitingRequests(t *testing.T) {
-	cfg := &connConfig{queue: smallQueue}
+	cfg := &connConfig{limits: Limits{Queue: smallQueue}}
 	cfg.setDefaults()
 	c := newConn(roleServer, nil, cfg)
 	c.ch = newChannel(nil)
@@ -291,7 +291,7 @@ func testQueueOfWaitingRequests(t *testing.T) {
 func TestQueueTakenMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(stream)
-		s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
+		s.init(newConn(roleServer, nil, &connConfig{limits: Limits{Queue: smallQueue}}))
 		s.put(newFrame(10))
 		size := s.inbox.size()
 		if _, err := s.inbox.take(context.Background()); err != nil {
@@ -308,7 +308,7 @@ func TestQueueTakenMeanwhile(t *testing.T) {
 func TestQueueNoLongerCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(stream)
-		s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
+		s.init(newConn(roleServer, nil, &connConfig{limits: Limits{Queue: smallQueue}}))
 		s.inbox.begun = true
 		s.put(newFrame(10))
 		waited := make(chan bool)
@@ -324,7 +324,7 @@ func TestQueueNoLongerCounted(t *testing.T) {
 // TestQueueOfAFailedStream holds that a payload which comes late is not kept.
 func TestQueueOfAFailedStream(t *testing.T) {
 	s := new(stream)
-	s.init(newConn(roleServer, nil, &connConfig{queue: smallQueue}))
+	s.init(newConn(roleServer, nil, &connConfig{limits: Limits{Queue: smallQueue}}))
 	s.inbox.close(ErrStreamFull, true)
 	s.inbox.start(newFrame(10))
 	if n := s.conn.total.Load(); n != 0 || s.inbox.queue.head != nil {
@@ -336,7 +336,7 @@ func TestQueueOfAFailedStream(t *testing.T) {
 // even if its context's end comes next.
 func TestQueueFullStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ts := newTestServer(t, WithServerStreamQueue(smallQueue))
+		ts := newTestServer(t, WithServerLimits(Limits{Queue: smallQueue}))
 		received := make(chan error, 1)
 		ts.RegisterService("late", &ServiceDesc{Streams: map[string]Stream{"Receive": {
 			StreamingClient: true,
@@ -368,7 +368,7 @@ func TestQueueFullStands(t *testing.T) {
 func TestQueueOfALostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe(0)
-		c := NewClient(a, WithClientStreamQueue(StreamQueue{ConnectionBytes: 64 << 10, Patience: time.Hour}))
+		c := NewClient(a, WithClientLimits(Limits{Queue: StreamQueue{ConnectionBytes: 64 << 10, Patience: time.Hour}}))
 		p := newRawPeer(t, b)
 		desc := &StreamDesc{StreamingClient: true, StreamingServer: true}
 		stream, err := c.NewStream(t.Context(), desc, "test", "Bidi", nil)

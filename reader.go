@@ -113,7 +113,7 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		if s.id == 1 && c.role == roleClient && c.cfg.extends != nil && c.mode == nil && big == nil {
 			c.cfg.extends.answeredLocked(c, f)
 		}
-		c.removeLocked(s)
+		c.endLocked(s, f)
 		if s.done != nil {
 			s.result = f
 			reads = !c.leaveLocked()
@@ -124,11 +124,14 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		c.streamEndsLocked(s, f, nil)
 	case actClose, actLast:
 		if s.call == nil {
-			c.removeLocked(s)
+			c.endLocked(s, f)
 			c.streamEndsLocked(s, nil, nil)
 		} else {
 			s.state = stateRemoteClosed
 		}
+	}
+	if act == actMessage || act == actLast {
+		s.received.add(0, f.size(), 1)
 	}
 	c.unlock()
 
@@ -177,7 +180,7 @@ func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act a
 // awaitRoomLocked has a server's reader wait while the peer does not read its
 // answers: it gets nothing more done before.
 func (c *conn) awaitRoomLocked() {
-	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {
+	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed {
 		if c.held > 0 {
 			c.mu.Unlock()
 			c.writeHeld()
@@ -212,7 +215,9 @@ func (c *conn) deliver(s *stream, f *frame) {
 }
 
 // isOverCap tells whether n bytes more are too many.
-func (c *conn) isOverCap(n int) bool { return int(c.total.Load())+n > c.cfg.queue.ConnectionBytes }
+func (c *conn) isOverCap(n int) bool {
+	return int(c.total.Load())+n > c.cfg.limits.Queue.ConnectionBytes
+}
 
 // makeRoom sees to it that n more bytes fit under the cap on what the
 // connection may queue. The stream that holds most of it fails, at once if its
@@ -234,7 +239,7 @@ func (c *conn) makeRoom(n int) {
 			return
 		}
 		fail := func() { c.fail(fullest, ErrStreamFull) }
-		late := time.AfterFunc(c.cfg.queue.Patience, fail)
+		late := time.AfterFunc(c.cfg.limits.Queue.Patience, fail)
 		if !fullest.inbox.awaitTake(most) {
 			fail()
 		}

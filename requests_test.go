@@ -42,7 +42,7 @@ func TestRefusedRequestMakesNoRoom(t *testing.T) {
 				ts.peer.wantStatus(test.rule, test.id, test.code, test.text)
 				ts.peer.wantNothing(test.rule)
 				ts.answers <- nil
-			}, WithServerStreamQueue(roomy), WithMaxConcurrentHandlers(test.handlers))
+			}, WithServerLimits(Limits{Queue: roomy, Handlers: test.handlers}))
 		})
 	}
 }
@@ -64,7 +64,7 @@ func TestUnaryRequestsOfStreams(t *testing.T) {
 			for range 5 {
 				ts.answers <- nil
 			}
-		}, WithServerStreamQueue(smallQueue))
+		}, WithServerLimits(Limits{Queue: smallQueue}))
 	}
 }
 
@@ -82,7 +82,7 @@ func TestRequestsWaitForSlowHandlers(t *testing.T) {
 			<-ts.contexts
 			ts.answers <- nil
 		}
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestNoRequestIsKept holds that a stream that begins without a message holds no
@@ -96,7 +96,7 @@ func TestNoRequestIsKept(t *testing.T) {
 			t.Errorf("B41: %d bytes count, and the request is kept: %t", ts.conn.total.Load(), s.call.(*serverCall).request != nil)
 		}
 		ts.answers <- nil
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestLostWhileDraining holds that a reader which takes what has arrived goes on
@@ -152,5 +152,5 @@ func TestEndWhileMakingRoom(t *testing.T) {
 			ts.answers <- nil
 		}
 		wantClean(t, "B26", ts.conn)
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }

@@ -105,6 +105,7 @@ type seating struct {
 	lastCall time.Duration // when a call was the only one, while the watch did not run
 	watch    *time.Timer   // made when first needed
 	watching bool          // it runs
+	clock    time.Duration // while it runs: when it began to, or last looked
 	seen     uint64        // turns, when it last looked
 
 	callerSide
@@ -161,7 +162,16 @@ func (c *conn) startWatchLocked() {
 	default:
 		c.watch.Reset(seatPatience)
 	}
-	c.watching = true
+	c.watching, c.clock = true, c.lastCall
+}
+
+// clockLocked is now, or up to two of the watch's looks ago: where calls follow one
+// another closely even to read the clock would be noticed.
+func (c *conn) clockLocked() time.Duration {
+	if c.watching {
+		return c.clock
+	}
+	return now()
 }
 
 // watchSeat has a goroutine read if the seat was not vacated again since the last
@@ -175,6 +185,7 @@ func (c *conn) watchSeat() {
 	c.watching = !c.closed && !stays
 	switch {
 	case c.watching:
+		c.clock = now()
 		c.watch.Reset(seatPatience)
 	case !c.closed:
 		if c.seat == seatVacant && c.running != nil {

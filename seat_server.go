@@ -113,7 +113,7 @@ func (c *conn) pushAnswerLocked(call *serverCall, f *frame) (lead bool) {
 	if !call.turn.lastsLocked() || !lead && c.held == 0 {
 		return lead
 	}
-	if c.held++; c.held < maxHeld && c.out.bytes <= min(maxPending, c.cfg.queue.ConnectionBytes) {
+	if c.held++; c.held < maxHeld && c.out.bytes <= min(maxPending, c.cfg.limits.Queue.ConnectionBytes) {
 		return false
 	}
 	c.held = 0

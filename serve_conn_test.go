@@ -103,7 +103,7 @@ func TestServeConnEnds(t *testing.T) {
 func TestServeConnRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe(0)
-		server, done := serveConn(t, t.Context(), b, WithMaxConnections(1))
+		server, done := serveConn(t, t.Context(), b, WithServerLimits(Limits{Connections: 1}))
 		refused := func(want string) {
 			t.Helper()
 			peer, nc := memconn.Pipe(0)
@@ -200,7 +200,7 @@ func TestTwoServers(t *testing.T) {
 
 		a, b = memconn.Pipe(0)
 		began := time.Now()
-		_, done = serveConn(t, t.Context(), a, WithExtensionsRequired(), WithServerHandshakeTimeout(time.Minute))
+		_, done = serveConn(t, t.Context(), a, WithExtensionsRequired(), WithServerTimeouts(Timeouts{Handshake: time.Minute}))
 		_, done2 = serveConn(t, t.Context(), b)
 		if err := <-done; err == nil || !strings.HasSuffix(err.Error(), "or a server, too") || !errors.Is(err, ErrProtocol) {
 			t.Errorf("B73: two servers: %v", err)

@@ -51,13 +51,13 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 			unknown:        cfg.unknown,
 			unary:          cfg.unary,
 			stream:         cfg.stream,
-			defaultTimeout: cfg.defaultTimeout,
+			defaultTimeout: cfg.timeouts.Call,
 			recovered:      cfg.recovered,
 			log:            cfg.log,
 		},
 	}
 	s.workers.run = s.dispatcher.run
-	s.hooks = connHooks{maxHandlers: cfg.maxHandlers}
+	s.hooks = connHooks{maxHandlers: cfg.limits.Handlers}
 	return s, nil
 }
 
@@ -279,7 +279,7 @@ func (s *Server) removeListener(l net.Listener) {
 func (s *Server) addConnection(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch limit := s.config.maxConnections; {
+	switch limit := s.config.limits.Connections; {
 	case s.stopping:
 		return ErrServerClosed
 	case limit > 0 && len(s.connections) >= limit:

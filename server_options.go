@@ -7,26 +7,24 @@ import (
 	"context"
 	"errors"
 	"net"
-	"time"
+	"slices"
 )
 
 // serverConfig is what the options set.
 type serverConfig struct {
 	connConfig
-	shake          func(c *conn, ctx context.Context, nc net.Conn) // is conn.shakeHands if there is a handshaker, else nil
-	maxConnections int
-	maxHandlers    int                                     // of one connection; 0 means no cap
-	unknown        func(*serverCall, requestView) bool     // routes calls that services does not; or nil
-	recovered      func(d *dispatcher, panicked any) error // is dispatcher.panicked, or nil
-	newGoroutines  bool
+	unknown       func(*serverCall, requestView) bool // routes calls that services does not; or nil
+	newGoroutines bool
+	shake         func(c *conn, ctx context.Context, nc net.Conn) // is conn.shakeHands if there is a handshaker, else nil
+	recovered     func(d *dispatcher, panicked any) error         // is dispatcher.panicked, or nil
 
-	// Of each kind of interceptors the one that is not in the chain, the chain, and both;
-	// nil if there are none.
-	firstUnary, restUnary, unary    UnaryServerInterceptor
-	firstStream, restStream, stream StreamServerInterceptor
+	// The one that is not in the chain, the chain, and both; nil if there are none.
+	firstUnary, restUnary, unary UnaryServerInterceptor
+	stream                       StreamServerInterceptor
 }
 
-// ServerOpt sets an option of a server; NewServer returns its error.
+// ServerOpt sets an option of a server; NewServer returns its error. The package
+// documentation has a table of the options, and says what becomes of mistakes.
 type ServerOpt func(*serverConfig) error
 
 // WithServerHandshaker has every connection pass h before ttrpc is spoken on
@@ -39,15 +37,6 @@ func WithServerHandshaker(h Handshaker) ServerOpt {
 		if c.handshaker = h; h != nil {
 			c.shake = (*conn).shakeHands
 		}
-		return nil
-	}
-}
-
-// WithServerHandshakeTimeout bounds how long a handshake may take; 10 s by
-// default, and if d is 0 or less.
-func WithServerHandshakeTimeout(d time.Duration) ServerOpt {
-	return func(c *serverConfig) error {
-		c.handshakeTimeout = d
 		return nil
 	}
 }
@@ -76,77 +65,35 @@ func WithChainUnaryServerInterceptor(interceptors ...UnaryServerInterceptor) Ser
 	}
 }
 
-// WithStreamServerInterceptor sets the interceptor that runs before those of
-// WithChainStreamServerInterceptor. nil means none; giving two is an error.
-func WithStreamServerInterceptor(i StreamServerInterceptor) ServerOpt {
-	return func(c *serverConfig) error {
-		if c.firstStream != nil {
-			return errors.New("only one unchained stream interceptor allowed per server")
-		}
-		c.firstStream, c.stream = i, joinStreamServer(i, c.restStream)
-		return nil
-	}
-}
-
 // WithChainStreamServerInterceptor adds interceptors of streams. They run in
 // order, the first outermost.
 func WithChainStreamServerInterceptor(interceptors ...StreamServerInterceptor) ServerOpt {
+	if slices.ContainsFunc(interceptors, func(i StreamServerInterceptor) bool { return i == nil }) {
+		panic("ttrpc: an interceptor is nil")
+	}
 	return func(c *serverConfig) error {
 		for _, i := range interceptors {
-			c.restStream = joinStreamServer(c.restStream, i)
+			c.stream = joinStreamServer(c.stream, i)
 		}
-		c.stream = joinStreamServer(c.firstStream, c.restStream)
 		return nil
 	}
 }
 
-// WithServerMaxMessageSize sets how many bytes a message, with its envelope,
-// may have, sent or received: 1 to 1 GiB; 4 MiB by default. Above the default the
-// clients must allow it as well. In extended mode the smaller of the two counts;
-// without, 16 MiB - 1 is the most.
-func WithServerMaxMessageSize(bytes int) ServerOpt {
+// WithServerLimits bounds the server's messages, what its streams queue, its handlers and
+// its connections.
+func WithServerLimits(l Limits) ServerOpt {
+	l.check()
 	return func(c *serverConfig) error {
-		c.maxMessage = bytes
-		return checkMessageSize(bytes)
-	}
-}
-
-// WithServerStreamQueue bounds the queues of the messages that streams have
-// received.
-func WithServerStreamQueue(q StreamQueue) ServerOpt {
-	return func(c *serverConfig) error {
-		c.queue = q
+		c.limits.override(&l)
 		return nil
 	}
 }
 
-// WithMaxConcurrentHandlers caps how many handlers may run at once for one
-// connection. A call over the cap is answered with ResourceExhausted. By
-// default there is no cap. The answers of handlers that already run are kept
-// whatever the peer reads: the cap times the largest answer is the most that
-// one connection can pile up beyond StreamQueue.ConnectionBytes.
-func WithMaxConcurrentHandlers(n int) ServerOpt {
+// WithServerTimeouts bounds how long handshakes and the handlers of unary calls may take.
+func WithServerTimeouts(t Timeouts) ServerOpt {
+	t.check()
 	return func(c *serverConfig) error {
-		c.maxHandlers = n
-		return nil
-	}
-}
-
-// WithMaxConnections caps how many connections the server holds. One over the
-// cap is closed when it is accepted. By default there is no cap.
-func WithMaxConnections(n int) ServerOpt {
-	return func(c *serverConfig) error {
-		c.maxConnections = n
-		return nil
-	}
-}
-
-// WithServerDefaultTimeout gives the handlers of unary calls that come without
-// a deadline a context that ends after d. Streams, which may be meant to last,
-// have none.
-func WithServerDefaultTimeout(d time.Duration) ServerOpt {
-	return func(c *serverConfig) error {
-		c.defaultTimeout = d
+		c.timeouts.override(&t)
 		return nil
 	}
 }
@@ -193,10 +140,10 @@ func WithServerVTProto() ServerOpt {
 // WithServerLogger sends what the server has to tell to l. By default errors go
 // to the standard log, the rest nowhere.
 func WithServerLogger(l Logger) ServerOpt {
+	if l == nil {
+		panic("ttrpc: the logger is nil")
+	}
 	return func(c *serverConfig) error {
-		if l == nil {
-			return errors.New("ttrpc: the logger is nil")
-		}
 		c.log = l
 		return nil
 	}

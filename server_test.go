@@ -158,7 +158,7 @@ func (silentHandshaker) Handshake(_ context.Context, conn net.Conn) (net.Conn, a
 func TestHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(countingLogger)
-		s, _ := NewServer(WithServerHandshaker(silentHandshaker{}), WithServerHandshakeTimeout(time.Minute), WithServerLogger(log))
+		s, _ := NewServer(WithServerHandshaker(silentHandshaker{}), WithServerTimeouts(Timeouts{Handshake: time.Minute}), WithServerLogger(log))
 		s.RegisterService("test", &ServiceDesc{Methods: map[string]Method{"Who": func(ctx context.Context, _ func(any) error) (any, error) {
 			peer, ok := PeerFromContext(ctx)
 			if !ok || peer.Addr != nil || peer.LocalAddr != nil {
@@ -200,7 +200,7 @@ func TestHandshakes(t *testing.T) {
 func TestClientHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe(0)
-		c := NewClient(a, WithClientHandshaker(silentHandshaker{}), WithClientHandshakeTimeout(time.Second))
+		c := NewClient(a, WithClientHandshaker(silentHandshaker{}), WithClientTimeouts(Timeouts{Handshake: time.Second}))
 		done := goCall(context.Background(), c, new(wrapperspb.StringValue))
 		p := newRawPeer(t, b)
 		p.wantNothing("a call before the handshake is over")
@@ -214,7 +214,7 @@ func TestClientHandshake(t *testing.T) {
 		b.Close()
 
 		a, b = memconn.Pipe(0)
-		c = NewClient(a, WithClientHandshaker(silentHandshaker{}), WithClientHandshakeTimeout(time.Second), WithClientLogger(new(countingLogger)))
+		c = NewClient(a, WithClientHandshaker(silentHandshaker{}), WithClientTimeouts(Timeouts{Handshake: time.Second}), WithClientLogger(new(countingLogger)))
 		if err := c.Call(context.Background(), "test", "M", wrapperspb.String(""), new(wrapperspb.StringValue)); err != ErrClosed {
 			t.Errorf("a call whose handshake failed: %v", err)
 		}
@@ -233,32 +233,24 @@ func TestConnectionCap(t *testing.T) {
 		over.wantEnd("B32: a connection over the cap")
 		ts.peer.wantEcho("B32", 1)
 		a.Close()
-	}, WithMaxConnections(1), WithServerLogger(new(countingLogger)))
+	}, WithServerLimits(Limits{Connections: 1}), WithServerLogger(new(countingLogger)))
 }
 
 func TestServerOptionErrors(t *testing.T) {
 	unary := func(ctx context.Context, unmarshal Unmarshaler, _ *UnaryServerInfo, m Method) (any, error) {
 		return m(ctx, unmarshal)
 	}
-	stream := func(ctx context.Context, ss StreamServer, _ *StreamServerInfo, h StreamHandler) (any, error) {
-		return h(ctx, ss)
-	}
 	unknown := func(context.Context, *UnknownCall, StreamServer) (any, error) { return nil, nil }
 	for name, opts := range map[string][]ServerOpt{
 		"B27: two interceptors": {WithUnaryServerInterceptor(unary), WithUnaryServerInterceptor(unary)},
-		"two of streams":        {WithStreamServerInterceptor(stream), WithStreamServerInterceptor(stream)},
 		"two handshakers":       {WithServerHandshaker(silentHandshaker{}), WithServerHandshaker(silentHandshaker{})},
-		"a size over 1 GiB":     {WithServerMaxMessageSize(1<<30 + 1)},
-		"a size of 0":           {WithServerMaxMessageSize(0)},
 		"two for unknown":       {WithUnknownServiceHandler(unknown), WithUnknownServiceHandler(unknown)},
-		"none for unknown":      {WithUnknownServiceHandler(nil)},
-		"no logger":             {WithServerLogger(nil)},
 	} {
 		if _, err := NewServer(opts...); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := NewServer(WithUnaryServerInterceptor(nil), WithUnaryServerInterceptor(unary), WithServerMaxMessageSize(1<<30)); err != nil {
+	if _, err := NewServer(WithUnaryServerInterceptor(nil), WithUnaryServerInterceptor(unary), WithServerLimits(Limits{MessageSize: 1 << 30})); err != nil {
 		t.Error(err)
 	}
 }

@@ -182,7 +182,7 @@ func TestShutdownUnderFire(t *testing.T) {
 }
 
 func testShutdownUnderFire(t *testing.T, what string, limit int, next func() []byte) {
-	s, err := NewServer(WithServerMaxMessageSize(limit))
+	s, err := NewServer(WithServerLimits(Limits{MessageSize: limit}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func TestListenerClose(t *testing.T) {
 // ended is not waited for: no call can have reached it.
 func TestShutdownWhileShakingHands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, err := NewServer(WithServerHandshaker(silentHandshaker{}), WithServerHandshakeTimeout(-1))
+		s, err := NewServer(WithServerHandshaker(silentHandshaker{}))
 		if err != nil {
 			t.Fatal(err)
 		}

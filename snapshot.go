@@ -3,9 +3,13 @@
 
 package ttrpc
 
-import "sort"
+import (
+	"sort"
+	"time"
+)
 
-// A ConnSnapshot is what a connection looked like at one moment, for a debug page.
+// A ConnSnapshot is what a connection looked like at one moment, for a debug page. It is
+// consistent in itself.
 type ConnSnapshot struct {
 	ID       uint64 // as in ConnInfo
 	Server   bool   // this side accepted it
@@ -19,6 +23,10 @@ type ConnSnapshot struct {
 	QueuedFrames int // how many wait to be written
 	QueuedBytes  int // their memory
 	Received     int // bytes that were received and not yet consumed, on all streams
+
+	// How calls and streams have ended: those that this side made, and the peer's.
+	Made   CallCounts
+	Served CallCounts
 
 	// In extended mode.
 	SendCredit int // how many bytes of messages may be sent
@@ -37,7 +45,14 @@ type StreamSnapshot struct {
 	Detached   bool   // the handler has returned, and what it kept is to end the stream
 	State      string // as PROTOCOL.md calls it
 	Messages   int    // how many were received and not yet consumed
-	Bytes      int    // theirs
+	Bytes      int    // their memory
+
+	Start    time.Time // when it was opened, or had arrived; up to some 20 ms less
+	Deadline time.Time // zero if there is none, or it is not known yet
+
+	// Since then, consumed or not. The request counts.
+	Sent     Volume
+	Received Volume
 
 	// In extended mode, of a stream that is not unary.
 	SendCredit int
@@ -83,7 +98,8 @@ func (c *conn) snapshot() ConnSnapshot {
 	state, _ := c.getStateLocked()
 	snap := ConnSnapshot{
 		ID: c.number, Server: c.role == roleServer, State: state.String(),
-		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes, Received: int(c.total.Load()),
+		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes,
+		Made: c.made, Served: c.served,
 	}
 	if c.started && c.base != nil {
 		snap.Peer = c.info().Peer
@@ -95,7 +111,9 @@ func (c *conn) snapshot() ConnSnapshot {
 		m.snapshotLocked(&snap)
 	}
 	for _, s := range c.streams {
-		snap.Streams = append(snap.Streams, s.snapshotLocked())
+		one := s.snapshotLocked()
+		snap.Received += one.Bytes
+		snap.Streams = append(snap.Streams, one)
 	}
 	sort.Sort(streamsByID(snap.Streams))
 	return snap
@@ -105,6 +123,12 @@ func (s *stream) snapshotLocked() StreamSnapshot {
 	snap := StreamSnapshot{ID: s.id, FullMethod: s.fullMethod(), Served: s.call != nil, Unary: s.unary, State: s.state.String()}
 	if s.call != nil {
 		snap.Detached = s.call.isDetached()
+	}
+	snap.Start, snap.Sent, snap.Received = epoch.Add(s.opened), s.sent, s.received
+	if s.call != nil {
+		snap.Deadline = s.call.endsAt()
+	} else {
+		snap.Deadline = s.about.deadline
 	}
 	s.inbox.mu.Lock()
 	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()

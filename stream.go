@@ -3,7 +3,10 @@
 
 package ttrpc
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // role is which end of a connection this is.
 type role uint8
@@ -180,7 +183,10 @@ type stream struct {
 	inARow     bool // a message was sent before
 	passed     bool // a frame with extras has left
 	id         uint32
-	opening    *frame    // the request, until the writer takes it
+	opening    *frame        // the request, until the writer takes it
+	opened     time.Duration // when, as now has it
+	sent       Volume
+	received   Volume
 	waiting    sync.Cond // a sender waits for the writer; its lock is conn.mu
 
 	unwatch func() bool // stops to watch the context of a client's stream

@@ -36,6 +36,7 @@ func (c *conn) mayOpenLocked() error {
 func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	c.mu.Lock()
 	if err := c.mayOpenLocked(); err != nil {
+		c.made.Refused++
 		c.mu.Unlock()
 		request.release()
 		return false, err
@@ -49,6 +50,8 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 		c.draining, c.settled = true, true
 	}
 	s.id = c.lastID
+	s.opened, s.sent, s.received = c.clockLocked(), Volume{}, Volume{}
+	s.sent.add(request.flags(), len(request.data)-messageHeaderLength, 1)
 	c.addLocked(s)
 	putStreamID(request.data, s.id)
 	request.owner, s.opening = s, request
@@ -124,6 +127,7 @@ func (c *conn) fail(s *stream, err error) {
 // accepted it tells the peer, see callee.
 func (c *conn) failLocked(s *stream, err error) {
 	s.err = err
+	c.countsLocked(s).addError(err)
 	if c.mode != nil {
 		c.mode.failingLocked(s, err)
 	}

@@ -6,6 +6,7 @@ package ttrpc
 import (
 	"context"
 	"sync/atomic"
+	"time"
 )
 
 // A Trace is told what happens on connections, for metrics, tracing or a dump of frames.
@@ -41,6 +42,10 @@ type CallInfo struct {
 	StreamID   uint32
 	FullMethod string // "/package.Service/Method"
 	Served     bool   // this side runs the handler; else it is the caller
+
+	// Known tells that this side has registered the method. The name of one that it has
+	// not is whatever the peer sent.
+	Known bool
 }
 
 // FrameInfo tells of a frame. PROTOCOL.md says what its fields mean.
@@ -56,16 +61,22 @@ type FrameInfo struct {
 
 // WithClientTrace has t told what happens on the client's connection.
 func WithClientTrace(t *Trace) ClientOpts {
+	if t == nil {
+		panic("ttrpc: the trace is nil")
+	}
 	return func(c *Client) {
-		c.config.traceWith(t)
+		c.config.trace = t
 		c.config.begin = (*link).begin
 	}
 }
 
 // WithServerTrace has t told what happens on the server's connections.
 func WithServerTrace(t *Trace) ServerOpt {
+	if t == nil {
+		panic("ttrpc: the trace is nil")
+	}
 	return func(c *serverConfig) error {
-		c.traceWith(t)
+		c.trace = t
 		return nil
 	}
 }
@@ -82,6 +93,8 @@ func (c *conn) info() ConnInfo {
 // An about is what a stream is to those who look from outside, at the end that opened it.
 type about struct {
 	service, method string // immutable while the stream is in the table
+
+	deadline time.Time // of a client's stream, immutable while that is in the table; zero if there is none
 
 	// Of a client's stream, guarded by its connection's mu.
 	traced func(error) // is told of the end
@@ -115,12 +128,6 @@ type callTracer interface {
 	servedBegins(d *dispatcher, call *serverCall) (end func(answer *frame) func())
 }
 
-func (c *connConfig) traceWith(t *Trace) {
-	if c.trace = nil; t != nil {
-		c.trace = t
-	}
-}
-
 func (t *Trace) connBegins(c *conn) {
 	if t.Frame != nil {
 		c.ch.seen = func(h messageHeader, data []byte) { t.tellFrame(c, h, data, false) }
@@ -135,11 +142,12 @@ func (t *Trace) connBegins(c *conn) {
 
 // tellCall tells that a call begins. What it returns, which may be nil, is to be called at
 // its end.
-func (t *Trace) tellCall(c *conn, id uint32, fullMethod string, served bool) (end func(err error)) {
+func (t *Trace) tellCall(c *conn, info CallInfo) (end func(err error)) {
 	if t.Call == nil {
 		return nil
 	}
-	told := t.Call(CallInfo{Conn: c.info(), StreamID: id, FullMethod: fullMethod, Served: served})
+	info.Conn = c.info()
+	told := t.Call(info)
 	if told == nil {
 		return nil
 	}
@@ -168,7 +176,7 @@ func (t *Trace) sent(c *conn, f *frame) {
 }
 
 func (t *Trace) callBegins(s *stream) func(ctx context.Context, answer *frame, err error) {
-	end := t.tellCall(s.conn, s.id, s.fullMethod(), false)
+	end := t.tellCall(s.conn, CallInfo{StreamID: s.id, FullMethod: s.fullMethod()})
 	if end == nil {
 		return nil
 	}
@@ -200,7 +208,7 @@ func (t *Trace) streamEndsLocked(s *stream, answer *frame, err error) {
 
 func (t *Trace) streamBegins(s *stream) {
 	c := s.conn
-	end := t.tellCall(c, s.id, s.fullMethod(), false)
+	end := t.tellCall(c, CallInfo{StreamID: s.id, FullMethod: s.fullMethod()})
 	if end == nil {
 		return
 	}
@@ -219,7 +227,7 @@ func (t *Trace) servedBegins(d *dispatcher, call *serverCall) func(answer *frame
 	if v, err := parseRequest(call.request.data); name == "" && err == nil {
 		name = fullPath(string(v.service), string(v.method))
 	}
-	end := t.tellCall(call.conn, call.id, name, true)
+	end := t.tellCall(call.conn, CallInfo{StreamID: call.id, FullMethod: name, Served: true, Known: call.known})
 	if end == nil {
 		return nil
 	}

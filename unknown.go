@@ -43,14 +43,13 @@ func (c *UnknownCall) StreamDesc() *StreamDesc {
 
 // WithUnknownServiceHandler has handler handle the calls of services and methods that the
 // server does not have, inside its interceptors, to which a stream is one of a server
-// that streams. By default such calls are Unimplemented. Giving two handlers, or nil, is
-// an error.
+// that streams. By default such calls are Unimplemented. Giving two is an error.
 func WithUnknownServiceHandler(handler UnknownServiceHandler) ServerOpt {
+	if handler == nil {
+		panic("ttrpc: the handler of unknown services is nil")
+	}
 	return func(c *serverConfig) error {
-		switch {
-		case handler == nil:
-			return errors.New("ttrpc: the handler of unknown services is nil")
-		case c.unknown != nil:
+		if c.unknown != nil {
 			return errors.New("ttrpc: only one handler of unknown services allowed per server")
 		}
 		c.unknown = handler.route

@@ -166,7 +166,7 @@ func TestUnknownInterceptors(t *testing.T) {
 
 		ts.peer.send(5, messageTypeRequest, 0, unknownRequest(t, "a.B", "C", "\xff"))
 		ts.peer.wantStatus("B10: what does not parse", 5, codes.Internal, "ttrpc: error unmarshalling payload: "+protoError)
-	}, WithUnaryServerInterceptor(unary), WithStreamServerInterceptor(stream))
+	}, WithUnaryServerInterceptor(unary), WithChainStreamServerInterceptor(stream))
 }
 
 // protoError is what protobuf says of bytes that are no message.
@@ -205,5 +205,5 @@ func TestUnknownDefaultTimeout(t *testing.T) {
 				t.Errorf("with a default timeout, a unary call %v has a deadline: %v", unary, has)
 			}
 		}
-	}, WithServerDefaultTimeout(1e9))
+	}, WithServerTimeouts(Timeouts{Call: 1e9}))
 }

@@ -111,6 +111,9 @@ func newFileConn(f *os.File) *fileConn {
 	return c
 }
 
+// isKernelConn implements kernelConn.
+func (*fileConn) isKernelConn() {}
+
 func vsockAddrs(fd int) (local, remote net.Addr) {
 	near, _ := unix.Getsockname(fd)
 	far, _ := unix.Getpeername(fd)

@@ -112,7 +112,11 @@ func TestFileConnCalls(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		client := NewClient(newFileConn(f), opts...)
+		conn := newFileConn(f)
+		if kind := kindOf(conn); kind != socketConn {
+			t.Errorf("B57: a vsock's conn is of kind %d, want %d", kind, socketConn)
+		}
+		client := NewClient(conn, opts...)
 		for _, size := range []int{1, 1 << 20} {
 			if err := echo(context.Background(), client, "test", wrapperspb.String(text(size))); err != nil {
 				t.Errorf("B43: %d bytes: %v", size, err)

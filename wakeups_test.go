@@ -150,7 +150,7 @@ func TestReaderThatWaitsForRoomEnds(t *testing.T) {
 			t.Error("B25: the reader has not noticed the end of the connection")
 		}
 		stuck.Release()
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // TestReaderThatWaitsForRoomGoesOn holds B19 for a server whose peer stops
@@ -180,7 +180,7 @@ func TestReaderThatWaitsForRoomGoesOn(t *testing.T) {
 			t.Errorf("B19: the message was received after %v, the peer was lost after %v", after, late)
 		}
 		a.Close()
-	}, WithServerStreamQueue(smallQueue))
+	}, WithServerLimits(Limits{Queue: smallQueue}))
 }
 
 // A hookedConn calls a function when it is asked for its peer's address.

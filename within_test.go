@@ -150,6 +150,9 @@ func TestWithinSendClassic(t *testing.T) {
 				ch := newChannel(b)
 				for n := -1; ; n++ { // the request is no message
 					if h, _, err := ch.recv(); err != nil || h.Flags&flagNoData != 0 && h.Type == messageTypeData {
+						if told := c.Snapshot().Streams[0].Sent.Messages; n != told {
+							t.Errorf("B55: %d messages came, and %d count as sent", n, told)
+						}
 						received <- n
 						return
 					}

@@ -172,7 +172,7 @@ func (c *conn) nextBatch() *frame {
 		batch, size = c.collectLocked()
 	}
 	c.writing = one != nil || size > 0
-	if c.out.bytes <= c.cfg.queue.ConnectionBytes {
+	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {
 		c.room.Broadcast()
 	}
 	c.unlock()
@@ -299,6 +299,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	}
 	putStreamID(f.data, s.id)
 	f.owner = s
+	s.sent.add(f.flags(), len(f.data)-messageHeaderLength, 1)
 	lead := c.pushForLocked(s, f)
 	seq := f.seq
 	row := s.inARow
@@ -317,6 +318,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 			s.waiting.Wait()
 		case c.mode == nil:
 			c.out.remove(f)
+			s.sent.add(f.flags(), len(f.data)-messageHeaderLength, -1)
 			f.release()
 			return over.errLocked()
 		default:

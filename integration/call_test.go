@@ -106,10 +106,10 @@ func TestDeadlineOfServer(t *testing.T) {
 		}
 		<-ctx.Done()
 		return nil, ctx.Err()
-	}}, ttrpc.WithServerDefaultTimeout(time.Millisecond)).connect(t)
+	}}, ttrpc.WithServerTimeouts(ttrpc.Timeouts{Call: time.Millisecond})).connect(t)
 
 	_, err := c.Echo(context.Background(), new(streaming.EchoPayload))
-	wantCode(t, "WithServerDefaultTimeout", err, codes.DeadlineExceeded, "context deadline exceeded")
+	wantCode(t, "WithServerTimeouts", err, codes.DeadlineExceeded, "context deadline exceeded")
 
 	stream, err := c.EchoStream(context.Background())
 	if err != nil {
@@ -119,7 +119,7 @@ func TestDeadlineOfServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := stream.Recv(); err != nil {
-		t.Errorf("WithServerDefaultTimeout: a stream, which it is not for: %v", err)
+		t.Errorf("WithServerTimeouts: a stream, which it is not for: %v", err)
 	}
 }
 
@@ -127,20 +127,20 @@ func TestDefaultTimeoutOfClient(t *testing.T) {
 	g := newGate()
 	defer close(g.release)
 	s := start(t, service{echo: g.echo})
-	c := s.connect(t, ttrpc.WithClientDefaultTimeout(30*time.Millisecond))
+	c := s.connect(t, ttrpc.WithClientTimeouts(ttrpc.Timeouts{Call: 30 * time.Millisecond}))
 	if err := <-c.echoing(context.Background()); err != context.DeadlineExceeded {
-		t.Errorf("WithClientDefaultTimeout: Echo: %v, want the bare %v", err, context.DeadlineExceeded)
+		t.Errorf("WithClientTimeouts: Echo: %v, want the bare %v", err, context.DeadlineExceeded)
 	}
 	<-g.entered
 
 	// A deadline of the caller's own counts alone.
-	c = s.connect(t, ttrpc.WithClientDefaultTimeout(time.Nanosecond))
+	c = s.connect(t, ttrpc.WithClientTimeouts(ttrpc.Timeouts{Call: time.Nanosecond}))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	done := c.echoing(ctx)
 	deadline, _ := (<-g.entered).Deadline()
 	if left := time.Until(deadline); left < time.Minute {
-		t.Errorf("WithClientDefaultTimeout: %v are left of the caller's own hour", left)
+		t.Errorf("WithClientTimeouts: %v are left of the caller's own hour", left)
 	}
 	cancel()
 	<-done

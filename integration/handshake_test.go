@@ -125,7 +125,7 @@ func TestRefusedByServer(t *testing.T) {
 
 // TestSilentPeer: who does not shake hands keeps nobody from doing so.
 func TestSilentPeer(t *testing.T) {
-	s := start(t, service{}, ttrpc.WithServerHandshaker(askPassword), ttrpc.WithServerHandshakeTimeout(time.Hour))
+	s := start(t, service{}, ttrpc.WithServerHandshaker(askPassword), ttrpc.WithServerTimeouts(ttrpc.Timeouts{Handshake: time.Hour}))
 	for range 10 {
 		silent := s.dial(t)
 		defer silent.Close()
@@ -139,7 +139,7 @@ func TestSilentPeer(t *testing.T) {
 func TestHandshakeTimeoutOfServer(t *testing.T) {
 	log := newLog()
 	s := start(t, service{}, ttrpc.WithServerHandshaker(askPassword), ttrpc.WithServerLogger(log),
-		ttrpc.WithServerHandshakeTimeout(time.Millisecond))
+		ttrpc.WithServerTimeouts(ttrpc.Timeouts{Handshake: time.Millisecond}))
 	silent := s.dial(t)
 	defer silent.Close()
 	if n, err := silent.Read(make([]byte, 1)); err != io.EOF {
@@ -157,7 +157,7 @@ func TestHandshakeTimeoutOfClient(t *testing.T) {
 	}
 	closed := make(chan struct{}, 2)
 	c := newClient(t, conn, ttrpc.WithClientLogger(newLog()), ttrpc.WithOnClose(func() { closed <- struct{}{} }),
-		ttrpc.WithClientHandshaker(givePassword("ap")), ttrpc.WithClientHandshakeTimeout(time.Millisecond))
+		ttrpc.WithClientHandshaker(givePassword("ap")), ttrpc.WithClientTimeouts(ttrpc.Timeouts{Handshake: time.Millisecond}))
 	if err := <-c.echoing(context.Background()); err != ttrpc.ErrClosed {
 		t.Errorf("B1: Echo: %v, want %v", err, ttrpc.ErrClosed)
 	}
@@ -175,7 +175,7 @@ func TestHandshakeContext(t *testing.T) {
 	})
 	s := start(t, service{})
 	c := s.connect(t, ttrpc.WithClientLogger(newLog()),
-		ttrpc.WithClientHandshaker(waits), ttrpc.WithClientHandshakeTimeout(time.Millisecond))
+		ttrpc.WithClientHandshaker(waits), ttrpc.WithClientTimeouts(ttrpc.Timeouts{Handshake: time.Millisecond}))
 	if err := <-c.echoing(context.Background()); err != ttrpc.ErrClosed {
 		t.Errorf("B1: Echo: %v, want %v", err, ttrpc.ErrClosed)
 	}

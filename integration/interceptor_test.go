@@ -81,17 +81,17 @@ const (
 
 func TestInterceptorsRunInOrder(t *testing.T) {
 	var server, client trace
-	// The single one is first wherever it stands among the options.
+	// The single one is first wherever it stands among the options; chains grow.
 	c := start(t, service{},
 		ttrpc.WithChainUnaryServerInterceptor(server.unaryServer("2"), server.unaryServer("3")),
-		ttrpc.WithChainStreamServerInterceptor(server.streamServer("2"), server.streamServer("3")),
+		ttrpc.WithChainStreamServerInterceptor(server.streamServer("1"), server.streamServer("2")),
 		ttrpc.WithUnaryServerInterceptor(server.unaryServer("1")),
-		ttrpc.WithStreamServerInterceptor(server.streamServer("1")),
+		ttrpc.WithChainStreamServerInterceptor(server.streamServer("3")),
 	).connect(t,
 		ttrpc.WithChainUnaryClientInterceptor(client.unaryClient("2"), client.unaryClient("3")),
-		ttrpc.WithChainStreamClientInterceptor(client.streamClient("2"), client.streamClient("3")),
+		ttrpc.WithChainStreamClientInterceptor(client.streamClient("1"), client.streamClient("2")),
 		ttrpc.WithUnaryClientInterceptor(client.unaryClient("1")),
-		ttrpc.WithStreamClientInterceptor(client.streamClient("1")),
+		ttrpc.WithChainStreamClientInterceptor(client.streamClient("3")),
 	)
 	want := func(path string) []string {
 		return []string{"1" + path, "2" + path, "3" + path, "3 done", "2 done", "1 done"}
@@ -111,10 +111,10 @@ func TestInterceptorsAlone(t *testing.T) {
 	c := start(t, service{},
 		ttrpc.WithUnaryServerInterceptor(nil),
 		ttrpc.WithUnaryServerInterceptor(server.unaryServer("u")),
-		ttrpc.WithStreamServerInterceptor(server.streamServer("s")),
+		ttrpc.WithChainStreamServerInterceptor(server.streamServer("s")),
 	).connect(t,
 		ttrpc.WithUnaryClientInterceptor(client.unaryClient("u")),
-		ttrpc.WithStreamClientInterceptor(client.streamClient("s")),
+		ttrpc.WithChainStreamClientInterceptor(client.streamClient("s")),
 	)
 	c.mustEcho(t, "B27")
 	c.mustStream(t, "B27")
@@ -125,13 +125,9 @@ func TestInterceptorsAlone(t *testing.T) {
 
 func TestTwoSingleInterceptors(t *testing.T) {
 	var tr trace
-	for _, opt := range []ttrpc.ServerOpt{
-		ttrpc.WithUnaryServerInterceptor(tr.unaryServer("")),
-		ttrpc.WithStreamServerInterceptor(tr.streamServer("")),
-	} {
-		if _, err := ttrpc.NewServer(opt, opt); err == nil {
-			t.Error("B27: two single interceptors are no error")
-		}
+	opt := ttrpc.WithUnaryServerInterceptor(tr.unaryServer(""))
+	if _, err := ttrpc.NewServer(opt, opt); err == nil {
+		t.Error("B27: two single interceptors are no error")
 	}
 }
 
@@ -172,7 +168,7 @@ func TestInterceptorsAnswerThemselves(t *testing.T) {
 		ttrpc.WithUnaryServerInterceptor(func(context.Context, ttrpc.Unmarshaler, *ttrpc.UnaryServerInfo, ttrpc.Method) (any, error) {
 			return nil, refused
 		}),
-		ttrpc.WithStreamServerInterceptor(func(context.Context, ttrpc.StreamServer, *ttrpc.StreamServerInfo, ttrpc.StreamHandler) (any, error) {
+		ttrpc.WithChainStreamServerInterceptor(func(context.Context, ttrpc.StreamServer, *ttrpc.StreamServerInfo, ttrpc.StreamHandler) (any, error) {
 			return nil, refused
 		}))
 	c := s.connect(t)
@@ -190,7 +186,7 @@ func TestInterceptorsAnswerThemselves(t *testing.T) {
 		ttrpc.WithUnaryClientInterceptor(func(context.Context, *ttrpc.Request, *ttrpc.Response, *ttrpc.UnaryClientInfo, ttrpc.Invoker) error {
 			return own
 		}),
-		ttrpc.WithStreamClientInterceptor(func(context.Context, *ttrpc.StreamDesc, string, ttrpc.Streamer) (ttrpc.ClientStream, error) {
+		ttrpc.WithChainStreamClientInterceptor(func(context.Context, *ttrpc.StreamDesc, string, ttrpc.Streamer) (ttrpc.ClientStream, error) {
 			return nil, own
 		}))
 	if _, err := c.Echo(context.Background(), new(streaming.EchoPayload)); err != own {
@@ -230,7 +226,7 @@ func (s *countingClient) SendMsg(m any) error {
 func TestInterceptorsWrapStreams(t *testing.T) {
 	handled := make(chan *countingServer, 1)
 	opened := make(chan *countingClient, 1)
-	c := start(t, service{}, ttrpc.WithStreamServerInterceptor(
+	c := start(t, service{}, ttrpc.WithChainStreamServerInterceptor(
 		func(ctx context.Context, stream ttrpc.StreamServer, info *ttrpc.StreamServerInfo, handler ttrpc.StreamHandler) (any, error) {
 			if !info.StreamingClient || !info.StreamingServer {
 				t.Errorf("B27: the interceptor is told %+v of a stream both ways", *info)
@@ -239,7 +235,7 @@ func TestInterceptorsWrapStreams(t *testing.T) {
 			defer func() { handled <- counting }()
 			return handler(ctx, counting)
 		}),
-	).connect(t, ttrpc.WithStreamClientInterceptor(
+	).connect(t, ttrpc.WithChainStreamClientInterceptor(
 		func(ctx context.Context, desc *ttrpc.StreamDesc, fullMethod string, open ttrpc.Streamer) (ttrpc.ClientStream, error) {
 			stream, err := open(ctx, desc, fullMethod)
 			counting := &countingClient{ClientStream: stream}

@@ -64,7 +64,7 @@ func TestOversizedResponse(t *testing.T) {
 			sent <- stream.Send(payload(4 * mib))
 			return stream.Send(payload(3))
 		},
-	}).connect(t, ttrpc.WithClientMaxMessageSize(8*mib)) // so that it is the server that refuses
+	}).connect(t, ttrpc.WithClientLimits(ttrpc.Limits{MessageSize: 8 * mib})) // so that it is the server that refuses
 	_, err := c.Echo(context.Background(), &streaming.EchoPayload{Msg: "large"})
 	wantCode(t, "B8", err, codes.ResourceExhausted, "")
 	if err == nil || !strings.Contains(err.Error(), "exceed maximum message size of 4194304") {
@@ -93,7 +93,7 @@ func TestUnequalLimits(t *testing.T) {
 		return &streaming.EchoPayload{Seq: req.Seq + 1, Msg: req.Msg}, nil
 	}}
 	t.Run("server", func(t *testing.T) {
-		c := start(t, answers).connect(t, ttrpc.WithClientMaxMessageSize(8*mib))
+		c := start(t, answers).connect(t, ttrpc.WithClientLimits(ttrpc.Limits{MessageSize: 8 * mib}))
 		_, err := c.Echo(context.Background(), payload(5*mib))
 		wantCode(t, "B7", err, codes.ResourceExhausted, "")
 		if err == nil || !strings.Contains(err.Error(), "exceed maximum message size of 4194304") {
@@ -111,7 +111,7 @@ func TestUnequalLimits(t *testing.T) {
 		c.mustEcho(t, "B7")
 	})
 	t.Run("client", func(t *testing.T) {
-		c := start(t, answers, ttrpc.WithServerMaxMessageSize(8*mib)).connect(t)
+		c := start(t, answers, ttrpc.WithServerLimits(ttrpc.Limits{MessageSize: 8 * mib})).connect(t)
 		_, err := c.Echo(context.Background(), &streaming.EchoPayload{Msg: "large"})
 		if code := status.Code(err); code != codes.ResourceExhausted {
 			t.Errorf("B7: Echo: %v, want the code %v", err, codes.ResourceExhausted)
@@ -123,7 +123,7 @@ func TestUnequalLimits(t *testing.T) {
 func TestRaisedLimits(t *testing.T) {
 	for _, limit := range []int{mib, 8 * mib, 16*mib - 1} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
-			c := start(t, service{}, ttrpc.WithServerMaxMessageSize(limit)).connect(t, ttrpc.WithClientMaxMessageSize(limit))
+			c := start(t, service{}, ttrpc.WithServerLimits(ttrpc.Limits{MessageSize: limit})).connect(t, ttrpc.WithClientLimits(ttrpc.Limits{MessageSize: limit}))
 			const envelope = 100
 			want := payload(limit - envelope)
 			got, err := c.Echo(context.Background(), want)
@@ -150,24 +150,27 @@ func TestRaisedLimits(t *testing.T) {
 }
 
 func TestImpossibleLimits(t *testing.T) {
-	for _, size := range []int{-1, 0, 1024*mib + 1} {
-		if _, err := ttrpc.NewServer(ttrpc.WithServerMaxMessageSize(size)); err == nil {
-			t.Errorf("B7: a server takes the maximum message size %d", size)
-		}
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Errorf("B7: a client takes the maximum message size %d", size)
-				}
+	for _, size := range []int{-1, 1024*mib + 1} {
+		limits := ttrpc.Limits{MessageSize: size}
+		for side, option := range map[string]func(){
+			"client": func() { ttrpc.WithClientLimits(limits) },
+			"server": func() { ttrpc.WithServerLimits(limits) },
+		} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("B7: a %s takes the maximum message size %d", side, size)
+					}
+				}()
+				option()
 			}()
-			ttrpc.WithClientMaxMessageSize(size)
-		}()
+		}
 	}
 }
 
 func TestMaxConcurrentHandlers(t *testing.T) {
 	g := newGate()
-	s := start(t, service{echo: g.echo}, ttrpc.WithMaxConcurrentHandlers(2))
+	s := start(t, service{echo: g.echo}, ttrpc.WithServerLimits(ttrpc.Limits{Handlers: 2}))
 	c := s.connect(t)
 	first, second := c.echoing(context.Background()), c.echoing(context.Background())
 	<-g.entered
@@ -195,7 +198,7 @@ func TestMaxConcurrentHandlers(t *testing.T) {
 
 func TestMaxConnections(t *testing.T) {
 	log := newLog()
-	s := start(t, service{}, ttrpc.WithMaxConnections(1), ttrpc.WithServerLogger(log))
+	s := start(t, service{}, ttrpc.WithServerLimits(ttrpc.Limits{Connections: 1}), ttrpc.WithServerLogger(log))
 	first := s.connect(t)
 	first.mustEcho(t, "B32")
 

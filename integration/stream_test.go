@@ -35,7 +35,7 @@ func TestAbandonedStream(t *testing.T) {
 		return nil
 	}})
 	log := newLog()
-	c := s.connect(t, ttrpc.WithClientLogger(log), ttrpc.WithClientStreamQueue(ttrpc.StreamQueue{Messages: 1, Patience: time.Hour}))
+	c := s.connect(t, ttrpc.WithClientLogger(log), ttrpc.WithClientLimits(ttrpc.Limits{Queue: ttrpc.StreamQueue{Messages: 1, Patience: time.Hour}}))
 	if _, err := c.DivideStream(context.Background(), new(streaming.Sum)); err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestClientQueueOverflows(t *testing.T) {
 				return err
 			}
 		}
-	}}).connect(t, ttrpc.WithClientStreamQueue(ttrpc.StreamQueue{Messages: 5, Patience: time.Millisecond}))
+	}}).connect(t, ttrpc.WithClientLimits(ttrpc.Limits{Queue: ttrpc.StreamQueue{Messages: 5, Patience: time.Millisecond}}))
 	stream, err := c.EchoStream(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestServerQueueOverflows(t *testing.T) {
 		causes <- context.Cause(ctx)
 		_, err := stream.Recv()
 		return err
-	}}, ttrpc.WithServerStreamQueue(ttrpc.StreamQueue{Messages: 5, Patience: time.Millisecond})).connect(t)
+	}}, ttrpc.WithServerLimits(ttrpc.Limits{Queue: ttrpc.StreamQueue{Messages: 5, Patience: time.Millisecond}})).connect(t)
 	stream, err := c.EchoStream(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -218,8 +218,8 @@ func TestServerQueueOverflows(t *testing.T) {
 // TestPatientQueue: a receiver that comes in time finds everything.
 func TestPatientQueue(t *testing.T) {
 	const messages = 500
-	c := start(t, service{}, ttrpc.WithServerStreamQueue(ttrpc.StreamQueue{Messages: 1, Patience: time.Hour})).connect(t,
-		ttrpc.WithClientStreamQueue(ttrpc.StreamQueue{Messages: 1, Patience: time.Hour}))
+	c := start(t, service{}, ttrpc.WithServerLimits(ttrpc.Limits{Queue: ttrpc.StreamQueue{Messages: 1, Patience: time.Hour}})).connect(t,
+		ttrpc.WithClientLimits(ttrpc.Limits{Queue: ttrpc.StreamQueue{Messages: 1, Patience: time.Hour}}))
 	stream, err := c.EchoStream(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -157,7 +157,7 @@ func TestNilConfig(t *testing.T) {
 func TestServerHandshakeTimeout(t *testing.T) {
 	onEach(t, func(t *testing.T, tr transport) {
 		config := newAuthority(t).serverConfig(t)
-		l := serve(t, tr, ttrpc.WithServerHandshakeTimeout(time.Millisecond),
+		l := serve(t, tr, ttrpc.WithServerTimeouts(ttrpc.Timeouts{Handshake: time.Millisecond}),
 			ttrpc.WithServerHandshaker(ttrpctls.ServerHandshaker(config)))
 		silent, err := tr.dial(l)
 		if err != nil {
@@ -179,7 +179,7 @@ func TestClientHandshakeTimeout(t *testing.T) {
 			conn, _ := l.Accept()
 			accepted <- conn
 		}()
-		client := connect(t, tr, l, ttrpc.WithClientHandshakeTimeout(time.Millisecond),
+		client := connect(t, tr, l, ttrpc.WithClientTimeouts(ttrpc.Timeouts{Handshake: time.Millisecond}),
 			ttrpc.WithClientHandshaker(ttrpctls.ClientHandshaker(newAuthority(t).clientConfig(t))))
 		defer (<-accepted).Close()
 		wantClosed(t, client)

@@ -75,7 +75,7 @@ func takeSteps(address string, chosen []step, out io.Writer, signals <-chan os.S
 	sign := signature{out}
 	client := ttrpc.NewClient(conn,
 		ttrpc.WithUnaryClientInterceptor(sign.unary),
-		ttrpc.WithStreamClientInterceptor(sign.stream))
+		ttrpc.WithChainStreamClientInterceptor(sign.stream))
 	defer client.Close()
 
 	g := &gardener{example.NewGreenhouseClient(client), address, out}

@@ -24,7 +24,7 @@ func newServer(address string, out io.Writer) (*ttrpc.Server, net.Listener, erro
 	log := callLog{out}
 	server, err := ttrpc.NewServer(append(credentials,
 		ttrpc.WithUnaryServerInterceptor(log.unary),
-		ttrpc.WithStreamServerInterceptor(log.stream))...)
+		ttrpc.WithChainStreamServerInterceptor(log.stream))...)
 	if err != nil {
 		return nil, nil, err
 	}

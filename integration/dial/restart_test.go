@@ -70,7 +70,7 @@ type restartWorld struct {
 func newRestartWorld(t *testing.T, end func(*ttrpc.Server), opts ...ttrpc.ClientOpts) *restartWorld {
 	w := &restartWorld{path: filepath.Join(t.TempDir(), "socket"), end: end, due: make(chan struct{}, 1)}
 	var err error
-	w.client, err = ttrpc.Dial("unix://"+w.path, append(opts, ttrpc.WithBackoff(ttrpc.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}))...)
+	w.client, err = ttrpc.Dial("unix://"+w.path, append(opts, ttrpc.WithDialer(ttrpc.Dialer{Backoff: ttrpc.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}}))...)
 	if err != nil {
 		t.Fatal(err)
 	}

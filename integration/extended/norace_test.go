@@ -8,7 +8,7 @@ package extended
 const (
 	fileMessages = 100_000   // with files, in TestFilesWithFaults
 	killRounds   = 10        // of TestKilled, in each role
-	largest      = 512 << 20 // message
+	largest      = 128 << 20 // message
 
 	// stuckMemory is how much more memory a process may take while 256 MiB are sent on
 	// streams that are stuck. That is far less than these, and far more than their

@@ -31,27 +31,27 @@ var kinds = map[string]kind{
 	"plain":   {},
 	"classic": {classic: true},
 	"small": {
-		server: []ttrpc.ServerOpt{ttrpc.WithServerMaxMessageSize(smallLimit)},
-		client: []ttrpc.ClientOpts{ttrpc.WithClientMaxMessageSize(smallLimit)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerLimits(ttrpc.Limits{MessageSize: smallLimit})},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientLimits(ttrpc.Limits{MessageSize: smallLimit})},
 	},
 	"large": {
-		server: []ttrpc.ServerOpt{ttrpc.WithServerMaxMessageSize(1 << 30)},
-		client: []ttrpc.ClientOpts{ttrpc.WithClientMaxMessageSize(1 << 30)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerLimits(ttrpc.Limits{MessageSize: 1 << 30})},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientLimits(ttrpc.Limits{MessageSize: 1 << 30})},
 	},
 	// In classic mode a stream that one message waits on fails at once.
 	"impatient": {
-		server: []ttrpc.ServerOpt{ttrpc.WithServerStreamQueue(impatientQueue)},
-		client: []ttrpc.ClientOpts{ttrpc.WithClientStreamQueue(impatientQueue)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerLimits(ttrpc.Limits{Queue: impatientQueue})},
+		client: []ttrpc.ClientOpts{ttrpc.WithClientLimits(ttrpc.Limits{Queue: impatientQueue})},
 	},
 	"distrustful": {
 		server: []ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser())},
 		client: []ttrpc.ClientOpts{ttrpc.WithClientHandshaker(ttrpc.UnixSocketRequireSameUser())},
 	},
 	"watchful": {
-		server: []ttrpc.ServerOpt{ttrpc.WithServerKeepalive(pingInterval, pingTimeout)},
-		client: []ttrpc.ClientOpts{ttrpc.WithKeepalive(pingInterval, pingTimeout)},
+		server: []ttrpc.ServerOpt{ttrpc.WithServerKeepalive(ttrpc.Keepalive{Interval: pingInterval, Timeout: pingTimeout})},
+		client: []ttrpc.ClientOpts{ttrpc.WithKeepalive(ttrpc.Keepalive{Interval: pingInterval, Timeout: pingTimeout})},
 	},
-	"touchy": {server: []ttrpc.ServerOpt{ttrpc.WithMinPingInterval(time.Hour)}},
+	"touchy": {server: []ttrpc.ServerOpt{ttrpc.WithServerKeepalive(ttrpc.Keepalive{MinInterval: time.Hour})}},
 }
 
 const (

@@ -39,7 +39,7 @@ func TestRestartedInOrder(t *testing.T) {
 
 // TestRestartedInOrderFailFast has calls fail rather than wait for the next server.
 func TestRestartedInOrderFailFast(t *testing.T) {
-	r := newRestartRun(t, syscall.SIGTERM, ttrpc.WithFailFast())
+	r := newRestartRun(t, syscall.SIGTERM, ttrpc.WithDialer(ttrpc.Dialer{FailFast: true}))
 	r.mustEnd(t, func(c restartCall) bool {
 		return c.err == nil && c.runs == 1 || c.isRefused() && c.runs == 0
 	})
@@ -113,9 +113,11 @@ func newRestartRun(t *testing.T, signal syscall.Signal, opts ...ttrpc.ClientOpts
 	var err error
 	r.Client, err = ttrpc.Dial("unix:"+r.address, append(opts,
 		ttrpc.WithExtensions(),
-		ttrpc.WithBackoff(ttrpc.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond}),
 		ttrpc.WithClientTrace(&ttrpc.Trace{Call: r.attempted}),
-		ttrpc.WithConnectionEvents(r.connectionChanged),
+		ttrpc.WithDialer(ttrpc.Dialer{
+			Backoff: ttrpc.Backoff{Min: time.Millisecond, Max: 10 * time.Millisecond},
+			Events:  r.connectionChanged,
+		}),
 	)...)
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,7 @@ func (w *faultWorld) extend() []ttrpc.ClientOpts {
 	w.srv.RegisterService("large", &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{
 		"Echo": {StreamingClient: true, StreamingServer: true, Handler: kit.Echo},
 	}})
-	return []ttrpc.ClientOpts{ttrpc.WithClientServices(services), ttrpc.WithClientStreamQueue(faultQueue), ttrpc.WithClientHandshakeTimeout(3 * faultDeadline)}
+	return []ttrpc.ClientOpts{ttrpc.WithClientServices(services), ttrpc.WithClientLimits(ttrpc.Limits{Queue: faultQueue}), ttrpc.WithClientTimeouts(ttrpc.Timeouts{Handshake: 3 * faultDeadline})}
 }
 
 // extFaultWorkloads are the workloads of the classic mode, and what only extended mode has.

@@ -140,7 +140,7 @@ type faultWorld struct {
 }
 
 func newFaultWorld(t *testing.T, plan faultPlan, extended bool) *faultWorld {
-	srv, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerStreamQueue(faultQueue))
+	srv, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(ttrpc.Limits{Queue: faultQueue}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func (a *attempt) judge(o *order, err error, allowed ...expectation) (string, er
 	switch {
 	case err == ttrpc.ErrClosed && a.mayClose():
 		return outcomeClosed, nil
-	case status.Code(err) == codes.Unavailable && a.gen.ending.Load() == endShutdown:
+	case a.mode.refused(err) && a.gen.ending.Load() == endShutdown:
 		return outcomeRefused, nil
 	}
 	if err == nil {
@@ -91,8 +91,12 @@ const (
 
 // call makes a unary call, with n bytes of content, and checks its answer.
 func (a *attempt) call(ctx context.Context, o *order, n int) error {
+	return a.callMethod(ctx, "Do", o, n)
+}
+
+func (a *attempt) callMethod(ctx context.Context, method string, o *order, n int) error {
 	resp := new(wrapperspb.BytesValue)
-	if err := a.client.Call(ctx, serviceName, "Do", o.message(n), resp); err != nil {
+	if err := a.client.Call(ctx, serviceName, method, o.message(n), resp); err != nil {
 		return err
 	}
 	return o.answer().check(resp.Value)

@@ -36,6 +36,7 @@ const shutdownLimit = 60 * time.Second
 // A host runs servers, each under a name, in this process.
 type host struct {
 	fault   *fault
+	modes   modes
 	dir     string // of the sockets
 	started int
 	servers map[string]*running
@@ -48,8 +49,8 @@ type running struct {
 	addr   string
 }
 
-func newHost(dir string, f *fault) *host {
-	return &host{fault: f, dir: dir, servers: make(map[string]*running)}
+func newHost(dir string, m modes, f *fault) *host {
+	return &host{fault: f, modes: m, dir: dir, servers: make(map[string]*running)}
 }
 
 // do implements controller.
@@ -101,7 +102,7 @@ func (h *host) start(name string, r *reply) error {
 	if err != nil {
 		return err
 	}
-	server, err := ttrpc.NewServer()
+	server, err := ttrpc.NewServer(h.modes.serverOptions()...)
 	if err != nil {
 		return err
 	}

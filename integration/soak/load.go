@@ -28,6 +28,7 @@ type load struct {
 	*report
 	census
 	watch   *watchdog
+	mode    mode
 	seed    uint64
 	n       int
 	empty   samples // without connections
@@ -36,13 +37,23 @@ type load struct {
 	got     *counter // answers in this round
 }
 
-// runLoad runs rounds between a server that is started for each and clients.
+// runLoad runs rounds in each mode.
 func runLoad(o *options, r *report, n int, round func(*load) error) error {
-	p, err := startProcess(o.dir, o.fault)
+	for _, m := range o.modes {
+		if err := runLoadIn(m, o, r, n, round); err != nil {
+			return fmt.Errorf("%s: %w", m, err)
+		}
+	}
+	return nil
+}
+
+// runLoadIn runs rounds between a server that is started for each and clients.
+func runLoadIn(m mode, o *options, r *report, n int, round func(*load) error) error {
+	p, err := startProcess(o.dir, modes{m}, o.fault)
 	if err != nil {
 		return err
 	}
-	l := &load{report: r, census: census{host: p, remote: true}, watch: newWatchdog(o.grace), seed: o.seed}
+	l := &load{report: r, census: census{host: p, remote: true}, watch: newWatchdog(o.grace), mode: m, seed: o.seed}
 	l.watch.start(func(what string) {
 		l.hang(what)
 		showGoroutines()
@@ -126,7 +137,12 @@ func (l *load) dial() (*ttrpc.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ttrpc.NewClient(conn), nil
+	c := ttrpc.NewClient(conn, l.mode.clientOptions()...)
+	if err := l.mode.agreed(c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 // hangUp closes a client for good.
@@ -150,15 +166,15 @@ func (l *load) each(what string, callers int, do func(i int, rng *rand.Rand) err
 			rng := rand.New(rand.NewPCG(l.seed, uint64(k)))
 			well := uint64(0)
 			for i := int(next.Add(1)) - 1; i < l.n; i = int(next.Add(1)) - 1 {
-				slot.begin("load", what)
+				slot.begin(string(l.mode), what)
 				if err := do(i, rng); err != nil {
-					l.fail(what, err.Error())
+					l.fail(string(l.mode)+", "+what, err.Error())
 				} else {
 					well++
 				}
 				slot.end()
 			}
-			l.count(what, "as expected", well)
+			l.count(string(l.mode)+", "+what, "as expected", well)
 		}()
 	}
 	all.Wait()
@@ -192,8 +208,8 @@ func (l *load) price(what string) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("%d %s at once", l.n, what)
-	values := map[string]any{"n": l.n, "what": what}
+	text := fmt.Sprintf("%s, %d %s at once", l.mode, l.n, what)
+	values := map[string]any{"mode": l.mode, "n": l.n, "what": what}
 	for _, who := range []string{"client", "server"} {
 		s, e := now[who], l.empty[who]
 		each := sample{

@@ -111,8 +111,8 @@ func runCalls(o *options, r *report) error {
 				continue
 			}
 			each := time.Since(start) / time.Duration(l.n)
-			l.note(fmt.Sprintf("%d calls by %d callers: %v each", l.n, callers, each),
-				map[string]any{"n": l.n, "callers": callers, "nsEach": each.Nanoseconds()})
+			l.note(fmt.Sprintf("%s, %d calls by %d callers: %v each", l.mode, l.n, callers, each),
+				map[string]any{"mode": l.mode, "n": l.n, "callers": callers, "nsEach": each.Nanoseconds()})
 		}
 		return hangUp(c)
 	})

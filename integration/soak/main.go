@@ -11,10 +11,14 @@
 //	go run . calls [-n 1000000]            on one connection, by 1, 64 and 1000 callers
 //	go run . concurrent [-n 100000]        calls at once on one connection
 //
-// Server and client are processes of their own. It needs Linux. To see what a
-// release does, build it against that:
+// Connections are in classic and in extended mode: those of the mixed traffic side by
+// side to the same servers, the others one mode after the other. With -mode classic or
+// -mode extended all are in that one.
 //
-//	go run -modfile=released/v1.2.10.mod . [...]
+// Server and client are processes of their own. It needs Linux. To see what a
+// release does, which has the classic mode alone, build it against that:
+//
+//	go run -modfile=released/v1.2.10.mod -tags released . [...]
 //
 // Some kinds of calls end all connections of a release; -without leaves them out.
 package main
@@ -39,6 +43,7 @@ type options struct {
 	seed       uint64
 	n          int
 	json       bool
+	modes      modes
 	oneProcess bool
 	without    map[string]bool
 	fault      *fault
@@ -61,7 +66,7 @@ func main() {
 	}
 	o, err := parse(name, args)
 	if err == nil && name == "serve" {
-		err = serve(newHost(o.dir, o.fault), os.Stdin, os.Stdout)
+		err = serve(newHost(o.dir, o.modes, o.fault), os.Stdin, os.Stdout)
 	} else if err == nil {
 		err = run(name, o)
 	}
@@ -85,12 +90,13 @@ func parse(name string, args []string) (*options, error) {
 	flags.BoolVar(&o.json, "json", false, "print lines of JSON")
 	flags.BoolVar(&o.oneProcess, "one-process", false, "soak with server and client in one process")
 	flags.StringVar(&o.dir, "dir", "", "the directory of the sockets")
-	without := flags.String("without", "", "leave out these `kinds`, separated by commas and as the summary names them")
+	without := flags.String("without", "", "leave out these `kinds`, separated by commas and as the summary names them, without the mode")
+	modeName := flags.String("mode", defaultModes, "the `mode` of connections: classic, extended, or both")
 	faultName := flags.String("fault", "", "have the server do something wrong, to see it found: "+
 		strings.Join(slices.Sorted(maps.Keys(faults)), ", "))
 	flags.Parse(args)
 	for _, name := range strings.FieldsFunc(*without, func(r rune) bool { return r == ',' }) {
-		if !slices.ContainsFunc(kinds, func(k kind) bool { return k.name == name }) {
+		if !isKind(name) {
 			return nil, fmt.Errorf("there is no kind of call %q", name)
 		}
 		o.without[name] = true
@@ -99,6 +105,9 @@ func parse(name string, args []string) (*options, error) {
 		o.interval = max(2*time.Second, min(30*time.Second, o.duration/30))
 	}
 	var err error
+	if o.modes, err = parseModes(*modeName); err != nil {
+		return nil, err
+	}
 	o.fault, err = newFault(*faultName)
 	return o, err
 }
@@ -119,7 +128,8 @@ func run(name string, o *options) error {
 	if o.failFast {
 		r.maxFailures = 1
 	}
-	r.note(fmt.Sprintf("%s, seed %d", name, o.seed), map[string]any{"command": name, "seed": o.seed})
+	r.note(fmt.Sprintf("%s, mode %s, seed %d", name, o.modes.name(), o.seed),
+		map[string]any{"command": name, "mode": o.modes.name(), "seed": o.seed})
 	r.failIf(command(o, r))
 	if !r.finish() {
 		return fmt.Errorf("%s has failed", name)

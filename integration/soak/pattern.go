@@ -20,6 +20,7 @@ type order struct {
 	Count     uint32 // messages that follow on a stream, in either direction
 	Size      uint32 // of the answer; on a stream, of its largest message
 	Delay     uint32 // how long the handler takes, in µs
+	Linger    uint32 // how long a stream's handler stays after its last message, in µs
 	FailAfter uint32 // on a stream: the messages before it fails
 	Failure   uint8  // which of the failures the handler returns; 0 for none
 	Must      bool   // the caller waits for the end, so each answer has to reach it

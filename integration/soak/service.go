@@ -34,14 +34,16 @@ type service struct {
 func newService(server *ttrpc.Server, f *fault) *service {
 	s := &service{fault: f, server: server, released: make(chan struct{})}
 	s.release = sync.OnceFunc(func() { close(s.released) })
-	server.RegisterService(serviceName, &ttrpc.ServiceDesc{
-		Methods: map[string]ttrpc.Method{"Echo": s.echo, "Do": s.do},
+	desc := &ttrpc.ServiceDesc{
+		Methods: map[string]ttrpc.Method{"Echo": s.echo, "Do": s.method(s.carryOut)},
 		Streams: map[string]ttrpc.Stream{
 			"Upload":   {Handler: s.stream(s.upload), StreamingClient: true},
 			"Download": {Handler: s.stream(s.download), StreamingServer: true},
 			"Chat":     {Handler: s.stream(s.chat), StreamingClient: true, StreamingServer: true},
 		},
-	})
+	}
+	s.extend(desc)
+	server.RegisterService(serviceName, desc)
 	return s
 }
 
@@ -57,20 +59,22 @@ func (s *service) echo(_ context.Context, unmarshal func(any) error) (any, error
 	return wrapperspb.Bytes(invert(m.Value)), nil
 }
 
-// do carries out an order.
-func (s *service) do(ctx context.Context, unmarshal func(any) error) (any, error) {
-	s.active.Add(1)
-	defer s.active.Add(-1)
-	m := new(wrapperspb.BytesValue)
-	if err := unmarshal(m); err != nil {
-		return nil, err
+// method makes a method of a function that carries out an order.
+func (s *service) method(handle func(context.Context, *order) (*wrapperspb.BytesValue, error)) ttrpc.Method {
+	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		s.active.Add(1)
+		defer s.active.Add(-1)
+		m := new(wrapperspb.BytesValue)
+		if err := unmarshal(m); err != nil {
+			return nil, err
+		}
+		o, err := parseOrder(m.Value)
+		if err != nil {
+			return nil, dataLoss("the request", err)
+		}
+		answer, err := handle(ctx, o)
+		return answer, s.count(o, err)
 	}
-	o, err := parseOrder(m.Value)
-	if err != nil {
-		return nil, dataLoss("the request", err)
-	}
-	answer, err := s.carryOut(ctx, o)
-	return answer, s.count(o, err)
 }
 
 func (s *service) carryOut(ctx context.Context, o *order) (*wrapperspb.BytesValue, error) {
@@ -199,7 +203,7 @@ func (s *service) upload(_ context.Context, o *order, stream ttrpc.StreamServer)
 }
 
 // download sends all messages.
-func (s *service) download(_ context.Context, o *order, stream ttrpc.StreamServer) (any, error) {
+func (s *service) download(ctx context.Context, o *order, stream ttrpc.StreamServer) (any, error) {
 	for i := range int(o.Count) {
 		if o.Failure != 0 && i == int(o.FailAfter) {
 			return nil, failures[o.Failure].err
@@ -208,7 +212,7 @@ func (s *service) download(_ context.Context, o *order, stream ttrpc.StreamServe
 			return nil, err
 		}
 	}
-	return nil, nil
+	return nil, s.pause(ctx, &order{Delay: o.Linger})
 }
 
 // chat answers each message with one.

@@ -31,6 +31,7 @@ type soak struct {
 	census
 	rng     *rand.Rand // of who steers
 	dir     string
+	modes   modes
 	fault   *fault
 	watch   *watchdog
 	without map[string]bool
@@ -54,13 +55,14 @@ func runSoak(o *options, r *report) error {
 		rng:     rand.New(rand.NewPCG(o.seed, 0)),
 		census:  census{remote: !o.oneProcess},
 		dir:     o.dir,
+		modes:   o.modes,
 		fault:   o.fault,
 		watch:   newWatchdog(o.grace),
 		without: o.without,
-		steady:  newTarget("steady", lanesPerTarget, false),
-		churn:   newTarget("churn", lanesPerTarget, true),
-		renewed: newTarget("renewed", lanesPerTarget, false),
-		mortal:  newTarget("mortal", lanesPerTarget, true),
+		steady:  newTarget("steady", lanesPerTarget, o.modes, false),
+		churn:   newTarget("churn", lanesPerTarget, o.modes, true),
+		renewed: newTarget("renewed", lanesPerTarget, o.modes, false),
+		mortal:  newTarget("mortal", lanesPerTarget, o.modes, true),
 	}
 	if err := s.start(o.seed); err != nil {
 		return err
@@ -112,9 +114,9 @@ func (s *soak) targets() []*target {
 
 // start starts servers and workers, and takes the baseline. It leaves the gate closed.
 func (s *soak) start(seed uint64) error {
-	s.host = newHost(s.dir, s.fault)
+	s.host = newHost(s.dir, s.modes, s.fault)
 	if s.remote {
-		p, err := startProcess(s.dir, s.fault)
+		p, err := startProcess(s.dir, s.modes, s.fault)
 		if err != nil {
 			return err
 		}
@@ -156,7 +158,8 @@ func (s *soak) start(seed uint64) error {
 // work makes one call after the other.
 func (s *soak) work(t *target, lane int, rng *rand.Rand) {
 	defer s.workers.Done()
-	mixture := newMixture(t.orphans, s.without)
+	mode := t.modes.of(lane)
+	mixture := newMixture(mode, t.orphans, s.without)
 	slot := s.watch.slot()
 	for {
 		s.gate.RLock()
@@ -165,14 +168,15 @@ func (s *soak) work(t *target, lane int, rng *rand.Rand) {
 			return
 		}
 		k := mixture.draw(rng)
-		slot.begin(t.name, kinds[k].name)
+		k.name = string(mode) + ", " + k.name
+		slot.begin(t.name, k.name)
 		s.attempt(t, lane, k, rng)
 		slot.end()
 		s.gate.RUnlock()
 	}
 }
 
-func (s *soak) attempt(t *target, lane, k int, rng *rand.Rand) {
+func (s *soak) attempt(t *target, lane int, k kind, rng *rand.Rand) {
 	l, err := t.acquire(lane)
 	if err != nil {
 		s.fail(t.name+", dialing", err.Error())
@@ -180,15 +184,18 @@ func (s *soak) attempt(t *target, lane, k int, rng *rand.Rand) {
 		return
 	}
 	defer t.release(l)
-	outcome, err := kinds[k].run(&attempt{link: l, rng: rng, id: s.ids.Add(1)})
+	outcome, err := k.run(&attempt{link: l, rng: rng, id: s.ids.Add(1)})
+	if err == nil {
+		err = l.agreed()
+	}
 	if err != nil {
-		s.fail(t.name+", "+kinds[k].name, err.Error())
+		s.fail(t.name+", "+k.name, err.Error())
 		if errors.Is(err, ttrpc.ErrClosed) {
 			t.drop(l)
 		}
 		return
 	}
-	s.count(kinds[k].name, outcome, 1)
+	s.count(k.name, outcome, 1)
 	if outcome == outcomeClosed || outcome == outcomeRefused {
 		t.drop(l)
 	}

@@ -86,6 +86,22 @@ func TestSoakInOneProcess(t *testing.T) {
 	mustPass(t, "-for", "2s", "-one-process")
 }
 
+// TestSoakInOneMode has all connections in one mode: no call of the other is made.
+func TestSoakInOneMode(t *testing.T) {
+	for _, name := range []string{"classic", "extended"} {
+		t.Run(name, func(t *testing.T) {
+			out, ok := soaking(t, "-for", "2s", "-mode", name)
+			if !ok || strings.Contains(out, "\nclassic, ") != (name == "classic") ||
+				strings.Contains(out, "\nextended, ") != (name == "extended") {
+				t.Errorf("not well, or not in that mode:\n%s", out)
+			}
+		})
+	}
+	if out, ok := soaking(t, "-mode", "other"); ok || !strings.Contains(out, `no mode "other"`) {
+		t.Errorf("a mode that there is not: %s", out)
+	}
+}
+
 // TestLoads runs each load with numbers that the race detector allows.
 func TestLoads(t *testing.T) {
 	for name, n := range map[string]string{"connections": "300", "streams": "2000", "calls": "5000", "concurrent": "2000"} {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -78,6 +79,32 @@ func download(a *attempt) (string, error) {
 		err = t.end(io.EOF)
 	}
 	return a.judge(o, err, outcome(o))
+}
+
+// lateDownload takes what the server sends after a pause, now and then one that is longer
+// than a classic stream may stay full. In extended mode the server waits.
+func lateDownload(a *attempt) (string, error) {
+	o := a.order()
+	o.Count, o.Size = 200, 8<<10 // more than a queue or a window holds
+	pause, want := time.Duration(a.rng.IntN(2000))*time.Microsecond, answered
+	if a.rng.IntN(100) == 0 {
+		pause = 3 * time.Second
+		if a.mode == classic {
+			o.Must, want = false, isExactly("stream full", ttrpc.ErrStreamFull)
+		}
+	}
+	o.Linger = uint32(pause.Microseconds()) // a stream that has ended is not too full
+	t, err := a.open(context.Background(), "Download", downloads, o)
+	if err == nil { // the pause is a call, for a connection is read while somebody waits
+		err = a.call(context.Background(), &order{Call: o.Call, Delay: o.Linger}, 0)
+	}
+	if err == nil {
+		err = t.receive(0, int(o.Count))
+	}
+	if err == nil {
+		err = t.end(io.EOF)
+	}
+	return a.judge(o, err, want)
 }
 
 // messages returns how many messages come from the server.
@@ -197,8 +224,9 @@ func (a *attempt) leave(t *talk, next int, err error) (string, error) {
 	return a.judge(t.order, err, canceled, answered)
 }
 
-// canceledChat is given up when some messages were exchanged. The server's handler
-// waits on.
+// canceledChat is given up when some messages were exchanged. In classic mode the
+// server's handler waits on. In extended mode sending may wait for answers to be taken,
+// and then the end of the context ends that.
 func canceledChat(a *attempt) (string, error) {
 	o := a.streamOrder()
 	o.Must, o.Failure = false, 0
@@ -208,6 +236,10 @@ func canceledChat(a *attempt) (string, error) {
 	t, err := a.open(ctx, "Chat", chats, o)
 	if err != nil {
 		return a.judge(o, err)
+	}
+	if a.mode == extended {
+		timer := time.AfterFunc(time.Duration(a.rng.IntN(20_000))*time.Microsecond, cancel)
+		defer timer.Stop()
 	}
 	some := a.rng.IntN(int(o.Count))
 	if err = t.because(t.send(0, some)); err == nil && a.rng.IntN(2) == 0 {
@@ -234,7 +266,8 @@ func lateChat(a *attempt) (string, error) {
 	return a.judge(o, err, late)
 }
 
-// abandoned is left as it is, with messages that nobody takes.
+// abandoned is left as it is, with messages that nobody takes. In extended mode it sends little,
+// so that it does not have to wait for credit.
 func abandoned(a *attempt) (string, error) {
 	o := a.streamOrder()
 	o.Must, o.Failure = false, 0
@@ -246,6 +279,9 @@ func abandoned(a *attempt) (string, error) {
 			err = t.receive(0, a.rng.IntN(int(o.Count)))
 		}
 		return a.judge(o, err, done)
+	}
+	if a.mode == extended {
+		o.Size = min(o.Size, 512)
 	}
 	t, err := a.open(context.Background(), "Chat", chats, o)
 	if err == nil {

@@ -34,11 +34,21 @@ type generation struct {
 type link struct {
 	target  *target
 	lane    int
+	mode    mode
 	gen     *generation
 	client  *ttrpc.Client
 	closing atomic.Bool  // set before the client closes it
 	closes  atomic.Int32 // calls of WithOnClose's function
 	users   int          // guarded by target.mu
+}
+
+// agreed returns an error if the connection is not in the mode that its client asked for.
+func (l *link) agreed() error {
+	err := l.mode.agreed(l.client)
+	if err == ttrpc.ErrClosed && l.mayClose() {
+		return nil
+	}
+	return err
 }
 
 // mayClose tells whether the link's calls may end with ErrClosed.
@@ -47,10 +57,11 @@ func (l *link) mayClose() bool { return l.closing.Load() || l.gen.ending.Load() 
 // A target is a server as its clients see it: it may be started again, and has
 // several lanes, each with a connection that is made anew when it is needed.
 type target struct {
-	name string
+	name  string
+	modes modes
 
 	// orphans says that calls may leave handlers at the server that end with the
-	// connection only: ttrpc has no word for a caller who has given up.
+	// connection only: classic ttrpc has no word for a caller that has given up.
 	orphans bool
 
 	mu      sync.Mutex
@@ -60,8 +71,8 @@ type target struct {
 	dropped []*link     // have to be closed and looked at
 }
 
-func newTarget(name string, lanes int, orphans bool) *target {
-	t := &target{name: name, orphans: orphans, lanes: make([]*link, lanes)}
+func newTarget(name string, lanes int, m modes, orphans bool) *target {
+	t := &target{name: name, modes: m, orphans: orphans, lanes: make([]*link, lanes)}
 	t.changed.L = &t.mu
 	return t
 }
@@ -97,8 +108,8 @@ func (t *target) dialLocked(lane int) error {
 	if err != nil {
 		return err
 	}
-	l := &link{target: t, lane: lane, gen: t.gen}
-	l.client = ttrpc.NewClient(conn, ttrpc.WithOnClose(func() { l.closes.Add(1) }))
+	l := &link{target: t, lane: lane, mode: t.modes.of(lane), gen: t.gen}
+	l.client = ttrpc.NewClient(conn, append(l.mode.clientOptions(), ttrpc.WithOnClose(func() { l.closes.Add(1) }))...)
 	t.lanes[lane] = l
 	return nil
 }

@@ -77,7 +77,7 @@ func (s *soak) killVictim() error {
 }
 
 func (s *soak) startVictim() error {
-	p, err := startProcess(s.dir, s.fault)
+	p, err := startProcess(s.dir, s.modes, s.fault)
 	if err != nil {
 		return err
 	}

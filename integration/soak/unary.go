@@ -48,6 +48,26 @@ func call(a *attempt) (string, error) {
 	return a.judge(o, a.call(context.Background(), o, randomSize(a.rng, largest)), answered)
 }
 
+// largeBesideSmall makes small calls while a large one is under way, which leaves in parts
+// in extended mode.
+func largeBesideSmall(a *attempt) (string, error) {
+	o := a.order()
+	o.Size = uint32(64<<10 + a.rng.IntN(1<<20))
+	n := 64<<10 + a.rng.IntN(1<<20)
+	large := make(chan error, 1)
+	go func() { large <- a.call(context.Background(), o, n) }()
+	var small string
+	var wrong error
+	for i := 0; i < 4 && wrong == nil && small != outcomeClosed && small != outcomeRefused; i++ {
+		small, wrong = a.echo(content{a.rng.Uint64(), a.rng.IntN(256)})
+	}
+	outcome, err := a.judge(o, <-large, answered)
+	if err != nil || outcome != answered.outcome {
+		return outcome, err
+	}
+	return small, wrong
+}
+
 // callWithContext has metadata and a deadline that does not pass.
 func callWithContext(a *attempt) (string, error) {
 	o := a.order()

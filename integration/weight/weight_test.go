@@ -26,8 +26,8 @@ const (
 
 // larger is how many bytes more than with the release a program may have. The aim is none.
 // The server has less code than with the release, but more types and functions, which have
-// tables; as the linker fills segments up to whole pages of 4,096 bytes, that is two pages.
-var larger = map[string]int64{"server": 8192, "client": 0}
+// tables; as the linker fills segments up to whole pages of 4,096 bytes, that is three pages.
+var larger = map[string]int64{"server": 12288, "client": 0}
 
 // TestSize holds how much larger than with the release minimal programs are at most.
 func TestSize(t *testing.T) {

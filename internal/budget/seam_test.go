@@ -22,7 +22,6 @@ var wings = map[string]string{
 // seams are the unexported names of a wing that others may use, each with its reason.
 var seams = map[string]string{
 	"streamMore": "the type of a stream's one pointer to what a mode adds; never followed outside",
-	"dialling":   "the type of a client's one pointer to what Dial's options say; NewClient refuses it",
 }
 
 // TestWings holds that nobody outside of a wing uses a name that only it declares.

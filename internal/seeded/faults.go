@@ -48,9 +48,9 @@ var faults = []fault{
 		new: "	s.state = stateIdle\n	if s.unwatch",
 	},
 	{
-		name: "a sender is not woken when the server's stream fails", kind: wakeup, file: "table.go",
-		old: "		s.waiting.Broadcast()\n		s.call.cancel(err)",
-		new: "		s.call.cancel(err)",
+		name: "a sender is not woken when the server's stream fails", kind: wakeup, file: "accept.go",
+		old: "	s.waiting.Broadcast()\n	call.cancel(err)",
+		new: "	call.cancel(err)",
 	},
 	{
 		name: "a sender is not woken when its frame is taken", kind: wakeup, file: "stream.go",
@@ -59,7 +59,7 @@ var faults = []fault{
 	},
 	{
 		name: "the reader is not woken when answers have left", kind: wakeup, file: "writer.go",
-		old: "	if c.out.bytes <= c.cfg.queue.ConnectionBytes {\n		c.room.Broadcast()\n	}",
+		old: "	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {\n		c.room.Broadcast()\n	}",
 		new: "",
 	},
 	{
@@ -124,7 +124,7 @@ var faults = []fault{
 	},
 	{
 		name: "answers that nobody reads are queued without end", kind: bound, file: "reader.go",
-		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.queue.ConnectionBytes && !c.closed {",
+		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed {",
 		new: "	for false {",
 	},
 	{
@@ -179,8 +179,8 @@ var faults = []fault{
 	},
 	{
 		name: "a call's context is ended without its lock", kind: race, file: "call.go",
-		old: "func (x *callContext) cancel(cause error) {\n	x.mu.Lock()\n	defer x.mu.Unlock()\n",
-		new: "func (x *callContext) cancel(cause error) {\n",
+		old: "	x.mu.Lock()\n	if x.ended == nil {\n		x.ended = cause\n	}\n	x.cancelInnerLocked()\n	extras := x.extras\n	x.mu.Unlock()\n",
+		new: "	if x.ended == nil {\n		x.ended = cause\n	}\n	x.cancelInnerLocked()\n	extras := x.extras\n",
 	},
 	{
 		name: "interceptors get a payload that is used again", kind: race, file: "client.go",
@@ -218,7 +218,7 @@ var faults = []fault{
 		new: "	if c.lastID == 1<<32-3 {",
 	},
 	{
-		name: "the cap on handlers allows one more", kind: offBy1, file: "table.go",
+		name: "the cap on handlers allows one more", kind: offBy1, file: "accept.go",
 		old: "	case limit > 0 && c.accepted >= limit:",
 		new: "	case limit > 0 && c.accepted > limit:",
 	},
@@ -243,9 +243,9 @@ var faults = []fault{
 		new: "	active := s.state != stateIdle && !c.closed",
 	},
 	{
-		name: "an id used again counts as data on a unary call", kind: rule, file: "reader.go",
-		old: "		if s != nil && s.state == stateUnary && f.header.Type == messageTypeData {",
-		new: "		if s != nil && s.state == stateUnary {",
+		name: "an id used again counts as data on a unary call", kind: rule, file: "accept.go",
+		old: "	if s != nil && s.state == stateUnary && f.header.Type == messageTypeData {",
+		new: "	if s != nil && s.state == stateUnary {",
 	},
 	{
 		name: "data on a unary call ends it", kind: rule, file: "stream.go",
@@ -254,8 +254,8 @@ var faults = []fault{
 	},
 	{
 		name: "a vacant seat is never filled", kind: wakeup, file: "seat.go",
-		old: "		c.moveSeatLocked(seatNeeded)\n	}\n}\n\n// endSeatLocked",
-		new: "	}\n}\n\n// endSeatLocked",
+		old: "		c.moveSeatLocked(seatNeeded)\n	}\n	c.mu.Unlock()\n}\n\n// endSeatLocked",
+		new: "	}\n	c.mu.Unlock()\n}\n\n// endSeatLocked",
 	},
 	{
 		name: "a caller who reads is not woken", kind: wakeup, file: "seat.go",
@@ -309,7 +309,7 @@ var faults = []fault{
 	},
 	{
 		name: "streams that consume little give the connection's credit never back", kind: leak, file: "ext_credit.go",
-		old: " || owed >= x.c.cfg.queue.ConnectionBytes/4 || x.starved.Load() {",
+		old: " || owed >= x.c.cfg.limits.Queue.ConnectionBytes/4 || x.starved.Load() {",
 		new: " || owed < 0 {",
 	},
 	{
@@ -344,7 +344,7 @@ var faults = []fault{
 	},
 	{
 		name: "calls that were parked are forgotten", kind: wakeup, file: "ext_mode.go",
-		old: "				x.c.serve(call)\n",
+		old: "				x.c.host.(serveFunc)(call)\n",
 		new: "				_ = call\n",
 	},
 	{

@@ -19,11 +19,13 @@ import (
 //	         on the connection
 //	ping     8 bytes, which come back with FlagAnswer; id 0
 //	goodbye  uint32: the last id that is served; google.rpc.Status: why; id 0
+//	metadata Request: its metadata is the answer's header, with FlagTrailer its trailer
 //
 // All numbers are big-endian.
 const (
-	FlagReset  uint8 = 0x1 // FlagReset, on a part: what was collected is dropped.
-	FlagAnswer uint8 = 0x1 // FlagAnswer, on a ping: it is the answer to one.
+	FlagReset   uint8 = 0x1 // FlagReset, on a part: what was collected is dropped.
+	FlagAnswer  uint8 = 0x1 // FlagAnswer, on a ping: it is the answer to one.
+	FlagTrailer uint8 = 0x1 // FlagTrailer, on metadata: it is the trailer, not the header.
 
 	// NumberLength is the length of the number in files, credit and goodbye.
 	NumberLength = 4
@@ -31,7 +33,7 @@ const (
 	// PingLength is the length of a ping's data.
 	PingLength = 8
 
-	// MaxControl is how much data a cancel or a goodbye may carry.
+	// MaxControl is how much data a cancel, a goodbye or metadata may carry.
 	MaxControl = 64 << 10
 )
 
@@ -44,7 +46,7 @@ func CheckControl(h Header) error {
 		ok = h.StreamID != 0 && (h.Flags&FlagReset == 0 || h.Length == 0)
 	case TypeFiles:
 		ok = h.StreamID != 0 && h.Length == NumberLength
-	case TypeCancel:
+	case TypeCancel, TypeMetadata:
 		ok = h.StreamID != 0 && h.Length <= MaxControl
 	case TypeCredit:
 		ok = h.Length == NumberLength

@@ -22,6 +22,8 @@ var allowed = map[Type]struct {
 	TypeCredit:  {true, true, 4, 4},
 	TypePing:    {false, true, 8, 8},
 	TypeGoodbye: {false, true, 4, 65536},
+
+	TypeMetadata: {true, false, 0, 65536},
 }
 
 // TestCheckControl goes through all types with what is good and bad of the rest.

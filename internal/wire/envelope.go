@@ -26,6 +26,7 @@ const (
 	tagValue           = 2<<3 | bytesType
 	tagResponseStatus  = 1<<3 | bytesType // a google.rpc.Status
 	tagResponsePayload = 2<<3 | bytesType
+	tagStatusCode      = 1<<3 | varintType // of google.rpc.Status
 )
 
 // A Request is the data of a request frame.
@@ -189,6 +190,20 @@ func ParseResponse(b []byte) (Response, error) {
 		return Response{}, ErrMalformed
 	}
 	return Response{status, payload}, nil
+}
+
+// ResponseCode returns the code of the status in the data of a response frame: 0, which
+// is success, also if there is none. What is malformed is not told.
+func ResponseCode(b []byte) (code uint32) {
+	eachField(b, func(tag byte, status []byte, _ uint64) bool {
+		return tag != tagResponseStatus || eachField(status, func(tag byte, _ []byte, n uint64) bool {
+			if tag == tagStatusCode {
+				code = uint32(n)
+			}
+			return true
+		})
+	})
+	return code
 }
 
 // isMessage tells whether b consists of fields.

@@ -277,3 +277,15 @@ func TestManyPieces(t *testing.T) {
 		t.Errorf("what was parsed has changed: % x", b[:8])
 	}
 }
+
+// TestResponseCode holds that the code is found wherever encoders may put it.
+func TestResponseCode(t *testing.T) {
+	for in, want := range map[string]uint32{
+		"": 0, "\x12\x01x": 0, "\x0a\x00": 0, "\x0a\x02\x08\x05": 5, "\x0a\x05\x12\x01m\x08\x05": 5,
+		"\x12\x01x\x0a\x02\x08\x05": 5, "\x0a\x02\x08\x05\x0a\x02\x08\x07": 7, "\x08\x05": 0, "\xff": 0,
+	} {
+		if got := wire.ResponseCode([]byte(in)); got != want {
+			t.Errorf("%x has the code %d, want %d", in, got, want)
+		}
+	}
+}

@@ -37,6 +37,8 @@ const (
 	TypePing    Type = 0x44 // TypePing wants an answer, or is one.
 	TypeGoodbye Type = 0x45 // TypeGoodbye says that no more streams are served.
 
+	TypeMetadata Type = 0x46 // TypeMetadata has metadata of a stream's answer.
+
 	// TypeOptional is the first type that an end of the extended mode ignores
 	// if it does not know it. Unknown types below end the connection.
 	TypeOptional Type = 0x80
@@ -63,6 +65,8 @@ func (t Type) String() string {
 		return "ping"
 	case TypeGoodbye:
 		return "goodbye"
+	case TypeMetadata:
+		return "metadata"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }

@@ -101,7 +101,7 @@ func TestFrames(t *testing.T) {
 func TestTypeNames(t *testing.T) {
 	for typ, want := range map[Type]string{
 		0: "type 0x0", 1: "request", 2: "response", 3: "data", 4: "type 0x4",
-		0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "type 0x46", 0x80: "type 0x80",
+		0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "metadata", 0x47: "type 0x47", 0x80: "type 0x80",
 	} {
 		if got := typ.String(); got != want {
 			t.Errorf("%#x is called %q, want %q", uint8(typ), got, want)

@@ -18,7 +18,8 @@ const (
 	HelloMethod  = "Hello"                          // HelloMethod is its method.
 	HelloVersion = 1                                // HelloVersion is the version that is spoken here.
 
-	FeatureFiles = "files" // FeatureFiles is the feature of who passes descriptors.
+	FeatureFiles    = "files"    // FeatureFiles is the feature of who passes descriptors.
+	FeatureMetadata = "metadata" // FeatureMetadata is that of who knows metadata of answers.
 
 	// helloPrefix is how a Hello's request begins, whatever its payload.
 	helloPrefix = "\x0a\x1e" + HelloService + "\x12\x05" + HelloMethod
@@ -38,6 +39,7 @@ const (
 type Hello struct {
 	Version          uint32
 	Files            bool   // FeatureFiles is among the features
+	Metadata         bool   // FeatureMetadata is
 	MaxMessage       uint64 // what it takes
 	Window           uint64 // what each stream may hold there
 	ConnectionWindow uint64 // what all may hold there
@@ -49,6 +51,9 @@ func (h Hello) Append(b []byte) []byte {
 	b = appendNumber(b, tagHelloVersion, uint64(h.Version))
 	if h.Files {
 		b = appendString(b, tagHelloFeature, FeatureFiles)
+	}
+	if h.Metadata {
+		b = appendString(b, tagHelloFeature, FeatureMetadata)
 	}
 	b = appendNumber(b, tagHelloMaxMessage, h.MaxMessage)
 	b = appendNumber(b, tagHelloWindow, h.Window)
@@ -65,6 +70,7 @@ func ParseHello(b []byte) (h Hello, err error) {
 			h.Version = uint32(n)
 		case tagHelloFeature:
 			h.Files = h.Files || string(value) == FeatureFiles
+			h.Metadata = h.Metadata || string(value) == FeatureMetadata
 			return utf8.Valid(value)
 		case tagHelloMaxMessage:
 			h.MaxMessage = n

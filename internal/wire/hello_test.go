@@ -90,16 +90,18 @@ func TestHelloParsing(t *testing.T) {
 		"a feature of no text": {[][]byte{field(1, 1), limit, window, all, text(2, "\xff")}, nil},
 		"noise":                {[][]byte{field(1, 1), limit, window, all, {0xff}}, nil},
 		"field 0":              {[][]byte{field(1, 1), limit, window, all, {0, 0}}, nil},
-		"the least":            {[][]byte{field(1, 1), limit, window, all}, &Hello{1, false, 1, 1, 1, false}},
-		"any order":            {[][]byte{all, limit, field(1, 1), window}, &Hello{1, false, 1, 1, 1, false}},
-		"the last counts":      {[][]byte{field(1, 1), limit, field(3, 7), window, all}, &Hello{1, false, 7, 1, 1, false}},
-		"a later version":      {[][]byte{field(1, 7), limit, window, all}, &Hello{7, false, 1, 1, 1, false}},
-		"serves as 2":          {[][]byte{field(1, 1), limit, window, all, field(6, 2)}, &Hello{1, false, 1, 1, 1, true}},
-		"unknown fields":       {[][]byte{field(1, 1), limit, field(7, 9), text(15, "x"), text(1000, "y"), field(16, 3), window, all}, &Hello{1, false, 1, 1, 1, false}},
-		"unknown types":        {[][]byte{field(1, 1), limit, text(3, "x"), field(2, 5), window, all}, &Hello{1, false, 1, 1, 1, false}},
-		"unknown features":     {[][]byte{field(1, 1), text(2, "example.com/zstd"), text(2, ""), text(2, "Files"), limit, window, all}, &Hello{1, false, 1, 1, 1, false}},
-		"files among others":   {[][]byte{field(1, 1), text(2, "x"), text(2, "files"), text(2, "y"), limit, window, all}, &Hello{1, true, 1, 1, 1, false}},
-		"the largest":          {[][]byte{field(1, math.MaxUint64), field(3, math.MaxUint64), field(4, math.MaxUint64), field(5, math.MaxUint64)}, &Hello{math.MaxUint32, false, math.MaxUint64, math.MaxUint64, math.MaxUint64, false}},
+		"the least":            {[][]byte{field(1, 1), limit, window, all}, &Hello{1, false, false, 1, 1, 1, false}},
+		"any order":            {[][]byte{all, limit, field(1, 1), window}, &Hello{1, false, false, 1, 1, 1, false}},
+		"the last counts":      {[][]byte{field(1, 1), limit, field(3, 7), window, all}, &Hello{1, false, false, 7, 1, 1, false}},
+		"a later version":      {[][]byte{field(1, 7), limit, window, all}, &Hello{7, false, false, 1, 1, 1, false}},
+		"serves as 2":          {[][]byte{field(1, 1), limit, window, all, field(6, 2)}, &Hello{1, false, false, 1, 1, 1, true}},
+		"unknown fields":       {[][]byte{field(1, 1), limit, field(7, 9), text(15, "x"), text(1000, "y"), field(16, 3), window, all}, &Hello{1, false, false, 1, 1, 1, false}},
+		"unknown types":        {[][]byte{field(1, 1), limit, text(3, "x"), field(2, 5), window, all}, &Hello{1, false, false, 1, 1, 1, false}},
+		"unknown features":     {[][]byte{field(1, 1), text(2, "example.com/zstd"), text(2, ""), text(2, "Files"), limit, window, all}, &Hello{1, false, false, 1, 1, 1, false}},
+		"files among others":   {[][]byte{field(1, 1), text(2, "x"), text(2, "files"), text(2, "y"), limit, window, all}, &Hello{1, true, false, 1, 1, 1, false}},
+		"metadata alone":       {[][]byte{field(1, 1), text(2, "metadata"), limit, window, all}, &Hello{1, false, true, 1, 1, 1, false}},
+		"both features":        {[][]byte{field(1, 1), text(2, "metadata"), text(2, "files"), limit, window, all}, &Hello{1, true, true, 1, 1, 1, false}},
+		"the largest":          {[][]byte{field(1, math.MaxUint64), field(3, math.MaxUint64), field(4, math.MaxUint64), field(5, math.MaxUint64)}, &Hello{math.MaxUint32, false, false, math.MaxUint64, math.MaxUint64, math.MaxUint64, false}},
 	} {
 		got, err := ParseHello(bytes.Join(test.fields, nil))
 		switch {
@@ -139,7 +141,7 @@ func helloDescriptor(t testing.TB) protoreflect.MessageDescriptor {
 // FuzzHello compares our decoder of Hello with protobuf's (B46).
 func FuzzHello(f *testing.F) {
 	descriptor := helloDescriptor(f)
-	all := Hello{Version: 1, Files: true, MaxMessage: 1 << 40, Window: 1, ConnectionWindow: 2, Serves: true}
+	all := Hello{Version: 1, Files: true, Metadata: true, MaxMessage: 1 << 40, Window: 1, ConnectionWindow: 2, Serves: true}
 	for _, h := range []Hello{{}, {Version: 1}, {Version: 1, MaxMessage: 50000, Window: 4 << 10, ConnectionWindow: 24 << 10, Serves: true}, all} {
 		f.Add(h.Append(nil))
 	}
@@ -163,11 +165,12 @@ func FuzzHello(f *testing.F) {
 			return
 		}
 		features := want.Get(descriptor.Fields().ByNumber(2)).List()
-		files := false
+		files, metadata := false, false
 		for i := range features.Len() {
 			files = files || features.Get(i).String() == FeatureFiles
+			metadata = metadata || features.Get(i).String() == FeatureMetadata
 		}
-		wanted := Hello{uint32(number(1)), files, number(3), number(4), number(5), want.Get(descriptor.Fields().ByNumber(6)).Bool()}
+		wanted := Hello{uint32(number(1)), files, metadata, number(3), number(4), number(5), want.Get(descriptor.Fields().ByNumber(6)).Bool()}
 		if got != wanted {
 			t.Errorf("B46: %x is %+v, want %+v", b, got, wanted)
 		}

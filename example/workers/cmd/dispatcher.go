@@ -115,7 +115,7 @@ func dispatch(ctx context.Context, address string, log *log.Logger) error {
 	d := &dispatcher{log, make(chan *member), make(chan struct{})}
 	server, err := ttrpc.NewServer(
 		ttrpc.WithConnectionHook(d.connected),
-		ttrpc.WithServerKeepalive(10*time.Second, 5*time.Second)) // notices workers that are stopped
+		ttrpc.WithServerKeepalive(ttrpc.Keepalive{Interval: 10 * time.Second, Timeout: 5 * time.Second})) // notices workers that are stopped
 	if err != nil {
 		return err
 	}

@@ -57,9 +57,8 @@ func work(ctx context.Context, address string, w *worker) error {
 	workers.RegisterWorkerService(services, w)
 	client, err := ttrpc.Dial("unix:"+address,
 		ttrpc.WithClientServices(services),
-		ttrpc.WithConnectionEvents(w.event),
-		ttrpc.WithBackoff(ttrpc.Backoff{Max: time.Second}),
-		ttrpc.WithKeepalive(10*time.Second, 5*time.Second))
+		ttrpc.WithDialer(ttrpc.Dialer{Events: w.event, Backoff: ttrpc.Backoff{Max: time.Second}}),
+		ttrpc.WithKeepalive(ttrpc.Keepalive{Interval: 10 * time.Second, Timeout: 5 * time.Second}))
 	if err != nil {
 		return err
 	}

@@ -26,18 +26,18 @@ const (
 
 var clientOptions = []ttrpc.ClientOpts{
 	ttrpc.WithClientServices(calledBack()),
-	ttrpc.WithKeepalive(pingInterval, pingTimeout),
+	ttrpc.WithKeepalive(ttrpc.Keepalive{Interval: pingInterval, Timeout: pingTimeout}),
 }
 
 var serverOptions = []ttrpc.ServerOpt{
-	ttrpc.WithServerKeepalive(pingInterval, pingTimeout),
+	ttrpc.WithServerKeepalive(ttrpc.Keepalive{Interval: pingInterval, Timeout: pingTimeout}),
 	ttrpc.WithConnectionHook(meet),
 	ttrpc.WithUnaryServerInterceptor(
 		func(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
 			callBack(ctx)
 			return method(ctx, unmarshal)
 		}),
-	ttrpc.WithStreamServerInterceptor(
+	ttrpc.WithChainStreamServerInterceptor(
 		func(ctx context.Context, stream ttrpc.StreamServer, _ *ttrpc.StreamServerInfo, handler ttrpc.StreamHandler) (any, error) {
 			callBack(ctx)
 			return handler(ctx, stream)

@@ -13,9 +13,9 @@ import (
 
 // options are what the driver asks for beside the handshake.
 func options(o control.Options) []ttrpc.ServerOpt {
-	opts := []ttrpc.ServerOpt{ttrpc.WithMaxConcurrentHandlers(o.MaxHandlers)}
+	opts := []ttrpc.ServerOpt{ttrpc.WithServerLimits(ttrpc.Limits{Handlers: o.MaxHandlers})}
 	if o.HandshakeTimeout > 0 {
-		opts = append(opts, ttrpc.WithServerHandshakeTimeout(o.HandshakeTimeout))
+		opts = append(opts, ttrpc.WithServerTimeouts(ttrpc.Timeouts{Handshake: o.HandshakeTimeout}))
 	}
 	if o.Recover {
 		opts = append(opts, ttrpc.WithRecoverPanics())

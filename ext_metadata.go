@@ -1,0 +1,152 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"context"
+	"sync"
+)
+
+// In extended mode an answer has metadata, as a request has: a header that comes before
+// all of it, and a trailer that comes with its end.
+
+// ResponseMetadata is the metadata of the answer to one call or stream. Its methods may be
+// used concurrently, and the maps that they return are the caller's.
+type ResponseMetadata struct {
+	mu              sync.Mutex
+	header, trailer MD
+	err             error
+	known           bool          // no more is to come of the header
+	kept            bool          // for a call that may be made again
+	expected        bool          // a stream that has not ended brings it
+	knows           chan struct{} // closed once known; nil if nobody waits
+}
+
+// WithResponseMetadata returns a context for one call or stream of a client, and what tells
+// the metadata of the answer. If ctx is one of those already both tell it, so interceptors
+// may use this function as well.
+func WithResponseMetadata(ctx context.Context) (context.Context, *ResponseMetadata) {
+	r := new(ResponseMetadata)
+	others := extrasIn(ctx)
+	return withExtras(ctx, append(others[:len(others):len(others)], r)), r
+}
+
+// ResponseMetadataFromContext returns the metadata that was set until now for the answer
+// of the call that a handler runs, for interceptors around it. The error says that ctx is
+// not a handler's.
+func ResponseMetadataFromContext(ctx context.Context) (*ResponseMetadata, error) {
+	call, ok := ctx.Value(callKey{}).(*callContext)
+	if !ok {
+		return nil, errNoHandler
+	}
+	return &call.of.moreExtras().answer, nil
+}
+
+// Header returns the header. It waits until that has come, or until it is known that
+// there is none: the first message of a stream has come, or the call or stream has ended.
+// The error is ctx.Err() if ctx ends first, or [ErrNoResponseMetadata].
+func (r *ResponseMetadata) Header(ctx context.Context) (MD, error) {
+	for {
+		r.mu.Lock()
+		if r.known {
+			defer r.mu.Unlock()
+			return r.header.Clone(), r.err
+		}
+		if r.knows == nil {
+			r.knows = make(chan struct{})
+		}
+		knows := r.knows
+		r.mu.Unlock()
+		select {
+		case <-knows:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Trailer returns the trailer. It is complete once the call has returned or RecvMsg has
+// returned an error, and nil if none came.
+func (r *ResponseMetadata) Trailer() MD {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.trailer.Clone()
+}
+
+// set puts what has come in its place. Of the header nothing more is to come.
+func (r *ResponseMetadata) set(md MD, trailer bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if trailer {
+		r.trailer = md
+	} else {
+		r.header = md
+	}
+	r.knownLocked()
+}
+
+func (r *ResponseMetadata) knownLocked() {
+	if r.known = true; r.knows != nil {
+		close(r.knows)
+		r.knows = nil
+	}
+}
+
+// expect says whether a stream is to bring it.
+func (r *ResponseMetadata) expect(expected bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.expected = expected; !expected && !r.kept {
+		r.knownLocked()
+	}
+}
+
+// attach implements [contextExtras].
+func (r *ResponseMetadata) attach(c *conn, request *frame) error {
+	comes := c.carriesMetadata()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.header, r.trailer, r.err, r.known = nil, nil, nil, false
+	if !comes {
+		r.err = ErrNoResponseMetadata
+		r.knownLocked()
+		return nil
+	}
+	more := moreOf(request)
+	more.told = append(more.told, r)
+	return nil
+}
+
+// received implements [contextExtras].
+func (r *ResponseMetadata) received(*frame) {}
+
+// drop implements [contextExtras]. If no stream was opened, nothing comes.
+func (r *ResponseMetadata) drop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.expected {
+		r.knownLocked()
+	}
+}
+
+// keep implements [contextExtras]. The last attempt counts.
+func (r *ResponseMetadata) keep() (attempt func() error, done func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = true
+	return func() error { return nil }, func() {
+		r.mu.Lock()
+		r.kept = false
+		r.mu.Unlock()
+		r.drop()
+	}
+}
+
+// carriesMetadata tells whether answers have metadata.
+func (c *conn) carriesMetadata() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.mode.(*extended)
+	return ok && x.peer.Metadata
+}
