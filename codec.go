@@ -178,8 +178,6 @@ func (e *typeError) Error() string { return e.msg }
 
 // orPanic turns a panic of protobuf's reflection over an old message, whose Go
 // type it cannot make sense of, into an error.
-//
-//go:noinline
 func orPanic(err error, panicked any, verb string, msg any) error {
 	if panicked != nil {
 		return &typeError{fmt.Sprintf("ttrpc: cannot %s unknown type: %T (%v)", verb, msg, panicked)}

@@ -84,9 +84,6 @@ func OversizedMessageError(messageLength int) error {
 	return oversized(messageLength, messageLengthMax)
 }
 
-// The calls to it are many, and rare: inlined, they are 3 KB of each program.
-//
-//go:noinline
 func oversized(length, limit int) *OversizedMessageErr {
 	return &OversizedMessageErr{length, limit, status.Errorf(codes.ResourceExhausted,
 		"message length %d exceed maximum message size of %d", length, limit)}

@@ -62,8 +62,6 @@ type StreamServer interface {
 }
 
 // fullPath returns "/service/method".
-//
-//go:noinline
 func fullPath(service, method string) string { return "/" + path.Join(service, method) }
 
 // A unaryMethod is a registered Method with what an interceptor is told.
