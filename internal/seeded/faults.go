@@ -64,8 +64,8 @@ var faults = []fault{
 	},
 	{
 		name: "the reader is not woken by the end of the connection", kind: wakeup, file: "conn.go",
-		old: "		c.mode.droppedLocked()\n	}\n	c.room.Broadcast()\n	nc,",
-		new: "		c.mode.droppedLocked()\n	}\n	nc,",
+		old: "	c.out.releaseAll()\n	c.room.Broadcast()\n	nc,",
+		new: "	c.out.releaseAll()\n	nc,",
 	},
 	{
 		name: "the reader is not woken when writing fails", kind: wakeup, file: "writer.go",
@@ -84,8 +84,8 @@ var faults = []fault{
 	},
 	{
 		name: "an answered call stays in the table", kind: leak, file: "reader.go",
-		old: "		c.removeLocked(s)\n		if s.done != nil {\n			s.result = f",
-		new: "		if s.done == nil {\n			c.removeLocked(s)\n		} else {\n			s.result = f",
+		old: "		c.endLocked(s, f)\n		if s.done != nil {\n			s.result = f",
+		new: "		if s.done == nil {\n			c.endLocked(s, f)\n		} else {\n			s.result = f",
 	},
 	{
 		name: "a stream that ended still watches its context", kind: leak, file: "table.go",
