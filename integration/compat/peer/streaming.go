@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 
 	"github.com/containerd/ttrpc"
@@ -150,7 +151,15 @@ func serverEndsStream(s *session) {
 	s.relayed(stream, "first", text("one"))
 	s.relayed(stream, "second", text("two"))
 	s.drain(stream)
-	s.note("sent after the end", "", stream.SendMsg(text("late")))
+	err := stream.SendMsg(text("late"))
+	if agreed(s.client) { // B71: there it tells of the end
+		if err != io.EOF {
+			err = fmt.Errorf("sending in extended mode returned %v, not io.EOF", err)
+		} else {
+			err = nil
+		}
+	}
+	s.note("sent after the end", "", err)
 	s.still()
 }
 
