@@ -53,7 +53,7 @@ func setMetadata(ctx context.Context, md MD, trailer, now bool) error {
 		err = ErrNoResponseMetadata
 	case !call.isActive() || c.closed || c.lost != nil:
 		err = errAnswered
-	case !trailer && more.headed:
+	case !trailer && call.hasBegunLocked():
 		err = errHeaderSent
 	default:
 		err = more.answer.add(md, trailer)
@@ -129,7 +129,7 @@ func sizeOfMetadata(md MD) (n int) {
 
 // sendHeaderLocked queues the header. It reports whether the caller has become the writer.
 func (x *extended) sendHeaderLocked(call *serverCall, more *callMore) (lead bool) {
-	more.headed = true
+	call.moreLocked().answer = answerBegun
 	f := more.answer.frame(call.id, 0)
 	f.owner = &call.stream
 	return x.c.pushLocked(f)
@@ -138,16 +138,19 @@ func (x *extended) sendHeaderLocked(call *serverCall, more *callMore) (lead bool
 // describeLocked queues the metadata that must stand before f, a frame of the call's
 // answer that is queued next. It reports whether the caller has become the writer.
 func (x *extended) describeLocked(call *serverCall, f *frame) (lead bool) {
+	begun := call.hasBegunLocked()
+	if call.more != nil {
+		call.extra().answer = answerBegun
+	}
 	call.mu.Lock()
 	more, ok := call.extras.(*callMore)
 	call.mu.Unlock()
 	if !ok {
 		return false
 	}
-	if !more.headed && more.answer.has(false) {
+	if !begun && more.answer.has(false) {
 		lead = x.sendHeaderLocked(call, more)
 	}
-	more.headed = true
 	h, _ := parseHeader(f.data)
 	if (h.Type == messageTypeResponse || h.Flags&flagRemoteClosed != 0) && more.answer.has(true) {
 		t := more.answer.frame(call.id, flagTrailer)
@@ -157,7 +160,13 @@ func (x *extended) describeLocked(call *serverCall, f *frame) (lead bool) {
 	return lead
 }
 
-// An answerPhase is what has come of the answer to a stream.
+// hasBegunLocked tells whether the call's header, or a frame that it must stand before, has
+// been queued.
+func (call *serverCall) hasBegunLocked() bool {
+	return call.more != nil && call.extra().answer != answerAwaited
+}
+
+// An answerPhase is what has come of the answer to a stream, or been queued of it.
 type answerPhase uint8
 
 const (

@@ -71,7 +71,6 @@ type callMore struct {
 
 	// Guarded by the connection's mu, but for what has a lock of its own.
 	answer ResponseMetadata // what the handler has set
-	headed bool             // the header has left, or is none
 }
 
 // moreExtras returns what the call has in extended mode.

@@ -43,9 +43,9 @@ type streamMore struct {
 	*flow        // nil of a unary call
 	train *train // what leaves in parts, or nil; guarded by the connection's mu
 
-	// Of a stream that we opened, guarded by the connection's mu.
-	told   []*ResponseMetadata // get what comes
-	answer answerPhase         // what has come
+	// Guarded by the connection's mu.
+	told   []*ResponseMetadata // of a stream that we opened: get what comes
+	answer answerPhase         // what has come, or has been queued
 }
 
 // moreLocked returns what the stream has in extended mode.

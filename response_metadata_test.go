@@ -437,3 +437,25 @@ func TestResponseMetadataOfInterceptors(t *testing.T) {
 		wantMetadata(t, "B58", r, MD{"h": {"1"}}, MD{"t": {"1"}})
 	})
 }
+
+// TestHeaderAfterMessage holds that a header which comes too late is refused, also where
+// nothing was set before the message, and that the stream goes on.
+func TestHeaderAfterMessage(t *testing.T) {
+	onExtendedServer(t, metadataHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
+		describer(ts.Server, nil, func(ctx context.Context, ss StreamServer) error {
+			err := ss.SendMsg(wrapperspb.String("m"))
+			for name, late := range map[string]error{"SetHeader": SetHeader(ctx, MD{"k": {"v"}}), "SendHeader": SendHeader(ctx, nil)} {
+				if late != errHeaderSent {
+					t.Errorf("B58: %s after a message: %v", name, late)
+				}
+			}
+			return errors.Join(err, ss.SendMsg(wrapperspb.String("n")))
+		})
+		p.callMeta(3, flagRemoteOpen|flagNoData, "Stream")
+		for range 2 {
+			if f := p.next("B58"); f.Type != messageTypeData {
+				t.Errorf("B58: %v came, want a message", f.Type)
+			}
+		}
+	})
+}

@@ -124,8 +124,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 //
 // A server cannot tell a client that makes no calls from another server, which waits for
 // calls as well. [WithExtensionsRequired] has it wait no longer than the handshake timeout.
-// A client finds by the first call of either that the other end is a client, too, and
-// [Client.Cause] tells.
+// Two clients on one conn end by the first call of either. Its status says that the other
+// end is a client, too, and so does [Client.Cause] of the one that got the call.
 func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	gone := make(chan struct{})
 	c, err := s.begin(ctx, conn, func() { close(gone) })

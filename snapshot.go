@@ -12,7 +12,7 @@ import (
 // consistent in itself.
 type ConnSnapshot struct {
 	ID       uint64 // as in ConnInfo
-	Server   bool   // this side accepted it
+	Server   bool   // this side is the server, whoever dialled
 	Peer     *Peer  // nil before the handshake is over; shared, it must not be changed
 	State    string // "active", "idle", "draining" or "closed"
 	Cause    string // why it has ended, else empty

@@ -32,7 +32,7 @@ type Trace struct {
 // ConnInfo tells which connection something happens on.
 type ConnInfo struct {
 	ID     uint64 // counts the connections of the process
-	Server bool   // this side accepted it
+	Server bool   // this side is the server, whoever dialled
 	Peer   *Peer  // shared; it must not be changed
 }
 
