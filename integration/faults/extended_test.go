@@ -94,12 +94,12 @@ func faultCredit(ctx context.Context, c *ttrpc.Client) error {
 	for range n {
 		var got wrapperspb.StringValue
 		if err := s.RecvMsg(&got); err != nil {
-			return faultEnd(err, <-sent)
+			return faultExtendedEnd(err, <-sent)
 		} else if got.Value != string(want) {
 			return fmt.Errorf("%d bytes instead of %d", len(got.Value), len(want))
 		}
 	}
-	return faultEnd(s.RecvMsg(new(wrapperspb.StringValue)), <-sent)
+	return faultExtendedEnd(s.RecvMsg(new(wrapperspb.StringValue)), <-sent)
 }
 
 // faultGoodbye shuts the client down while a call of its runs.
@@ -122,3 +122,12 @@ func TestExtendedFaults(t *testing.T) {
 
 // TestExtendedFaultSchedules is TestFaultSchedules in extended mode.
 func TestExtendedFaultSchedules(t *testing.T) { runFaultSchedules(t, extFaultWorkloads()) }
+
+// faultExtendedEnd is faultEnd where SendMsg may tell by io.EOF that the peer has ended the
+// stream (B71). How it has is for RecvMsg to say.
+func faultExtendedEnd(end, sent error) error {
+	if sent == io.EOF {
+		sent = nil
+	}
+	return faultEnd(end, sent)
+}
