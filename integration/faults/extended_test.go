@@ -87,19 +87,22 @@ func faultCredit(ctx context.Context, c *ttrpc.Client) error {
 	go func() {
 		var all error
 		for range n {
-			all = errors.Join(all, s.SendMsg(wrapperspb.String(string(want))))
+			// io.EOF tells that the peer has ended the stream, and RecvMsg how (B71).
+			if err := s.SendMsg(wrapperspb.String(string(want))); err != io.EOF {
+				all = errors.Join(all, err)
+			}
 		}
 		sent <- errors.Join(all, s.CloseSend())
 	}()
 	for range n {
 		var got wrapperspb.StringValue
 		if err := s.RecvMsg(&got); err != nil {
-			return faultExtendedEnd(err, <-sent)
+			return faultEnd(err, <-sent)
 		} else if got.Value != string(want) {
 			return fmt.Errorf("%d bytes instead of %d", len(got.Value), len(want))
 		}
 	}
-	return faultExtendedEnd(s.RecvMsg(new(wrapperspb.StringValue)), <-sent)
+	return faultEnd(s.RecvMsg(new(wrapperspb.StringValue)), <-sent)
 }
 
 // faultGoodbye shuts the client down while a call of its runs.
@@ -122,12 +125,3 @@ func TestExtendedFaults(t *testing.T) {
 
 // TestExtendedFaultSchedules is TestFaultSchedules in extended mode.
 func TestExtendedFaultSchedules(t *testing.T) { runFaultSchedules(t, extFaultWorkloads()) }
-
-// faultExtendedEnd is faultEnd where SendMsg may tell by io.EOF that the peer has ended the
-// stream (B71). How it has is for RecvMsg to say.
-func faultExtendedEnd(end, sent error) error {
-	if sent == io.EOF {
-		sent = nil
-	}
-	return faultEnd(end, sent)
-}
