@@ -78,6 +78,15 @@ func faultSlow(ctx context.Context, c *ttrpc.Client) error {
 	return c.Call(ctx, "fault", "Slow", wrapperspb.String(""), new(wrapperspb.StringValue))
 }
 
+// faultSent is what SendMsg has returned, but for io.EOF in extended mode, which tells that
+// the peer has ended the stream, and RecvMsg how (B71).
+func faultSent(c *ttrpc.Client, sent error) error {
+	if extended, _ := c.Extended(context.Background()); extended && errors.Is(sent, io.EOF) {
+		return nil
+	}
+	return sent
+}
+
 // faultEnd is the error of a stream that has been received to its end. SendMsg
 // and CloseSend may only have failed with the same.
 func faultEnd(end, sent error) error {
@@ -101,13 +110,13 @@ func faultBidi(ctx context.Context, c *ttrpc.Client) error {
 		want := fmt.Sprint("message ", i)
 		sent = errors.Join(sent, s.SendMsg(wrapperspb.String(want)))
 		if err := s.RecvMsg(&got); err != nil {
-			return faultEnd(err, sent)
+			return faultEnd(err, faultSent(c, sent))
 		} else if got.Value != want {
 			return fmt.Errorf("%q instead of %q", got.Value, want)
 		}
 	}
 	sent = errors.Join(sent, s.CloseSend())
-	return faultEnd(s.RecvMsg(&got), sent)
+	return faultEnd(s.RecvMsg(&got), faultSent(c, sent))
 }
 
 func faultSum(ctx context.Context, c *ttrpc.Client) error {
@@ -122,12 +131,12 @@ func faultSum(ctx context.Context, c *ttrpc.Client) error {
 	sent = errors.Join(sent, s.CloseSend())
 	var sum wrapperspb.Int64Value
 	if err := s.RecvMsg(&sum); err != nil {
-		return faultEnd(err, sent)
+		return faultEnd(err, faultSent(c, sent))
 	}
 	if sum.Value != 21 {
 		return fmt.Errorf("the sum is %d", sum.Value)
 	}
-	return faultEnd(s.RecvMsg(&sum), sent)
+	return faultEnd(s.RecvMsg(&sum), faultSent(c, sent))
 }
 
 func faultCount(ctx context.Context, c *ttrpc.Client) error {
