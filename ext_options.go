@@ -27,9 +27,9 @@ func (c *connConfig) extensions() *extensions {
 }
 
 // extensions is the same for a client.
-func (c *clientConfig) extensions() *extensions {
-	c.begin = (*link).begin
-	return c.connConfig.extensions()
+func (cfg *clientConfig) extensions() *extensions {
+	cfg.begin = (*link).begin
+	return cfg.connConfig.extensions()
 }
 
 const defaultPingTimeout = 20 * time.Second
