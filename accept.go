@@ -127,7 +127,10 @@ func (call *serverCall) failLocked(err error) {
 // connEnded implements [callee].
 func (call *serverCall) connEnded(cause error) {
 	call.cancel(cause)
-	call.inbox.close(context.Canceled, true)
+	call.conn.mu.Lock()
+	box := call.inbox // which becomeStream may be making
+	call.conn.mu.Unlock()
+	box.close(context.Canceled, true)
 }
 
 // isDetached implements [callee].

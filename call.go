@@ -46,6 +46,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	call.id = request.header.StreamID
 	call.state = acceptedState(request.header.Flags)
 	if call.unary = call.state == stateUnary; !call.unary {
+		call.makeInbox()
 		call.inbox.expect(request.cost())
 	}
 	call.base, call.of = c.base, call
@@ -127,6 +128,13 @@ func (call *serverCall) becomeStream() {
 	c.mu.Lock()
 	if call.unary {
 		call.unary = false
+		call.makeInbox()
+		switch {
+		case c.closed:
+			call.inbox.close(context.Canceled, true)
+		case !call.isActive():
+			call.inbox.close(call.err, true)
+		}
 		if c.mode != nil {
 			c.mode.addedLocked(&call.stream)
 		}

@@ -108,6 +108,8 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	}
 	s := &cs.stream
 	s.init(l.conn)
+	s.inbox = &cs.box
+	s.inbox.init(l.conn)
 	s.state, s.streams = stateOpen, desc.StreamingServer
 	cs.names.service, cs.names.method = service, method
 	cs.names.deadline, _ = ctx.Deadline()
@@ -136,6 +138,7 @@ type clientStream struct {
 	desc   StreamDesc
 	extras contextExtras // of ctx, or nil
 	names  about         // is stream.about
+	box    inbox         // is stream.inbox
 }
 
 // watch ends the stream when its context ends.

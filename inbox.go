@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// An inbox is the bounded queue of a stream's received messages. The reader
+// An inbox is the bounded queue of a stream's received messages. A nil one, that of a
+// unary call, holds nothing and may be closed. The reader
 // puts in; when more is in than the bounds allow, the receiver has some time
 // to take out, then the stream fails (B41).
 type inbox struct {
@@ -43,6 +44,11 @@ type inbox struct {
 	total *atomic.Int64
 }
 
+func (b *inbox) init(c *conn) {
+	b.ready.L = &b.mu
+	b.total = &c.total
+}
+
 func (b *inbox) fullLocked(q *StreamQueue) bool {
 	return b.queue.count > q.Messages || b.held > q.Bytes
 }
@@ -57,7 +63,7 @@ func (b *inbox) countLocked(n int) {
 // put adds a frame to the inbox, which then owns it; it is released if the
 // stream has ended. If the receiver stays too slow the stream fails.
 func (s *stream) put(f *frame) (kept bool) {
-	b, q := &s.inbox, &s.conn.cfg.limits.Queue
+	b, q := s.inbox, &s.conn.cfg.limits.Queue
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.end != nil {
@@ -176,6 +182,9 @@ func (b *inbox) awaitTake(size int) bool {
 // close sets what take returns once the queue is empty. The first error
 // stands, except that with discard the queue is dropped and err replaces it.
 func (b *inbox) close(err error, discard bool) {
+	if b == nil {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.dropped || b.end != nil && !discard {
@@ -206,9 +215,18 @@ func (b *inbox) uncount() {
 
 // size returns how many bytes of memory count as queued.
 func (b *inbox) size() int {
+	_, bytes := b.holds()
+	return bytes
+}
+
+// holds returns how many messages are queued, and size.
+func (b *inbox) holds() (messages, bytes int) {
+	if b == nil {
+		return 0, 0
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.sizeLocked()
+	return b.queue.count, b.sizeLocked()
 }
 
 func (b *inbox) sizeLocked() int { return b.held + int(b.opening) }

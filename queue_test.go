@@ -292,6 +292,7 @@ func TestQueueTakenMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(stream)
 		s.init(newConn(roleServer, nil, &connConfig{limits: Limits{Queue: smallQueue}}))
+		s.makeInbox()
 		s.put(newFrame(10))
 		size := s.inbox.size()
 		if _, err := s.inbox.take(context.Background()); err != nil {
@@ -309,6 +310,7 @@ func TestQueueNoLongerCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(stream)
 		s.init(newConn(roleServer, nil, &connConfig{limits: Limits{Queue: smallQueue}}))
+		s.makeInbox()
 		s.inbox.begun = true
 		s.put(newFrame(10))
 		waited := make(chan bool)
@@ -325,6 +327,7 @@ func TestQueueNoLongerCounted(t *testing.T) {
 func TestQueueOfAFailedStream(t *testing.T) {
 	s := new(stream)
 	s.init(newConn(roleServer, nil, &connConfig{limits: Limits{Queue: smallQueue}}))
+	s.makeInbox()
 	s.inbox.close(ErrStreamFull, true)
 	s.inbox.start(newFrame(10))
 	if n := s.conn.total.Load(); n != 0 || s.inbox.queue.head != nil {
@@ -392,4 +395,36 @@ func TestQueueOfALostConnection(t *testing.T) {
 		}
 		b.Close()
 	})
+}
+
+// TestQueueOfALateStream holds that a call which looked unary, and has ended before its
+// handler turned out to be a stream's, receives nothing but its end.
+func TestQueueOfALateStream(t *testing.T) {
+	for _, end := range []struct {
+		name string
+		do   func(*serverCall)
+		want error
+	}{
+		{"the call has failed", func(call *serverCall) { call.conn.fail(&call.stream, context.DeadlineExceeded) }, context.DeadlineExceeded},
+		{"the connection has ended", func(call *serverCall) { call.conn.close(io.EOF) }, context.Canceled},
+	} {
+		cfg := &connConfig{limits: Limits{Queue: smallQueue}}
+		cfg.setDefaults()
+		_, nc := unixPair(t)
+		c := newConn(roleServer, nc, cfg)
+		c.ch, c.base = newChannel(nc), context.Background()
+		var call *serverCall
+		c.host = serveFunc(func(accepted *serverCall) bool {
+			call = accepted
+			return true
+		})
+		f := newFrame(0)
+		f.header = messageHeader{StreamID: 1, Type: messageTypeRequest}
+		c.receive(f, nil)
+		end.do(call)
+		call.becomeStream()
+		if _, err := call.inbox.take(context.Background()); err != end.want {
+			t.Errorf("B41: %s, and its handler receives %v, want %v", end.name, err, end.want)
+		}
+	}
 }

@@ -130,9 +130,7 @@ func (s *stream) snapshotLocked() StreamSnapshot {
 	} else {
 		snap.Deadline = s.about.deadline
 	}
-	s.inbox.mu.Lock()
-	snap.Messages, snap.Bytes = s.inbox.queue.count, s.inbox.sizeLocked()
-	s.inbox.mu.Unlock()
+	snap.Messages, snap.Bytes = s.inbox.holds()
 	if m, ok := s.conn.mode.(snapshotter); ok {
 		m.snapshotStreamLocked(s, &snap)
 	}

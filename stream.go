@@ -175,7 +175,7 @@ type stream struct {
 	more any           // what a mode adds, or nil; guarded by conn.mu where it says so
 
 	streams bool // the server may send data
-	unary   bool // the inbox is not used; a server's handler may find that it is
+	unary   bool // there is no inbox; a server's handler may find that one is needed
 
 	// Guarded by conn.mu.
 	state      streamState
@@ -198,14 +198,18 @@ type stream struct {
 	result *frame
 	err    error
 
-	inbox inbox
+	inbox *inbox // nil of a unary call
 }
 
 func (s *stream) init(c *conn) {
 	s.conn = c
 	s.waiting.L = &c.mu
-	s.inbox.ready.L = &s.inbox.mu
-	s.inbox.total = &c.total
+}
+
+// makeInbox has the stream take messages.
+func (s *stream) makeInbox() {
+	s.inbox = new(inbox)
+	s.inbox.init(s.conn)
 }
 
 // expects returns the state that decides what may be received, and whether the server
