@@ -195,6 +195,9 @@ func ParseResponse(b []byte) (Response, error) {
 // ResponseCode returns the code of the status in the data of a response frame: 0, which
 // is success, also if there is none. What is malformed is not told.
 func ResponseCode(b []byte) (code uint32) {
+	if isPayload(b) { // as most are
+		return 0
+	}
 	eachField(b, func(tag byte, status []byte, _ uint64) bool {
 		return tag != tagResponseStatus || eachField(status, func(tag byte, _ []byte, n uint64) bool {
 			if tag == tagStatusCode {
@@ -204,6 +207,15 @@ func ResponseCode(b []byte) (code uint32) {
 		})
 	})
 	return code
+}
+
+// isPayload tells whether the data of a response frame is nothing but a payload.
+func isPayload(b []byte) bool {
+	if len(b) == 0 || b[0] != tagResponsePayload {
+		return false
+	}
+	_, n := protowire.ConsumeBytes(b[1:])
+	return 1+n == len(b)
 }
 
 // isMessage tells whether b consists of fields.
