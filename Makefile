@@ -5,7 +5,7 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test thorough
 
-.PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded soak-hour
+.PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded mutants soak-hour
 
 ci: ; .ci/run
 
@@ -28,6 +28,9 @@ programs: ; TTRPC_TIMES=200 go test -race -timeout 60m -run TestPrograms .
 reliability: ; go -C integration/reliability run .
 
 seeded: ; go -C internal/seeded run .
+
+# Some two hours for two hundred: make mutants N=100 SEED=7
+mutants: ; go -C internal/seeded run . -random $(or $(N),200) -seed $(or $(SEED),1)
 
 soak-hour: ; go -C integration/soak run . -for 1h
 

@@ -174,8 +174,8 @@ var faults = []fault{
 	},
 	{
 		name: "a queue is used without its lock", kind: race, file: "inbox.go",
-		old: "func (b *inbox) size() int {\n	b.mu.Lock()\n	defer b.mu.Unlock()\n",
-		new: "func (b *inbox) size() int {\n",
+		old: "		return 0, 0\n	}\n	b.mu.Lock()\n	defer b.mu.Unlock()\n",
+		new: "		return 0, 0\n	}\n",
 	},
 	{
 		name: "a call's context is ended without its lock", kind: race, file: "call.go",

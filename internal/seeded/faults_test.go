@@ -4,8 +4,12 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -48,5 +52,42 @@ func TestNoticed(t *testing.T) {
 	out := "=== RUN\n--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/sub (0.00s)\n--- FAIL: TestB (1.00s)\nFAIL\n"
 	if by, err := noticed(out); err != nil || by != "TestA, TestB" {
 		t.Errorf("noticed by %s, %v", by, err)
+	}
+}
+
+// TestRandomFaults holds that random faults change what they say, and only that.
+func TestRandomFaults(t *testing.T) {
+	dir := t.TempDir()
+	src := "package p\n\nconst c = 1 + 1\n\nfunc f(a, b int) int {\n\tif a < b {\n\t\tf(b, a)\n\t}\n\ta = b\n\treturn a + b\n}\n"
+	for name, text := range map[string]string{"p.go": src, "p_test.go": src, "p_windows.go": src, "p.pb.go": src} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := randomFaults(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, f := range all {
+		if f.file != "p.go" || f.old != src {
+			t.Errorf("a fault in %s", f.file)
+		}
+		line, _ := strconv.Atoi(strings.TrimPrefix(f.name, "p.go:"))
+		got[f.name+" "+f.kind] = strings.TrimSpace(strings.Split(f.new, "\n")[line-1])
+	}
+	want := map[string]string{
+		"p.go:6 if negated":         "if !(a < b) {",
+		"p.go:6 < became <=":        "if a <= b {",
+		"p.go:7 statement removed":  "",
+		"p.go:9 assignment removed": "",
+		"p.go:10 + became -":        "return a - b",
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("the faults are %q, want %q", got, want)
+	}
+	again, err := randomFaults(dir, 1)
+	if err != nil || !slices.Equal(all, again) {
+		t.Errorf("a seed gives another order the second time: %v, %v, %v", all, again, err)
 	}
 }

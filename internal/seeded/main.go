@@ -5,14 +5,20 @@
 // library and tells which test notices.
 //
 //	seeded [NAME…]
+//	seeded -random N [-seed S]
 //
 // NAMEs are parts of the faults' names; without any all faults are tried. A fault
 // that no test notices makes it fail. The tests must pass without a fault first.
+//
+// With -random it tries N small faults at places that the seed chooses: a condition is
+// negated, an operator is another, a statement is left out. It prints those that were not
+// noticed, and does not fail, for such a fault may change nothing that matters.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -31,7 +37,18 @@ const limit = 5 * time.Minute
 var packages = []string{".", "./integration/calls", "./integration/dial", "./integration/faults", "./integration/stress", "./internal/wire"}
 
 func main() {
-	missed, err := run(os.Args[1:])
+	random := flag.Int("random", 0, "try so many random faults")
+	seed := flag.Uint64("seed", 1, "chooses the random faults")
+	flag.Parse()
+	var missed int
+	var err error
+	if *random > 0 {
+		var sum tally
+		sum, err = runRandom(filepath.Join("..", ".."), *random, *seed)
+		fmt.Printf("seed %d: %d noticed, %d not noticed, %d could not be built\n", *seed, sum.noticed, sum.missed, sum.unbuilt)
+	} else {
+		missed, err = run(flag.Args())
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "seeded:", err)
 		os.Exit(2)
