@@ -352,4 +352,29 @@ var faults = []fault{
 		old: "		case !unbegun && !repeatable:\n			return lost\n",
 		new: "		case false:\n			return lost\n",
 	},
+	{
+		name: "the trailer of an answer is not sent", kind: rule, file: "ext_answer.go",
+		old: "h.Flags&flagRemoteClosed != 0) && more.answer.has(true) {",
+		new: "h.Flags&flagRemoteClosed != 0) && more.answer.has(true) && false {",
+	},
+	{
+		name: "a header follows a message", kind: order, file: "ext_answer.go",
+		old: "	case !trailer && call.hasBegunLocked():\n",
+		new: "	case false:\n",
+	},
+	{
+		name: "what ended a stream that is kept gives way to its handler's answer", kind: rule, file: "detach.go",
+		old: "	case s.ended:\n		answer.release()\n		answer, s.answer = s.answer, nil\n",
+		new: "	case s.ended:\n",
+	},
+	{
+		name: "who waits within a context sleeps on", kind: wakeup, file: "within.go",
+		old: "			cond.Broadcast()\n",
+		new: "",
+	},
+	{
+		name: "a connection that is served outlives its context", kind: leak, file: "server.go",
+		old: "	defer context.AfterFunc(ctx, func() { c.close(ctx.Err()) })()\n",
+		new: "",
+	},
 }
