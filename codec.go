@@ -60,8 +60,8 @@ type payload struct {
 
 // measure finds how to encode msg and how long that will be. nil is refused
 // like all else that is no message.
-func (c codec) measure(msg any) (p payload, err error) {
-	p.msg = msg
+func (c codec) measure(msg any) (payload, error) {
+	p := payload{msg: msg}
 	switch m := msg.(type) {
 	case proto.Message:
 		if c.vt {
@@ -87,13 +87,18 @@ func (c codec) measure(msg any) (p payload, err error) {
 		}
 		p.size = m.XXX_Size()
 	case protoadapt.MessageV1:
-		defer func() { err = orPanic(err, recover(), "marshal", msg) }()
-		v2 := protoadapt.MessageV2Of(m)
-		p = payload{msg: v2, size: proto.Size(v2)}
+		return measureOld(m)
 	default:
 		return payload{}, &typeError{fmt.Sprintf("ttrpc: cannot marshal unknown type: %T", msg)}
 	}
 	return p, nil
+}
+
+// measureOld is measure for a message of before google.golang.org/protobuf.
+func measureOld(msg protoadapt.MessageV1) (p payload, err error) {
+	defer func() { err = orPanic(err, recover(), "marshal", msg) }()
+	v2 := protoadapt.MessageV2Of(msg)
+	return payload{msg: v2, size: proto.Size(v2)}, nil
 }
 
 // measureOrNil is measure, but nil stands for an empty message.
@@ -140,7 +145,7 @@ func (p payload) append(b []byte) ([]byte, error) {
 
 // unmarshal decodes b into msg, whose old content is dropped. The message
 // does not keep b.
-func (c codec) unmarshal(b []byte, msg any) (err error) {
+func (c codec) unmarshal(b []byte, msg any) error {
 	switch m := msg.(type) {
 	case proto.Message:
 		if c.vt {
@@ -165,10 +170,15 @@ func (c codec) unmarshal(b []byte, msg any) (err error) {
 		m.Reset()
 		return m.XXX_Unmarshal(append([]byte(nil), b...))
 	case protoadapt.MessageV1:
-		defer func() { err = orPanic(err, recover(), "unmarshal into", msg) }()
-		return proto.Unmarshal(b, protoadapt.MessageV2Of(m))
+		return unmarshalOld(b, m)
 	}
 	return &typeError{fmt.Sprintf("ttrpc: cannot unmarshal into unknown type: %T", msg)}
+}
+
+// unmarshalOld is unmarshal into a message of before google.golang.org/protobuf.
+func unmarshalOld(b []byte, msg protoadapt.MessageV1) (err error) {
+	defer func() { err = orPanic(err, recover(), "unmarshal into", msg) }()
+	return proto.Unmarshal(b, protoadapt.MessageV2Of(msg))
 }
 
 // A typeError tells of a value that is no message.

@@ -147,6 +147,13 @@ func extrasOf(ctx context.Context) contextExtras {
 	if !extrasUsed.Load() {
 		return nil
 	}
+	return findExtras(ctx)
+}
+
+// findExtras is a call, so that extrasOf, which mostly returns nil, is none.
+//
+//go:noinline
+func findExtras(ctx context.Context) contextExtras {
 	extras, _ := ctx.Value(extrasKey{}).(contextExtras)
 	return extras
 }

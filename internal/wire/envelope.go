@@ -162,6 +162,9 @@ func AppendResponseFront(b, status []byte, n int) []byte {
 // The payload aliases b, and the status does unless it was given in several pieces;
 // what is in it is not looked at. A nil status was not given at all.
 func ParseResponse(b []byte) (Response, error) {
+	if payload, ok := onlyPayload(b); ok {
+		return Response{nil, payload}, nil
+	}
 	var status, payload []byte
 	given := 0 // pieces of the status
 	ok := eachField(b, func(tag byte, value []byte, _ uint64) bool {
@@ -195,7 +198,7 @@ func ParseResponse(b []byte) (Response, error) {
 // ResponseCode returns the code of the status in the data of a response frame: 0, which
 // is success, also if there is none. What is malformed is not told.
 func ResponseCode(b []byte) (code uint32) {
-	if isPayload(b) { // as most are
+	if _, ok := onlyPayload(b); ok {
 		return 0
 	}
 	eachField(b, func(tag byte, status []byte, _ uint64) bool {
@@ -209,13 +212,14 @@ func ResponseCode(b []byte) (code uint32) {
 	return code
 }
 
-// isPayload tells whether the data of a response frame is nothing but a payload.
-func isPayload(b []byte) bool {
+// onlyPayload returns the payload of the data of a response frame if there is nothing else,
+// as in most.
+func onlyPayload(b []byte) (payload []byte, ok bool) {
 	if len(b) == 0 || b[0] != tagResponsePayload {
-		return false
+		return nil, false
 	}
-	_, n := protowire.ConsumeBytes(b[1:])
-	return 1+n == len(b)
+	payload, n := protowire.ConsumeBytes(b[1:])
+	return payload, 1+n == len(b)
 }
 
 // isMessage tells whether b consists of fields.
