@@ -209,7 +209,7 @@ func (c *conn) endAndUnlock() {
 		if s.done != nil && s.opening != nil {
 			s.err = c.refusal()
 		}
-		s.opening = nil
+		s.opening, s.queued = nil, siblings{}
 		if s.unwatch != nil {
 			s.unwatch()
 		}

@@ -21,15 +21,19 @@ type parting struct {
 	why    error // of the calls that the peer does not serve
 }
 
-// hear takes note of a goodbye of the peer's. An error means that the peer has
-// contradicted itself.
-func (p *parting) hear(last uint32, why *status.Status) error {
-	if p.heard && last > p.last {
-		return fmt.Errorf("a goodbye up to id %d after one up to id %d", last, p.last)
+// hear takes note of a goodbye of the peer's, at an end that has used ids up to used. Those
+// above last, and up to the one that it returns, are not served and were until now. An error
+// means that the peer has contradicted itself.
+func (p *parting) hear(last, used uint32, why *status.Status) (upTo uint32, err error) {
+	if p.heard {
+		used = min(used, p.last)
+		if last > p.last {
+			return 0, fmt.Errorf("a goodbye up to id %d after one up to id %d", last, p.last)
+		}
 	}
 	p.heard, p.last = true, last
 	p.why = &notExecutedError{why}
-	return nil
+	return max(used, last), nil
 }
 
 // settledLocked implements [mode]: it tells the peer which of its calls are served.
@@ -51,14 +55,13 @@ func (x *extended) partLocked(why *status.Status) {
 // heardGoodbyeLocked ends the calls that the peer does not serve.
 func (x *extended) heardGoodbyeLocked(f *frame) {
 	last, why, _ := wire.ParseGoodbye(f.data) // checkControl has looked at its length
-	if err := x.bye.hear(last, parseStatus(why, codes.Unavailable)); err != nil {
+	upTo, err := x.bye.hear(last, x.c.lastID, parseStatus(why, codes.Unavailable))
+	if err != nil {
 		x.failConnLocked(&connError{err.Error()})
 		return
 	}
 	x.c.parted = true
-	for _, s := range x.c.streams {
-		if s.call == nil && s.isActive() && s.id > last {
-			x.c.failLocked(s, x.bye.why)
-		}
+	for _, s := range x.c.oursLocked(last, upTo) {
+		x.c.failLocked(s, x.bye.why)
 	}
 }

@@ -249,11 +249,13 @@ func (x *extended) replyLocked(id uint32, st *status.Status) {
 		f = responseFrame(id, status.New(st.Code(), "ttrpc: the status is too long to be told").Proto())
 	}
 	f.owner = x
-	x.replies += f.cost()
 	if x.c.pushLocked(f) {
 		go x.c.writeOut(nil, 0)
 	}
 }
+
+// pushedLocked implements [frameOwner] for replies.
+func (x *extended) pushedLocked(f *frame) { x.replies += f.cost() }
 
 // tookLocked implements [frameOwner] for replies.
 func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }

@@ -194,16 +194,11 @@ func (t *trains) nextPartLocked() *frame {
 func (x *extended) withdrawAllLocked(s *stream) (left bool) {
 	c := x.c
 	left = true
-	for f := c.out.head; f != nil; {
-		next := f.next
-		if f.owner == frameOwner(s) {
-			left = left && messageType(f.data[8]) != messageTypeRequest
-			c.out.remove(f)
-			x.dropUnsentLocked(f)
-		}
-		f = next
+	for f := s.queued.first; f != nil; f = s.queued.first {
+		left = left && messageType(f.data[8]) != messageTypeRequest
+		c.withdrawFrameLocked(s, f)
+		x.dropUnsentLocked(f)
 	}
-	s.opening = nil
 	if s.more != nil && s.extra().train != nil {
 		left = x.dropTrainLocked(s.extra().train) && left
 		s.extra().train = nil

@@ -162,14 +162,21 @@ func sum(ns []int) (s int) {
 func TestPartingHears(t *testing.T) {
 	why := status.New(codes.Unavailable, "going")
 	var p parting
-	if err := p.hear(9, why); err != nil || p.last != 9 {
-		t.Errorf("B53: the first goodbye: %v, %d", err, p.last)
+	const used = 13
+	if upTo, err := p.hear(9, used, why); err != nil || p.last != 9 || upTo != used {
+		t.Errorf("B53: the first goodbye: %v, %d, up to %d", err, p.last, upTo)
 	}
-	if err := p.hear(5, why); err != nil || p.last != 5 {
-		t.Errorf("B53: a lower one: %v, %d", err, p.last)
+	if upTo, err := p.hear(9, used, why); err != nil || p.last != 9 || upTo != 9 {
+		t.Errorf("B53: the same again, which says nothing new: %v, %d, up to %d", err, p.last, upTo)
 	}
-	if err := p.hear(7, why); err == nil || p.last != 5 {
+	if upTo, err := p.hear(5, used, why); err != nil || p.last != 5 || upTo != 9 {
+		t.Errorf("B53: a lower one: %v, %d, up to %d", err, p.last, upTo)
+	}
+	if _, err := p.hear(7, used, why); err == nil || p.last != 5 {
 		t.Errorf("B53: a goodbye that takes back: %v, %d", err, p.last)
+	}
+	if upTo, err := new(parting).hear(99, used, why); err != nil || upTo != 99 {
+		t.Errorf("B53: a goodbye above all ids that were used: %v, up to %d", err, upTo)
 	}
 	if !errors.Is(p.why, ErrNotExecuted) || status.Code(p.why) != codes.Unavailable {
 		t.Errorf("B53: calls get %v", p.why)

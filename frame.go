@@ -21,8 +21,12 @@ type frame struct {
 	// next and prev link the frame in the one queue that owns it.
 	next, prev *frame
 
-	// owner is told when the writer takes the frame; nil if nobody wants to know.
+	// owner is told when the frame is queued to be written, and when the writer takes it;
+	// nil if nobody wants to know.
 	owner frameOwner
+
+	// sibling is the next frame in that queue of the same owner, if that is a stream.
+	sibling *frame
 
 	// extras is what a mode adds to the frame; nil for most.
 	extras frameExtras
@@ -34,6 +38,9 @@ type frame struct {
 
 // A frameOwner is whom a queued outgoing frame belongs to.
 type frameOwner interface {
+	// pushedLocked is called, with the connection's mu held, when f is queued.
+	pushedLocked(f *frame)
+
 	// tookLocked is called, with the connection's mu held, when the writer has taken f
 	// from the queue.
 	tookLocked(f *frame)

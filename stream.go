@@ -184,6 +184,7 @@ type stream struct {
 	passed     bool // a frame with extras has left
 	id         uint32
 	opening    *frame        // the request, until the writer takes it
+	queued     siblings      // what the writer has not taken
 	opened     time.Duration // when, as now has it
 	sent       Volume
 	received   Volume
@@ -221,8 +222,42 @@ func (s *stream) expects() (st streamState, streams bool) {
 	return s.state, s.streams
 }
 
+// A siblings is the frames of one stream in the queue of its connection, in their order, so
+// that to withdraw them costs no more than they are.
+type siblings struct{ first, last *frame }
+
+func (q *siblings) push(f *frame) {
+	if q.first == nil {
+		q.first = f
+	} else {
+		q.last.sibling = f
+	}
+	q.last = f
+}
+
+// remove takes f out. Of all but a few it is the first.
+func (q *siblings) remove(f *frame) {
+	var before *frame
+	for at := q.first; at != f; at = at.sibling {
+		before = at
+	}
+	if before == nil {
+		q.first = f.sibling
+	} else {
+		before.sibling = f.sibling
+	}
+	if q.last == f {
+		q.last = before
+	}
+	f.sibling = nil
+}
+
+// pushedLocked implements [frameOwner].
+func (s *stream) pushedLocked(f *frame) { s.queued.push(f) }
+
 // tookLocked implements [frameOwner].
 func (s *stream) tookLocked(f *frame) {
+	s.queued.remove(f)
 	if s.opening == f {
 		s.opening = nil
 	}

@@ -89,6 +89,31 @@ func (c *conn) addLocked(s *stream) {
 	}
 }
 
+// oursLocked returns the streams that this end has opened and that can still end, with ids
+// above after and up to upTo. It looks at no more than so many ids, or at the table if that
+// is shorter, so who asks for ever other ids does not make it look at all each time.
+func (c *conn) oursLocked(after, upTo uint32) (found []*stream) {
+	add := func(s *stream) {
+		if s != nil && s.call == nil && s.isActive() {
+			found = append(found, s)
+		}
+	}
+	switch ids := int((upTo - after) / 2); {
+	case upTo == after || c.accepted == len(c.streams):
+	case ids < len(c.streams):
+		for id := upTo; id > after; id-- {
+			add(c.streams[id])
+		}
+	default:
+		for _, s := range c.streams {
+			if s.id > after && s.id <= upTo {
+				add(s)
+			}
+		}
+	}
+	return found
+}
+
 // removeLocked takes a stream out of the table.
 func (c *conn) removeLocked(s *stream) {
 	delete(c.streams, s.id)

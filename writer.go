@@ -50,6 +50,9 @@ func (c *conn) pushLocked(f *frame) (lead bool) {
 	c.pushed++
 	f.seq = c.pushed
 	c.out.push(f)
+	if f.owner != nil {
+		f.owner.pushedLocked(f)
+	}
 	if c.writing || !c.started {
 		return false
 	}
@@ -89,18 +92,19 @@ func (c *conn) withdrawLocked(s *stream) {
 	if s.opening == nil {
 		return
 	}
-	for f := s.opening; f != nil; {
-		next := f.next
-		if f.owner == frameOwner(s) {
-			c.out.remove(f)
-			f.release()
-		}
-		if s.done != nil {
-			break // a unary call has but this one
-		}
-		f = next
+	for f := s.queued.first; f != nil; f = s.queued.first {
+		c.withdrawFrameLocked(s, f)
+		f.release()
 	}
-	s.opening = nil
+}
+
+// withdrawFrameLocked takes one frame of a stream out of the queue.
+func (c *conn) withdrawFrameLocked(s *stream, f *frame) {
+	c.out.remove(f)
+	s.queued.remove(f)
+	if s.opening == f {
+		s.opening = nil
+	}
 }
 
 // lead is called, without locks, by whom pushLocked made the writer. idle tells that
@@ -317,7 +321,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 		case over.errLocked() == nil:
 			s.waiting.Wait()
 		case c.mode == nil:
-			c.out.remove(f)
+			c.withdrawFrameLocked(s, f)
 			s.sent.add(f.flags(), len(f.data)-messageHeaderLength, -1)
 			f.release()
 			return over.errLocked()
