@@ -19,6 +19,8 @@ type serverCall struct {
 	callContext
 	request *frame // the worker's
 
+	arrived time.Duration // when it came, as now has it, if route does not follow at once; else 0
+
 	parked bool // it waited for the peer to read
 	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
 
@@ -51,6 +53,13 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	}
 	call.base, call.of = c.base, call
 	return call
+}
+
+// waits takes note that the call waits before it is routed: its timeout counts from here.
+func (call *serverCall) waits() {
+	if call.arrived == 0 && !call.routed {
+		call.arrived = now()
+	}
 }
 
 // isSmall tells whether the reader may look at a call to see if it can run it.

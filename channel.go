@@ -282,11 +282,19 @@ func (ch *channel) tryWrite(f *frame) (int, error) {
 // write writes all of b, which holds whole frames, and blocks until it is done.
 func (ch *channel) write(b []byte) error {
 	if ch.kind == packetConn && len(b) > packetSize {
-		if _, err := ch.conn.Write(b[:packetSize]); err != nil {
+		if err := writeAll(ch.conn, b[:packetSize]); err != nil {
 			return err
 		}
 		b = b[packetSize:]
 	}
-	_, err := ch.conn.Write(b)
+	return writeAll(ch.conn, b)
+}
+
+// writeAll writes b. A Write that takes less must say why; one that does not is an error.
+func writeAll(w io.Writer, b []byte) error {
+	n, err := w.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
 	return err
 }

@@ -50,6 +50,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 
 // closed runs, on a goroutine of its own, when the connection has ended.
 func (cfg *clientConfig) closed() {
+	close(cfg.over)
 	defer close(cfg.closeDone)
 	if cfg.onClose != nil {
 		cfg.onClose()
@@ -89,7 +90,7 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 	case <-c.config.closeDone:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return errOf(ctx)
 	}
 }
 
@@ -111,13 +112,13 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if extras := extrasOf(ctx); extras != nil {
 		defer extras.drop()
 	}
-	if err := c.via.await(ctx); err != nil {
-		return err
-	}
 	if _, ok := ctx.Deadline(); !ok && c.config.timeouts.Call > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.config.timeouts.Call)
+		ctx, cancel = context.WithTimeout(watched(ctx), c.config.timeouts.Call)
 		defer cancel()
+	}
+	if err := c.via.await(ctx); err != nil {
+		return err
 	}
 	head, err := newRequestHead(ctx, service, method)
 	if err != nil {
@@ -284,7 +285,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 		select {
 		case <-s.done:
 		case <-ended:
-			c.fail(s, ctx.Err())
+			c.fail(s, errOf(ctx))
 			<-s.done // an answer may have been faster
 		}
 	}

@@ -15,7 +15,8 @@ type clientConfig struct {
 	connConfig
 	onClose   func()
 	mistake   error         // of the options; nil if there is none
-	closeDone chan struct{} // closed once onClose has returned
+	over      chan struct{} // closed once the last connection has ended
+	closeDone chan struct{} // closed once onClose has returned, too
 	host      host          // answers the peer's calls; nil if nothing does
 	hooks     *connHooks    // if something does
 	dialer    any           // a *Dialer: how Dial connects; nil if no option says
@@ -28,7 +29,9 @@ type clientConfig struct {
 	intercepted           func(ctx context.Context, send roundTrip, head requestHead, req, resp any) error // Client.Call with interceptors; nil if there are none
 }
 
-func newClientConfig() *clientConfig { return &clientConfig{closeDone: make(chan struct{})} }
+func newClientConfig() *clientConfig {
+	return &clientConfig{over: make(chan struct{}), closeDone: make(chan struct{})}
+}
 
 // finish makes of what the options have set what the client uses. It returns their
 // mistake.

@@ -144,7 +144,7 @@ type clientStream struct {
 // watch ends the stream when its context ends.
 func (cs *clientStream) watch() {
 	c, s := cs.conn, &cs.stream
-	stop := context.AfterFunc(cs.ctx, func() { c.fail(s, cs.ctx.Err()) })
+	stop := context.AfterFunc(watched(cs.ctx), func() { c.fail(s, errOf(cs.ctx)) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.isActive() {

@@ -94,7 +94,7 @@ func (l *link) await(ctx context.Context) error {
 	case <-l.ready:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return errOf(ctx)
 	}
 }
 

@@ -137,7 +137,7 @@ func (r *redialer) get(ctx context.Context, waits bool) (*dialled, error) {
 		case <-changed:
 		case <-r.ctx.Done():
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, errOf(ctx)
 		}
 	}
 }

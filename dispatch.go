@@ -111,6 +111,9 @@ func (d *dispatcher) find(call *serverCall) error {
 	}
 	if timeout != 0 {
 		call.deadline = time.Now().Add(timeout)
+		if call.arrived != 0 {
+			call.deadline = epoch.Add(call.arrived + timeout)
+		}
 	}
 	if call.method != nil { // a snapshot may read the deadline from now on
 		call.fullName.Store(&call.method.info.FullMethod)

@@ -121,8 +121,10 @@ func (e *extensions) ask(c *conn) {
 		f.release()
 	}
 	switch {
-	case err == context.DeadlineExceeded:
-		c.close(errors.New("ttrpc: the peer has not answered the Hello"))
+	case errors.Is(err, context.DeadlineExceeded):
+		err := fmt.Errorf("ttrpc: the peer has not answered the Hello for %v, the time of a handshake", c.cfg.timeouts.Handshake)
+		c.cfg.log.Error("ttrpc: connection ended", "error", err, "peer", c.nc.RemoteAddr())
+		c.close(err)
 	case err != nil && c.why() == nil: // else it ends anyway
 		c.close(err)
 	}
@@ -134,6 +136,10 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 	st, payload, err := parseResponse(f.data)
 	if st != nil && st.Code == int32(codes.FailedPrecondition) && st.Message == errTwoClients.Error() {
 		c.blame, c.cause = errTwoClients, errTwoClients
+		return
+	}
+	if st != nil && st.Code == int32(codes.Unavailable) { // and so would all others be
+		c.cause = fmt.Errorf("ttrpc: the server takes no calls: %s", st.Message)
 		return
 	}
 	if err != nil || st != nil && st.Code != int32(codes.OK) {

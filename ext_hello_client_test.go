@@ -36,6 +36,9 @@ func onAskingClient(t *testing.T, f func(t *testing.T, c *Client, p *rawPeer), o
 // connection is a classic one, whose calls go on where they would have begun.
 func TestHelloOldServers(t *testing.T) {
 	for code := codes.Canceled; code <= codes.Unauthenticated; code++ {
+		if code == codes.Unavailable { // TestHelloWhileDraining
+			continue
+		}
 		t.Run(code.String(), func(t *testing.T) {
 			onAskingClient(t, func(t *testing.T, c *Client, p *rawPeer) {
 				done := goCall(t.Context(), c, new(wrapperspb.StringValue))

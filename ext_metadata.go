@@ -61,7 +61,7 @@ func (r *ResponseMetadata) Header(ctx context.Context) (MD, error) {
 		select {
 		case <-knows:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, errOf(ctx)
 		}
 	}
 }

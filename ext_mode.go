@@ -207,6 +207,7 @@ func (x *extended) parkLocked(s *stream) (parked bool) {
 	}
 	call := s.call.(*serverCall)
 	call.parked = true
+	call.waits()
 	x.parked = append(x.parked, call)
 	return true
 }

@@ -122,16 +122,17 @@ func (c *Client) Extended(ctx context.Context) (bool, error) {
 // more calls; those that the peer has made, and the client's own, finish. It returns nil
 // when the connection has ended, or ctx.Err() if ctx ends first; then it may be called
 // again, or Close. Calls made after it return ErrClosed, except those that are made while
-// a call of the peer's runs.
+// a call of the peer's runs. It does not wait for the function of WithOnClose, which may
+// call it.
 func (c *Client) Shutdown(ctx context.Context) error {
 	if c.via == nil {
 		return nil
 	}
 	c.via.drain()
 	select {
-	case <-c.Done():
+	case <-c.config.over:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return errOf(ctx)
 	}
 }

@@ -50,7 +50,7 @@ type connKey struct{}
 // withPeer returns the context that those of a connection's handlers derive from.
 func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Context {
 	peer := &Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}
-	return context.WithValue(context.WithValue(ctx, peerKey{}, peer), connKey{}, c)
+	return context.WithValue(context.WithValue(watched(ctx), peerKey{}, peer), connKey{}, c)
 }
 
 // shakeHands has the server shake hands on nc, and starts the connection, or closes it.

@@ -42,8 +42,8 @@ func (c *conn) leaveLocked() bool {
 // whether s may be used again.
 func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() {
-			c.fail(s, ctx.Err())
+		stop := context.AfterFunc(watched(ctx), func() {
+			c.fail(s, errOf(ctx))
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.moveSeatLocked(seatGivenUp)

@@ -132,7 +132,7 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { c.close(ctx.Err()) })()
+	defer context.AfterFunc(watched(ctx), func() { c.close(errOf(ctx)) })()
 	<-gone
 	switch cause := c.why(); cause {
 	case io.EOF:
@@ -182,6 +182,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, er
 // serve runs a call, on the reader's goroutine if that is worth it.
 func (s *Server) serve(call *serverCall) (reads bool) {
 	if s.config.newGoroutines {
+		call.waits()
 		go s.dispatcher.run(call)
 		return true
 	}
@@ -190,6 +191,7 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 			return reads
 		}
 	}
+	call.waits()
 	s.workers.start(call)
 	return true
 }
@@ -217,7 +219,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-empty:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return errOf(ctx)
 	}
 }
 

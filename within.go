@@ -5,7 +5,9 @@ package ttrpc
 
 import (
 	"context"
+	"reflect"
 	"sync"
+	"time"
 )
 
 // A bounded is a message for which a stream waits no longer than a context lasts.
@@ -50,8 +52,8 @@ func newBound(ctx context.Context, cond *sync.Cond) *bound {
 	}
 	b := &bound{err: ctx.Err()}
 	if b.err == nil {
-		b.stop = context.AfterFunc(ctx, func() {
-			err := ctx.Err()
+		b.stop = context.AfterFunc(watched(ctx), func() {
+			err := errOf(ctx)
 			cond.L.Lock()
 			defer cond.L.Unlock()
 			b.err = err
@@ -74,4 +76,48 @@ func (b *bound) errLocked() error {
 		return nil
 	}
 	return b.err
+}
+
+// errOf returns the error of a context that has ended. It is none only if the context's Err
+// breaks its promise, and then it is that of one that was cancelled.
+func errOf(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return context.Canceled
+}
+
+// watched returns a context as package context wants those that it watches: it panics if
+// one has ended and its Err says nothing. Its own do not do that.
+func watched(ctx context.Context) context.Context {
+	switch reflect.TypeOf(ctx) {
+	case cancelType, timerType:
+		return ctx
+	}
+	return &ending{ctx}
+}
+
+// The types of what package context makes, which most contexts that can end are.
+var cancelType, timerType = func() (_, _ reflect.Type) {
+	cancelled, cancel := context.WithCancel(context.Background())
+	timed, stop := context.WithDeadline(cancelled, epoch.Add(time.Hour))
+	defer stop()
+	defer cancel()
+	return reflect.TypeOf(cancelled), reflect.TypeOf(timed)
+}()
+
+// An ending is a context whose Err says why it has ended, always.
+type ending struct{ context.Context }
+
+// Err implements context.Context.
+func (e *ending) Err() error {
+	if err := e.Context.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-e.Done():
+		return errOf(e.Context)
+	default:
+		return nil
+	}
 }
