@@ -27,6 +27,7 @@ protoc -I. -Iinternal/include \
 	integration/streaming/streaming.proto \
 	example/greenhouse.proto \
 	example/files/files.proto \
+	example/hello/hello.proto \
 	example/plugins/plugins.proto \
 	example/workers/workers.proto \
 	integration/weight/hello/hello.proto
