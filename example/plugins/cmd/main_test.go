@@ -167,3 +167,25 @@ func TestArguments(t *testing.T) {
 		t.Errorf("a plugin of no address: %v", err)
 	}
 }
+
+// TestHowTo holds that docs/plugins.md shows the code of this program.
+func TestHowTo(t *testing.T) {
+	var code string
+	for _, name := range []string{"docs/plugins.md", "example/plugins/cmd/host.go", "example/plugins/cmd/plugin.go"} {
+		text, err := os.ReadFile(filepath.Join("../../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		code += string(text)
+	}
+	howTo, code, _ := strings.Cut(code, "// Copyright")
+	blocks := strings.Split(howTo, "```go\n")[1:]
+	if len(blocks) < 5 {
+		t.Errorf("docs/plugins.md has %d pieces of code", len(blocks))
+	}
+	for _, block := range blocks {
+		if block, _, _ := strings.Cut(block, "```"); !strings.Contains(code, block) {
+			t.Errorf("docs/plugins.md shows code that is not in the program:\n%s", block)
+		}
+	}
+}
