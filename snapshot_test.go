@@ -101,6 +101,7 @@ func TestSnapshotCounts(t *testing.T) {
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		call(short, "Block")
 		cancel()
+		synctest.Wait() // for its handler, which is all that may run
 		quits, cancel := context.WithCancel(ctx)
 		go func() { synctest.Wait(); cancel() }()
 		call(quits, "Block")

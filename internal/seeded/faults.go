@@ -374,7 +374,7 @@ var faults = []fault{
 	},
 	{
 		name: "a connection that is served outlives its context", kind: leak, file: "server.go",
-		old: "	defer context.AfterFunc(ctx, func() { c.close(ctx.Err()) })()\n",
+		old: "	defer context.AfterFunc(watched(ctx), func() { c.close(errOf(ctx)) })()\n",
 		new: "",
 	},
 }
