@@ -146,10 +146,12 @@ func (cs *clientStream) watch() {
 	c, s := cs.conn, &cs.stream
 	stop := context.AfterFunc(watched(cs.ctx), func() { c.fail(s, errOf(cs.ctx)) })
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.isActive() {
+	active := s.isActive()
+	if active {
 		s.unwatch = stop
-	} else {
+	}
+	c.mu.Unlock()
+	if !active {
 		stop()
 	}
 }

@@ -52,6 +52,7 @@ type conn struct {
 	started  bool
 	draining bool  // no new streams of the peer's; the connection ends when it is idle
 	settles  bool  // the reader is woken to take what has arrived
+	woken    bool  // it was before, by a deadline of a conn that is not the kernel's
 	settled  bool  // what had arrived when draining began was read
 	closed   bool  // the end has been carried out
 	cause    error // why the connection ends or has ended, nil before
@@ -210,9 +211,6 @@ func (c *conn) endAndUnlock() {
 			s.err = c.refusal()
 		}
 		s.opening, s.queued = nil, siblings{}
-		if s.unwatch != nil {
-			s.unwatch()
-		}
 		s.waiting.Broadcast()
 		c.streamEndsLocked(s, nil, ErrClosed)
 	}
@@ -226,6 +224,9 @@ func (c *conn) endAndUnlock() {
 
 	closeConn(nc)
 	for _, s := range streams {
+		if s.unwatch != nil { // which nobody sets any more
+			s.unwatch()
+		}
 		s.connEnded(cause)
 	}
 	for _, f := range after {
@@ -295,8 +296,15 @@ func (c *conn) refuseLocked(request *frame, why error) {
 	}
 	c.replyLocked(request.header.StreamID, status.New(codes.FailedPrecondition, why.Error()))
 	c.blame, c.draining, c.settled = why, true, true
-	c.cfg.log.Warn("ttrpc: connection ended", "error", why, "peer", c.nc.RemoteAddr())
+	c.warnLocked("ttrpc: connection ended", "error", why)
 	time.AfterFunc(lostPeerGrace, func() { c.close(why) })
+}
+
+// warnLocked has the logger warned, and told who the peer is, once the lock is released: the
+// logger and the conn are the user's.
+func (c *conn) warnLocked(msg string, args ...any) {
+	nc := c.nc
+	c.after = append(c.after, func() { c.cfg.log.Warn(msg, append(args, "peer", nc.RemoteAddr())...) })
 }
 
 // drain lets the calls that have arrived finish, then ends the connection. None
@@ -331,13 +339,21 @@ func (c *conn) settleLocked() {
 // deadline wakes it. What deadlines do on packet conns nobody knows (B43); they settle
 // after a grace.
 func (c *conn) wakeReaderLocked(grace time.Duration) {
-	if c.ch.kind == packetConn {
-		time.AfterFunc(grace, c.settle)
-		return
+	nc := c.nc
+	wake := func() {
+		if nc.SetReadDeadline(time.Unix(1, 0)) != nil {
+			time.AfterFunc(grace, c.settle)
+		}
 	}
-	c.settles = true
-	if c.nc.SetReadDeadline(time.Unix(1, 0)) != nil {
+	switch c.ch.kind {
+	case packetConn:
 		time.AfterFunc(grace, c.settle)
+	case streamConn: // it is the user's
+		c.settles, c.woken = true, true
+		c.after = append(c.after, wake)
+	default:
+		c.settles = true
+		wake()
 	}
 }
 

@@ -75,7 +75,10 @@ func (l *link) handshake(nc net.Conn) {
 
 // start begins to speak on nc, which may be what a handshake made of the conn.
 func (l *link) start(nc net.Conn, auth any) {
-	l.conn.base = withPeer(context.Background(), l.conn, nc, auth)
+	base := withPeer(context.Background(), l.conn, nc, auth)
+	l.conn.mu.Lock() // calls may have begun
+	l.conn.base = base
+	l.conn.mu.Unlock()
 	l.conn.start(nc)
 	if l.ready != nil {
 		go func() {

@@ -66,7 +66,7 @@ func (e *extensions) awaitHello(c *conn) {
 		defer c.unlock()
 		if c.mode == nil && c.cause == nil {
 			c.cause = &connError{noHello}
-			c.cfg.log.Warn("ttrpc: connection ended", "error", c.cause, "peer", c.nc.RemoteAddr())
+			c.warnLocked("ttrpc: connection ended", "error", c.cause)
 		}
 	})
 	c.onEnd(func(error) { timer.Stop() })
@@ -78,7 +78,7 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 		if e.required {
 			c.refuseLocked(f, &connError{helloRequired})
 		} else {
-			e.warnOfClassic(c)
+			e.warnOfClassicLocked(c)
 		}
 		return e.required
 	}
@@ -101,11 +101,16 @@ func (e *extensions) offeredLocked(c *conn, f *frame) bool {
 	answer.seal(messageHeader{StreamID: f.header.StreamID, Type: messageTypeResponse})
 	x.urgeLocked(answer) // a ping or goodbye must not overtake it
 	if e.hook != nil {
-		ctx, end := context.WithCancelCause(c.base)
-		c.ends = append(c.ends, end)
-		go e.hook(ctx)
+		c.after = append(c.after, func() { e.callHook(c) })
 	}
 	return true
+}
+
+// callHook calls the hook of connections, on a goroutine of its own.
+func (e *extensions) callHook(c *conn) {
+	ctx, end := context.WithCancelCause(c.base)
+	c.onEnd(end)
+	go e.hook(ctx)
 }
 
 // ask implements [extension]. It is the client's first call, for which all others wait.
@@ -147,7 +152,7 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 			a.drop()
 			c.ch.more = nil
 		}
-		e.warnOfClassic(c)
+		e.warnOfClassicLocked(c)
 		return
 	}
 	peer, err := parseHello(payload)
@@ -158,8 +163,9 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 	e.extendLocked(c, peer)
 }
 
-// warnOfClassic tells what the options ask for in vain, on a connection that stays classic.
-func (e *extensions) warnOfClassic(c *conn) {
+// warnOfClassicLocked tells what the options ask for in vain, on a connection that stays
+// classic.
+func (e *extensions) warnOfClassicLocked(c *conn) {
 	var without []string
 	if e.keepalive.Interval > 0 {
 		without = append(without, "keep-alive")
@@ -168,8 +174,7 @@ func (e *extensions) warnOfClassic(c *conn) {
 		without = append(without, "client services")
 	}
 	if without != nil {
-		c.cfg.log.Warn("ttrpc: the peer does not agree to the extended mode",
-			"peer", c.nc.RemoteAddr(), "without", strings.Join(without, ", "))
+		c.warnLocked("ttrpc: the peer does not agree to the extended mode", "without", strings.Join(without, ", "))
 	}
 }
 

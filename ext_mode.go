@@ -107,7 +107,7 @@ func (c *conn) isPeers(id uint32) bool { return (id%2 == 1) == (c.role == roleSe
 func (x *extended) failConnLocked(err error) {
 	if x.c.cause == nil {
 		x.c.cause = err
-		x.c.cfg.log.Warn("ttrpc: connection ended", "error", err, "peer", x.c.nc.RemoteAddr())
+		x.c.warnLocked("ttrpc: connection ended", "error", err)
 	}
 }
 

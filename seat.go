@@ -210,10 +210,22 @@ func (c *conn) endSeatLocked() {
 func (c *conn) takeWake() (relieved, settles bool) {
 	c.mu.Lock()
 	relieved, settles = c.moveSeatLocked(seatWoken) == seatCalmed, c.settles
-	if settles {
-		c.settles = false
+	c.settles = false
+	if settles && c.ch.kind == socketConn {
 		c.nc.SetReadDeadline(time.Time{})
 	}
+	if !c.woken {
+		c.mu.Unlock()
+		return relieved, settles
+	}
+	nc := c.nc
 	c.mu.Unlock()
-	return relieved, settles
+	// A deadline that was set meanwhile for another reason is taken off, too, so that
+	// reason counts from now on; or it follows, and wakes the reader for nothing.
+	nc.SetReadDeadline(time.Time{})
+	c.mu.Lock()
+	settles = settles || c.settles
+	c.settles = false
+	c.mu.Unlock()
+	return true, settles
 }

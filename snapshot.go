@@ -94,18 +94,23 @@ type snapshotter interface {
 
 func (c *conn) snapshot() ConnSnapshot {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	snap, cause := c.snapshotLocked(), c.cause
+	c.mu.Unlock()
+	if cause != nil {
+		snap.Cause = cause.Error()
+	}
+	return snap
+}
+
+func (c *conn) snapshotLocked() ConnSnapshot {
 	state, _ := c.getStateLocked()
 	snap := ConnSnapshot{
 		ID: c.number, Server: c.role == roleServer, State: state.String(),
 		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes,
 		Made: c.made, Served: c.served,
 	}
-	if c.started && c.base != nil {
+	if c.started {
 		snap.Peer = c.info().Peer
-	}
-	if c.cause != nil {
-		snap.Cause = c.cause.Error()
 	}
 	if m, ok := c.mode.(snapshotter); ok {
 		m.snapshotLocked(&snap)

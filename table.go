@@ -125,9 +125,9 @@ func (c *conn) removeLocked(s *stream) {
 	}
 	s.state = stateIdle
 	s.waiting.Broadcast()
-	if s.unwatch != nil {
-		s.unwatch()
+	if stop := s.unwatch; stop != nil { // which asks the context, a user's
 		s.unwatch = nil
+		c.after = append(c.after, func() { stop() })
 	}
 	if !s.unary {
 		s.inbox.uncount()

@@ -33,7 +33,7 @@ type Trace struct {
 type ConnInfo struct {
 	ID     uint64 // counts the connections of the process
 	Server bool   // this side is the server, whoever dialled
-	Peer   *Peer  // shared; it must not be changed
+	Peer   *Peer  // nil before the handshake is over; shared, it must not be changed
 }
 
 // CallInfo tells which call or stream something happens to.
@@ -84,10 +84,13 @@ func WithServerTrace(t *Trace) ServerOpt {
 // lastNumber counts the connections of the process.
 var lastNumber atomic.Uint64
 
-// info tells of the connection, which has started.
+// info tells of the connection. mu must be held, or the connection have started.
 func (c *conn) info() ConnInfo {
-	peer, _ := c.base.Value(peerKey{}).(*Peer)
-	return ConnInfo{ID: c.number, Server: c.role == roleServer, Peer: peer}
+	info := ConnInfo{ID: c.number, Server: c.role == roleServer}
+	if c.base != nil {
+		info.Peer, _ = c.base.Value(peerKey{}).(*Peer)
+	}
+	return info
 }
 
 // An about is what a stream is to those who look from outside, at the end that opened it.
@@ -146,7 +149,9 @@ func (t *Trace) tellCall(c *conn, info CallInfo) (end func(err error)) {
 	if t.Call == nil {
 		return nil
 	}
+	c.mu.Lock()
 	info.Conn = c.info()
+	c.mu.Unlock()
 	told := t.Call(info)
 	if told == nil {
 		return nil

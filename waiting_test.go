@@ -86,7 +86,9 @@ func TestSilentContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		results := map[string]chan error{"a call": make(chan error, 1), "a stream": make(chan error, 1), "a bounded receive": make(chan error, 1), "a shutdown": make(chan error, 1)}
-		go func() { results["a call"] <- c.Call(ctx, "test", "Wait", wrapperspb.String(""), new(wrapperspb.StringValue)) }()
+		go func() {
+			results["a call"] <- c.Call(ctx, "test", "Wait", wrapperspb.String(""), new(wrapperspb.StringValue))
+		}()
 		go func() { results["a stream"] <- s.RecvMsg(new(wrapperspb.StringValue)) }()
 		go func() { results["a bounded receive"] <- other.RecvMsg(Within(ctx, new(wrapperspb.StringValue))) }()
 		synctest.Wait()
