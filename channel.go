@@ -83,7 +83,7 @@ type channel struct {
 	more framing                   // of a mode, or nil
 	room func(arrived int) int     // how much memory part may take up if more data than want may follow, else nil
 
-	heard *atomic.Uint64                     // counts reads if somebody wants to know, else nil
+	heard *atomic.Int64                      // when the last byte came, as now has it, if somebody wants to know, else nil
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
 	from  int                                // where in part's data the frame's begins
 	into  bool                               // space handed out part's own memory

@@ -59,7 +59,7 @@ func Dial(target string, opts ...ClientOpts) (*Client, error) {
 		}
 	}
 	r.Backoff.setDefaults()
-	r.config = c.config
+	r.config, r.extends = c.config, c.config.extends
 	r.ctx, r.end = context.WithCancel(context.Background())
 	go r.run()
 	return c, nil
@@ -82,7 +82,9 @@ type redialer struct {
 	ctx    context.Context // ends with the client
 	end    context.CancelFunc
 
-	failures int // in a row; owned by run
+	// Owned by run.
+	failures int       // in a row
+	extends  extension // makes the mode of the next connection, or nil
 
 	mu sync.Mutex // no connection's is taken while it is held
 
@@ -112,6 +114,9 @@ func (r *redialer) run() {
 		case !goesOn:
 			return
 		case lost != nil:
+			if r.extends != nil {
+				r.extends = r.extends.following(lost.ended)
+			}
 			r.pause(ConnectionEvent{EventDisconnected, lost.ended, r.pauseAfter(lost)})
 			continue
 		}
@@ -207,7 +212,7 @@ func (r *redialer) transport() (nc net.Conn, auth any, err error) {
 
 func (r *redialer) newLink(nc net.Conn) *dialled {
 	cfg := *r.config
-	cfg.closeDone = make(chan struct{})
+	cfg.closeDone, cfg.extends = make(chan struct{}), r.extends
 	l := &dialled{link: newLink(&cfg, nc), since: time.Now()}
 	hooks := *l.conn.hooks
 	hooks.refusal = errEnded

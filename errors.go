@@ -56,6 +56,10 @@ var (
 	// ErrKeepalive is the cause of the end of a connection whose peer has sent nothing
 	// for too long, see [WithKeepalive].
 	ErrKeepalive = errors.New("ttrpc: the peer does not answer")
+
+	// ErrTooManyPings is wrapped by the cause of the end of a connection whose peer has
+	// parted from this end because that pings more often than it may, see [Keepalive].
+	ErrTooManyPings = errors.New("ttrpc: the peer wants fewer pings")
 )
 
 // errTwoClients ends a connection with a client at either end.

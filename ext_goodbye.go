@@ -55,12 +55,16 @@ func (x *extended) partLocked(why *status.Status) {
 // heardGoodbyeLocked ends the calls that the peer does not serve.
 func (x *extended) heardGoodbyeLocked(f *frame) {
 	last, why, _ := wire.ParseGoodbye(f.data) // checkControl has looked at its length
-	upTo, err := x.bye.hear(last, x.c.lastID, parseStatus(why, codes.Unavailable))
+	st := parseStatus(why, codes.Unavailable)
+	upTo, err := x.bye.hear(last, x.c.lastID, st)
 	if err != nil {
 		x.failConnLocked(&connError{err.Error()})
 		return
 	}
 	x.c.parted = true
+	if st.Code() == codes.ResourceExhausted && x.pings.timer != nil {
+		x.pingsTooOftenLocked(st.Message())
+	}
 	for _, s := range x.c.oursLocked(last, upTo) {
 		x.c.failLocked(s, x.bye.why)
 	}

@@ -4,6 +4,8 @@
 package ttrpc
 
 import (
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -25,34 +27,46 @@ type pings struct {
 	timer *time.Timer // nil if we do not ping
 
 	// Of ours.
-	heard  uint64 // how often anything had come, when look was last called
-	silent int    // how often it has been called since
+	sent   time.Duration // when one was sent, if nothing has come since; else 0
+	before time.Duration // when the last byte had come then
+	looks  int           // how often look was called since
 
 	// Of the peer's.
 	last    time.Duration // when one came
 	tooSoon int           // how many came too soon, one after the other
 }
 
-// pingStep is what is to be done when nothing may have come for a while.
+// pingStep is what is to be done about a peer of which something may not have come for long.
 type pingStep uint8
 
 const (
-	pingNothing pingStep = iota // something has come
+	pingNothing pingStep = iota
 	pingSend
-	pingWait
 	pingGiveUp
 )
 
-// look is called when the interval has passed, and then twice in the timeout: if it was
-// this process that stood still, the answer may be there and not read. heard counts how
-// often anything has come.
-func (p *pings) look(heard uint64) pingStep {
-	if heard != p.heard {
-		p.heard, p.silent = heard, 0
-		return pingNothing
+// look tells, at a time, what is to be done if the last byte came when heard says, and when
+// to look again. A ping is sent when the interval has passed since, and the peer is given up
+// when the timeout has after that, and look was called once before: if it was this process
+// that stood still, the answer may be there and not read.
+func (p *pings) look(at, heard time.Duration, k *Keepalive) (step pingStep, next time.Duration) {
+	soon := min(k.Interval, k.Timeout/2)
+	if p.sent == 0 || heard != p.before {
+		p.sent, p.looks = 0, 0
+		if idle := at - heard; idle < k.Interval {
+			return pingNothing, k.Interval - idle
+		}
+		p.sent, p.before = at, heard
+		return pingSend, soon
 	}
-	p.silent++
-	return min(pingStep(p.silent), pingGiveUp)
+	left := p.sent + k.Timeout - at
+	if p.looks++; left > 0 {
+		return pingNothing, min(soon, left)
+	}
+	if p.looks > 1 {
+		return pingGiveUp, 0
+	}
+	return pingNothing, soon
 }
 
 // came takes note of a ping of the peer's. It reports whether pings come too often.
@@ -73,7 +87,8 @@ func (p *pings) stop() {
 // keepAliveLocked begins to look whether the peer is alive.
 func (x *extended) keepAliveLocked() {
 	if interval := x.cfg.keepalive.Interval; interval > 0 {
-		x.c.ch.heard = new(atomic.Uint64)
+		x.c.ch.heard = new(atomic.Int64)
+		x.c.ch.heard.Store(int64(now()))
 		x.pings.timer = time.AfterFunc(interval, x.checkAlive)
 	}
 }
@@ -84,22 +99,20 @@ func (x *extended) checkAlive() {
 	c := x.c
 	c.mu.Lock()
 	defer c.unlock()
-	if c.closed {
+	if c.closed || c.lost != nil {
 		return
 	}
-	switch x.pings.look(c.ch.heard.Load()) {
-	case pingNothing:
-		x.pings.timer.Reset(x.cfg.keepalive.Interval)
-	case pingSend:
-		x.urgeLocked(pingFrame(0, make([]byte, pingLength)))
-		x.pings.timer.Reset(x.cfg.keepalive.Timeout / 2)
-	case pingWait:
-		x.pings.timer.Reset(x.cfg.keepalive.Timeout / 2)
+	step, next := x.pings.look(now(), time.Duration(c.ch.heard.Load()), &x.cfg.keepalive)
+	switch step {
 	case pingGiveUp:
 		if c.cause == nil {
 			c.cause = ErrKeepalive
 		}
+		return
+	case pingSend:
+		x.urgeLocked(pingFrame(0, make([]byte, pingLength)))
 	}
+	x.pings.timer.Reset(next)
 }
 
 // pingedLocked answers a ping. Who pings too often is told goodbye.
@@ -108,10 +121,41 @@ func (x *extended) pingedLocked(f *frame) {
 		return // that something came is all that counts
 	}
 	if x.pings.came(now(), x.cfg.keepalive.MinInterval) {
+		if !x.bye.said {
+			x.c.warnLocked("ttrpc: the peer pings too often", "allowed", x.cfg.keepalive.MinInterval)
+		}
 		x.c.draining, x.c.settled = true, true
 		x.partLocked(status.Newf(codes.ResourceExhausted, "pings may come every %v only", x.cfg.keepalive.MinInterval))
 	}
 	if x.urgent.count < maxAnswers { // more tell a peer that does not read nothing new
 		x.urgeLocked(pingFrame(flagAnswer, f.data))
 	}
+}
+
+// pingsTooOftenLocked takes note that the peer has parted because of our pings, which is how
+// the connection is going to end.
+func (x *extended) pingsTooOftenLocked(why string) {
+	c := x.c
+	if c.blame != nil {
+		return
+	}
+	c.blame = fmt.Errorf("%w: %s", ErrTooManyPings, why)
+	err, nc := c.blame, c.nc
+	c.after = append(c.after, func() {
+		c.cfg.log.Error("ttrpc: the peer ends the connection", "error", err, "peer", nc.RemoteAddr())
+	})
+}
+
+// maxPingInterval is the interval of pings that no peer's complaints lengthen.
+const maxPingInterval = 24 * time.Hour
+
+// following implements [extension]: after a peer to which pings came too often, they are sent
+// half as often.
+func (e *extensions) following(cause error) extension {
+	if !errors.Is(cause, ErrTooManyPings) || e.keepalive.Interval >= maxPingInterval {
+		return e
+	}
+	calmer := *e
+	calmer.keepalive.Interval *= 2
+	return &calmer
 }

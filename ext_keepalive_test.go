@@ -8,6 +8,7 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,19 +212,80 @@ func TestPingsTooOften(t *testing.T) {
 // TestPingsTooOftenOfIdleClient holds that one without calls gets the goodbye, and the end.
 func TestPingsTooOftenOfIdleClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		log := new(countingLogger)
 		ts := newTestServer(t, WithServerKeepalive(Keepalive{MinInterval: time.Hour}))
 		a, b := memconn.Pipe(0)
 		ts.accept(t.Context(), b)
-		c := NewClient(a, WithKeepalive(Keepalive{Interval: time.Second, Timeout: time.Second}), WithExtensions())
+		c := NewClient(a, WithKeepalive(Keepalive{Interval: time.Second, Timeout: time.Second}), WithExtensions(), WithClientLogger(log))
 		start := time.Now()
 		<-c.Done()
-		if err := c.Cause(); time.Since(start) < 3*time.Second || time.Since(start) > 10*time.Second {
-			t.Errorf("B52: the end came after %v, %v", time.Since(start), err)
+		if err := c.Cause(); time.Since(start) < 3*time.Second || time.Since(start) > 10*time.Second || !errors.Is(err, ErrTooManyPings) {
+			t.Errorf("B52: the end came after %v, with the cause %v", time.Since(start), err)
+		}
+		if log.errors.Load() != 1 {
+			t.Errorf("B52: the client's logger was told of %d errors, want 1", log.errors.Load())
 		}
 		if _, err := c.NewStream(t.Context(), bidi, "test", "Bidi", nil); !errors.Is(err, ErrNotExecuted) && err != ErrClosed {
 			t.Errorf("B52: %v", err)
 		}
 	})
+}
+
+// TestDialPingsTooOften holds that a client which reconnects learns why it lost its
+// connection, and pings half as often on the next, until it may.
+func TestDialPingsTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const interval, may = 50 * time.Millisecond, 10 * time.Second
+		ts := newTestServer(t, WithServerKeepalive(Keepalive{MinInterval: may}))
+		connected := 0
+		c, err := Dial("", WithKeepalive(Keepalive{Interval: interval, Timeout: time.Second}), WithClientLogger(new(countingLogger)), WithDialer(Dialer{
+			Dial: func(context.Context, string) (net.Conn, error) {
+				a, b := memconn.Pipe(0)
+				ts.accept(t.Context(), b)
+				return a, nil
+			},
+			Events: func(e ConnectionEvent) {
+				switch {
+				case e.Kind == EventConnected:
+					connected++
+				case e.Kind == EventDisconnected && !errors.Is(e.Err, ErrTooManyPings) && e.Err != ErrClosed: // which is the last
+					t.Errorf("B52: the connection is lost by %v", e.Err)
+				}
+			},
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if doublings := 8; connected != 1+doublings || interval<<doublings < may {
+			t.Errorf("B52: %d connections in an hour of pings that come too often at first", connected)
+		}
+		c.Close()
+	})
+}
+
+// TestKeepaliveFromTheLastByte holds that the interval and the timeout count from the last
+// byte that has come, whenever that was.
+func TestKeepaliveFromTheLastByte(t *testing.T) {
+	for _, after := range []time.Duration{0, 3 * time.Second, 9900 * time.Millisecond} {
+		keepAlive(t, func(t *testing.T, p *rawPeer, c *conn) {
+			time.Sleep(after)
+			p.send(0, messageTypeOptional, 0, nil)
+			time.Sleep(10*time.Second - 1)
+			p.wantNothing("B52: before the interval has passed")
+			time.Sleep(1)
+			if f := p.next("B52: when it has"); f.Type != messageTypePing {
+				t.Errorf("B52: %v came", f.Type)
+			}
+			time.Sleep(4*time.Second - 1)
+			p.wantAlive("B52: before the timeout has passed, too")
+			time.Sleep(1)
+			p.wantEnd("B52: when it has")
+			if err := c.why(); err != ErrKeepalive {
+				t.Errorf("B52: the cause is %v", err)
+			}
+		})
+	}
 }
 
 // TestKeepaliveDefaultTimeout holds that no timeout means 20 s, and not none.

@@ -6,6 +6,7 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -139,17 +140,20 @@ func WithConnectionHook(hook func(ctx context.Context)) ServerOpt {
 // their default; Interval or MinInterval must be set, and Timeout goes with Interval.
 type Keepalive struct {
 	// Interval is how long nothing may have come from the other end before a ping is
-	// sent. By default none are.
+	// sent: 10 ms or more. By default none are. A client of [Dial] doubles it for its next
+	// connection if the other end has parted because of its pings.
 	Interval time.Duration
 
 	// Timeout is how long nothing may come after a ping either, before the connection
-	// ends, with [ErrKeepalive]; 20 s by default. An end whose handlers are busy answers
+	// ends, with [ErrKeepalive]; 10 ms or more, 20 s by default. So a dead peer is noticed
+	// when both have passed since the last byte came. An end whose handlers are busy answers
 	// nevertheless; one that is stopped does not.
 	Timeout time.Duration
 
 	// MinInterval is how often the other end may send pings. From one that sends them
 	// more often, several times in a row, this end parts: it serves no more of its
-	// calls, and those that run finish. By default it may send as many as it likes.
+	// calls, and those that run finish. The other end is told, by [ErrTooManyPings]. By
+	// default it may send as many as it likes.
 	MinInterval time.Duration
 }
 
@@ -163,8 +167,16 @@ func (k *Keepalive) check() {
 		panic("ttrpc: Keepalive has a Timeout without an Interval")
 	case k.Interval == 0 && k.MinInterval == 0:
 		panic("ttrpc: Keepalive has neither an Interval nor a MinInterval")
+	case k.Interval != 0 && k.Interval < leastKeepalive:
+		panic(fmt.Sprintf("ttrpc: Keepalive.Interval is below %v: %v", leastKeepalive, k.Interval))
+	case k.Timeout != 0 && k.Timeout < leastKeepalive:
+		panic(fmt.Sprintf("ttrpc: Keepalive.Timeout is below %v: %v", leastKeepalive, k.Timeout))
 	}
 }
+
+// leastKeepalive is the least interval and timeout: an end that has nothing else to do may
+// take some milliseconds to answer.
+const leastKeepalive = 10 * time.Millisecond
 
 // override sets what other says.
 func (k *Keepalive) override(other *Keepalive) {

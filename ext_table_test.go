@@ -183,18 +183,35 @@ func TestPartingHears(t *testing.T) {
 	}
 }
 
-// TestPingsLook holds when a ping is sent, and when the peer is given up.
+// TestPingsLook holds when a ping is sent, when the peer is given up, and that it is looked
+// in time for both.
 func TestPingsLook(t *testing.T) {
-	var p pings
-	for i, step := range []struct {
-		heard uint64
-		want  pingStep
-	}{
-		{1, pingNothing}, {1, pingSend}, {1, pingWait}, {2, pingNothing}, {2, pingSend}, {2, pingWait}, {2, pingGiveUp}, {2, pingGiveUp},
+	const ms = time.Millisecond
+	k := &Keepalive{Interval: 1000 * ms, Timeout: 400 * ms}
+	type look struct {
+		at, heard time.Duration
+		step      pingStep
+		next      time.Duration
+	}
+	for name, looks := range map[string][]look{
+		"nothing comes": {{1000 * ms, 1, pingNothing, 1}, {1000*ms + 1, 1, pingSend, 200 * ms},
+			{1200*ms + 1, 1, pingNothing, 200 * ms}, {1400*ms + 1, 1, pingGiveUp, 0}},
+		"something has come between": {{1000 * ms, 999 * ms, pingNothing, 999 * ms}, {1999 * ms, 999 * ms, pingSend, 200 * ms}},
+		"an answer at once":          {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {1201 * ms, 1001 * ms, pingNothing, 800 * ms}, {2001 * ms, 1001 * ms, pingSend, 200 * ms}},
+		"a late look":                {{1500 * ms, 1 * ms, pingSend, 200 * ms}, {1700 * ms, 1 * ms, pingNothing, 200 * ms}, {1900 * ms, 1 * ms, pingGiveUp, 0}},
+		"this process stood still":   {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {time.Hour, 1 * ms, pingNothing, 200 * ms}, {time.Hour + 200*ms, time.Hour, pingNothing, 800 * ms}},
+		"it did, and nothing comes":  {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {time.Hour, 1 * ms, pingNothing, 200 * ms}, {time.Hour + 200*ms, 1 * ms, pingGiveUp, 0}},
 	} {
-		if got := p.look(step.heard); got != step.want {
-			t.Errorf("B52: step %d: %d, want %d", i, got, step.want)
+		var p pings
+		for i, l := range looks {
+			if step, next := p.look(l.at, l.heard, k); step != l.step || next != l.next {
+				t.Errorf("B52: %s: look %d: %d, and again after %v; want %d and %v", name, i, step, next, l.step, l.next)
+			}
 		}
+	}
+	var p pings
+	if step, next := p.look(1000*ms, 1, &Keepalive{Interval: 100 * ms, Timeout: time.Hour}); step != pingSend || next != 100*ms {
+		t.Errorf("B52: with a short interval: %d, and again after %v", step, next)
 	}
 }
 

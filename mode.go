@@ -115,6 +115,10 @@ type extension interface {
 	// answeredLocked is called with the server's answer to the client's first call.
 	answeredLocked(c *conn, answer *frame)
 
+	// following returns what makes the mode of a connection that takes the place of one
+	// which has ended, with that cause or nil.
+	following(cause error) extension
+
 	// newUser makes the *Client that calls the peer of a server's connection. (The type
 	// would have the linker keep its methods in every server.)
 	newUser(*conn) any

@@ -242,6 +242,8 @@ func TestImpossibleOptions(t *testing.T) {
 		"ttrpc: Keepalive.MinInterval is negative: -1s":                                        keepalive(Keepalive{MinInterval: -time.Second}),
 		"ttrpc: Keepalive has a Timeout without an Interval":                                   keepalive(Keepalive{Timeout: 1, MinInterval: 1}),
 		"ttrpc: Keepalive has neither an Interval nor a MinInterval":                           keepalive(Keepalive{}),
+		"ttrpc: Keepalive.Interval is below 10ms: 9ms":                                         keepalive(Keepalive{Interval: 9 * time.Millisecond}),
+		"ttrpc: Keepalive.Timeout is below 10ms: 1ns":                                          keepalive(Keepalive{Interval: time.Second, Timeout: 1}),
 		"ttrpc: Backoff.Min is negative: -1s":                                                  dialer(Backoff{Min: -time.Second}),
 		"ttrpc: Backoff.Max is negative: -1s":                                                  dialer(Backoff{Max: -time.Second}),
 		"ttrpc: Backoff.Max is less than Backoff.Min: 1s, 2s":                                  dialer(Backoff{Min: 2 * time.Second, Max: time.Second}),
@@ -275,7 +277,7 @@ func TestOptionsGivenTwice(t *testing.T) {
 		WithServerLimits(Limits{1, StreamQueue{1, 2, 3, 4, 5}, 6, 7}), WithServerLimits(Limits{}),
 		WithServerLimits(Limits{MessageSize: 10, Queue: StreamQueue{Bytes: 20}}),
 		WithServerTimeouts(Timeouts{1, 2}), WithServerTimeouts(Timeouts{Call: 3}),
-		WithServerKeepalive(Keepalive{MinInterval: 5}), WithServerKeepalive(Keepalive{Interval: 6}))
+		WithServerKeepalive(Keepalive{MinInterval: 5}), WithServerKeepalive(Keepalive{Interval: time.Minute}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +287,7 @@ func TestOptionsGivenTwice(t *testing.T) {
 	if got, want := s.config.timeouts, (Timeouts{1, 3}); got != want {
 		t.Errorf("timeouts %+v, want %+v", got, want)
 	}
-	if got, want := s.config.extensions().keepalive, (Keepalive{6, defaultPingTimeout, 5}); got != want {
+	if got, want := s.config.extensions().keepalive, (Keepalive{time.Minute, defaultPingTimeout, 5}); got != want {
 		t.Errorf("keep-alive %+v, want %+v", got, want)
 	}
 	hooked := 0

@@ -138,17 +138,19 @@ func (ch *channel) advance(n int) {
 }
 
 // fill reads once. If wait is false and nothing has arrived, it returns errNoFrame.
-func (ch *channel) fill(wait bool) error {
-	if ch.heard != nil {
-		defer ch.heard.Add(1)
-	}
+func (ch *channel) fill(wait bool) (err error) {
 	switch {
 	case ch.kind == socketConn:
-		return ch.socket.fill(ch, wait)
+		err = ch.socket.fill(ch, wait)
 	case !wait:
-		return ch.fillSoon()
+		err = ch.fillSoon()
+	default:
+		err = ch.fillOnce()
 	}
-	return ch.fillOnce()
+	if err == nil && ch.heard != nil {
+		ch.heard.Store(int64(now()))
+	}
+	return err
 }
 
 // arrivalTime is how long a byte stream that is no kernel socket may take to hand over
