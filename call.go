@@ -19,7 +19,7 @@ type serverCall struct {
 	callContext
 	request *frame // the worker's
 
-	arrived time.Duration // when it came, as now has it, if route does not follow at once; else 0
+	arrived time.Time // when it came, if route does not follow at once; else zero
 
 	parked bool // it waited for the peer to read
 	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
@@ -55,10 +55,10 @@ func newServerCall(c *conn, request *frame) *serverCall {
 	return call
 }
 
-// waits takes note that the call waits before it is routed: its timeout counts from here.
-func (call *serverCall) waits() {
-	if call.arrived == 0 && !call.routed {
-		call.arrived = now()
+// arrives takes note that the call waits before it is routed: its timeout counts from here.
+func (call *serverCall) arrives() {
+	if call.arrived.IsZero() && !call.routed {
+		call.arrived = time.Now()
 	}
 }
 

@@ -130,7 +130,7 @@ var noHooks connHooks
 type connState int
 
 const (
-	connStateActive   connState = iota + 1 // it has streams
+	connStateActive   connState = iota + 1 // it has streams, or a request has come in part
 	connStateIdle                          // it has none
 	connStateDraining                      // it ends when its streams have
 	connStateClosed
@@ -163,7 +163,7 @@ func (c *conn) getStateLocked() (connState, bool) {
 		return connStateClosed, true
 	case c.draining:
 		return connStateDraining, c.started
-	case len(c.streams) > 0:
+	case len(c.streams) > 0 || c.expectsLocked():
 		return connStateActive, c.started
 	}
 	return connStateIdle, c.started

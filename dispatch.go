@@ -110,10 +110,11 @@ func (d *dispatcher) find(call *serverCall) error {
 		timeout = max(d.defaultTimeout, 0)
 	}
 	if timeout != 0 {
-		call.deadline = time.Now().Add(timeout)
-		if call.arrived != 0 {
-			call.deadline = epoch.Add(call.arrived + timeout)
+		from := call.arrived
+		if from.IsZero() {
+			from = time.Now()
 		}
+		call.deadline = from.Add(timeout)
 	}
 	if call.method != nil { // a snapshot may read the deadline from now on
 		call.fullName.Store(&call.method.info.FullMethod)

@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -19,6 +20,9 @@ type parting struct {
 	heard  bool // from the peer
 	last   uint32
 	why    error // of the calls that the peer does not serve
+
+	hurry                  *time.Timer // nil if no requests have to finish arriving before the end
+	arrivals, arrivalsSeen int         // how many parts of requests have come, and had when it ran
 }
 
 // hear takes note of a goodbye of the peer's, at an end that has used ids up to used. Those
@@ -40,6 +44,33 @@ func (p *parting) hear(last, used uint32, why *status.Status) (upTo uint32, err 
 func (x *extended) settledLocked() {
 	if !x.bye.said {
 		x.partLocked(status.New(codes.Unavailable, "the peer is shutting down"))
+	}
+	if x.bye.hurry == nil && len(x.incoming) > 0 {
+		x.bye.hurry = time.AfterFunc(standstill, x.giveUpIncoming)
+	}
+}
+
+// standstill is how long nothing may come of the requests that had begun to arrive when this
+// end said goodbye. It finishes soon what it does, and does not wait for a peer that does not.
+const standstill = 500 * time.Millisecond
+
+// giveUpIncoming refuses the requests that have come in part, if nothing more comes of any.
+func (x *extended) giveUpIncoming() {
+	c := x.c
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case c.closed || len(x.incoming) == 0:
+		return
+	case x.bye.arrivals != x.bye.arrivalsSeen:
+		x.bye.arrivalsSeen = x.bye.arrivals
+		x.bye.hurry.Reset(standstill)
+		return
+	}
+	for id := range x.incoming {
+		delete(x.incoming, id)
+		c.served.Refused++
+		x.replyLocked(id, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	}
 }
 

@@ -123,6 +123,51 @@ func TestGoodbyeAwaitsParts(t *testing.T) {
 	})
 }
 
+// TestGoodbyeToHalfARequest holds that requests of which nothing more comes do not hold up
+// the end of a connection, but those of which something does are waited for.
+func TestGoodbyeToHalfARequest(t *testing.T) {
+	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
+		request := echoRequest(t)
+		for n := range 2 {
+			e.peer.send(e.theirs(n), messageTypePart, 0, request[:1])
+		}
+		synctest.Wait()
+		if s := e.conn.snapshot(); s.State != "active" || s.Arriving != 2 {
+			t.Errorf("B55: with two requests that have come in part the connection is %s, and %d are said to arrive", s.State, s.Arriving)
+		}
+		done := e.shutdown()
+		e.peer.wantGoodbye("B53", e.theirs(1))
+		at := 1
+		for range 3 {
+			time.Sleep(standstill - 1)
+			e.peer.send(e.theirs(1), messageTypePart, 0, request[at:at+1])
+			at++
+			synctest.Wait()
+		}
+		wantWaiting(t, "B53: something comes of one", done)
+		if s := e.conn.snapshot(); s.State != "draining" || s.Arriving != 2 {
+			t.Errorf("B55: the connection is %s, and %d requests are said to arrive", s.State, s.Arriving)
+		}
+		start := time.Now()
+		if err := <-done; err != nil || time.Since(start) > 2*standstill {
+			t.Errorf("B53: Shutdown with requests that stand still: %v after %v", err, time.Since(start))
+		}
+		refused := map[uint32]bool{}
+		for range 2 {
+			f := e.peer.next("B53: requests that stand still are refused")
+			st, _, err := parseResponse(f.data)
+			refused[f.StreamID] = true
+			if f.Type != messageTypeResponse || err != nil || st.GetCode() != int32(codes.Unavailable) || st.GetMessage() != ErrServerClosed.Error() {
+				t.Errorf("B53: a request that stands still is answered with a %v, %v, %v", f.Type, st, err)
+			}
+		}
+		if !refused[e.theirs(0)] || !refused[e.theirs(1)] {
+			t.Errorf("B53: refused are %v", refused)
+		}
+		e.peer.wantEnd("B53")
+	})
+}
+
 // TestGoodbyeOurCalls holds that the end which shuts down still gets the answers to its own
 // calls, and that its handlers may call back.
 func TestGoodbyeOurCalls(t *testing.T) {

@@ -207,7 +207,7 @@ func (x *extended) parkLocked(s *stream) (parked bool) {
 	}
 	call := s.call.(*serverCall)
 	call.parked = true
-	call.waits()
+	call.arrives()
 	x.parked = append(x.parked, call)
 	return true
 }
@@ -265,6 +265,7 @@ func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }
 func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 	snap.Extended, snap.Files = true, x.files
 	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), len(x.parked)
+	snap.Arriving = len(x.incoming)
 	snap.QueuedFrames += x.urgent.count
 	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()
 	for _, tr := range x.waiting {

@@ -133,6 +133,9 @@ func (x *extended) receivePartLocked(s *stream, f *frame) {
 		return
 	}
 	keep := x.wantsLocked(s, h.StreamID)
+	if keep && s == nil {
+		x.bye.arrivals++
+	}
 	c.unlock()
 	var err error
 	if h.Type == messageTypePart {

@@ -182,7 +182,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, er
 // serve runs a call, on the reader's goroutine if that is worth it.
 func (s *Server) serve(call *serverCall) (reads bool) {
 	if s.config.newGoroutines {
-		call.waits()
+		call.arrives()
 		go s.dispatcher.run(call)
 		return true
 	}
@@ -191,7 +191,7 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 			return reads
 		}
 	}
-	call.waits()
+	call.arrives()
 	s.workers.start(call)
 	return true
 }

@@ -32,6 +32,7 @@ type ConnSnapshot struct {
 	SendCredit int // how many bytes of messages may be sent
 	RecvCredit int // how many the peer may send
 	Parked     int // how many calls of the peer's wait until it reads
+	Arriving   int // how many of its requests have come in part
 
 	Streams []StreamSnapshot // by id
 }
