@@ -116,8 +116,11 @@ func targetDialer(target string) (func(context.Context, string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	if a.scheme == schemeVsock && a.vsock.CID == anyCID {
+	switch {
+	case a.scheme == schemeVsock && a.vsock.CID == anyCID:
 		return nil, a.wrong("there is no cid")
+	case a.scheme == schemeTCP && strings.HasSuffix(a.rest, ":0"):
+		return nil, a.wrong("nobody can be reached at port 0")
 	}
 	return func(ctx context.Context, _ string) (net.Conn, error) { return a.dial(ctx) }, nil
 }
@@ -161,7 +164,7 @@ func parseAddress(text string) (*address, error) {
 	var err error
 	switch {
 	case !ok:
-		err = unknownScheme("there is no scheme")
+		err = a.unknownScheme("there is no scheme")
 	case scheme == schemeUnix:
 		err = a.parsePath()
 	case scheme == schemeAbstract:
@@ -178,7 +181,7 @@ func parseAddress(text string) (*address, error) {
 		}
 	default:
 		if a.other = registered(scheme); a.other == nil {
-			err = unknownScheme(fmt.Sprintf("unknown scheme %q", scheme))
+			err = a.unknownScheme(fmt.Sprintf("unknown scheme %q", scheme))
 		}
 	}
 	if err != nil {
@@ -187,13 +190,21 @@ func parseAddress(text string) (*address, error) {
 	return a, nil
 }
 
-// unknownScheme returns an error that lists those that are known.
-func unknownScheme(what string) error {
+// unknownScheme returns an error that lists those that are known, and says which one may be
+// meant.
+func (a *address) unknownScheme(what string) error {
 	registry.mu.Lock()
 	others := slices.Sorted(maps.Keys(registry.schemes))
 	registry.mu.Unlock()
 	known := strings.Join(append(builtIn(), others...), ":, ")
-	return fmt.Errorf("%s: an address begins with %s: or @", what, known)
+	meant := ""
+	switch {
+	case checkHostPort(a.text) == nil:
+		meant = "; is tcp:" + a.text + " meant?"
+	case strings.HasPrefix(a.text, "/"), strings.HasPrefix(a.text, "."):
+		meant = "; is unix:" + a.text + " meant?"
+	}
+	return fmt.Errorf("%s: an address begins with %s: or @%s", what, known, meant)
 }
 
 // parsePath takes the slashes of a URL off rest, and checks that it can be a socket's path.
@@ -240,10 +251,16 @@ func maxUnixPath() int {
 
 func checkHostPort(s string) error {
 	_, port, err := net.SplitHostPort(s)
-	if err == nil && port == "" {
-		err = errors.New("there is no port")
+	switch {
+	case err != nil:
+		return err
+	case port == "":
+		return errors.New("there is no port")
 	}
-	return err
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("%q is no port", port)
+	}
+	return nil
 }
 
 func (a *address) parseVsock() error {

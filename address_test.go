@@ -110,6 +110,14 @@ func TestAddressErrors(t *testing.T) {
 	const known = "an address begins with unix:, unix-abstract:, tcp:, vsock:, hvsock:"
 	for text, want := range map[string]string{
 		"localhost:50051":                  `unknown scheme "localhost": ` + known,
+		"localhost:99":                     "; is tcp:localhost:99 meant?",
+		"[::1]:http":                       "; is tcp:[::1]:http meant?",
+		"./a.sock":                         "; is unix:./a.sock meant?",
+		"tcp:localhost:0":                  "nobody can be reached at port 0",
+		"localhost:99999":                  `unknown scheme "localhost": ` + known,
+		"tcp:localhost:99999":              `"99999" is no port`,
+		"tcp:localhost:-1":                 `"-1" is no port`,
+		"tcp:localhost:no-such-service":    `"no-such-service" is no port`,
 		"/run/a.sock":                      "there is no scheme: " + known,
 		"unix:" + strings.Repeat("x", 108): "the path has 108 bytes, and " + fmt.Sprint(maxUnixPath()-1) + " are the most",
 		"unix:@a":                          "for an abstract socket @a",
