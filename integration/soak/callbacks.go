@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/containerd/ttrpc"
@@ -32,8 +33,13 @@ var ours = sync.OnceValue(func() *callbacks {
 		panic(err) // there are no options
 	}
 	c := &callbacks{server: server, told: make(map[uint64]chan codes.Code)}
+	s := &service{fault: new(fault)}
 	server.RegisterService(clientServiceName, &ttrpc.ServiceDesc{
-		Methods: map[string]ttrpc.Method{"Echo": new(service).echo, "Told": c.tell},
+		Methods: map[string]ttrpc.Method{"Echo": s.echo, "File": s.method(s.file), "Told": c.tell},
+		Streams: map[string]ttrpc.Stream{
+			"Chat":  {Handler: s.stream(s.chat), StreamingClient: true, StreamingServer: true},
+			"Await": {Handler: s.stream(c.await(s)), StreamingClient: true, StreamingServer: true},
+		},
 	})
 	return c
 })
@@ -42,7 +48,7 @@ var ours = sync.OnceValue(func() *callbacks {
 func (c *callbacks) expect(call uint64) <-chan codes.Code {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := make(chan codes.Code, 1)
+	told := make(chan codes.Code, 2) // that the handler runs, and why it is to end
 	c.told[call] = told
 	return told
 }
@@ -63,13 +69,31 @@ func (c *callbacks) tell(_ context.Context, unmarshal func(any) error) (any, err
 	if err != nil {
 		return nil, dataLoss("what a handler was told", err)
 	}
+	if err := c.say(o.Call, codes.Code(o.Failure)); err != nil {
+		return nil, err
+	}
+	return wrapperspb.Bytes(nil), nil
+}
+
+// say has the attempt that expects it know what a handler was told.
+func (c *callbacks) say(call uint64, code codes.Code) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told, ok := c.told[o.Call]
-	if !ok {
-		return nil, status.Errorf(codes.NotFound, "nobody waits for call %d", o.Call)
+	select {
+	case c.told[call] <- code:
+		return nil
+	default:
+		return status.Errorf(codes.NotFound, "nobody waits for that of call %d", call)
 	}
-	delete(c.told, o.Call)
-	told <- codes.Code(o.Failure)
-	return wrapperspb.Bytes(nil), nil
+}
+
+// await is service.await at this side, where it needs no call to say what it was told.
+func (c *callbacks) await(s *service) func(context.Context, *order, ttrpc.StreamServer) (any, error) {
+	return func(ctx context.Context, o *order, stream ttrpc.StreamServer) (any, error) {
+		if err := s.send(o, 0, stream); err != nil {
+			return nil, err
+		}
+		<-ctx.Done()
+		return nil, errors.Join(ctx.Err(), c.say(o.Call, status.Code(context.Cause(ctx))))
+	}
 }

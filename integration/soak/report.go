@@ -148,10 +148,10 @@ func (r *report) finish() bool {
 	}
 	var b strings.Builder
 	for _, kind := range slices.Sorted(maps.Keys(r.outcomes)) {
-		fmt.Fprintf(&b, "%-40s%s\n", kind, counts(r.outcomes[kind]))
+		fmt.Fprintf(&b, "%-44s %s\n", kind, counts(r.outcomes[kind]))
 	}
 	if len(r.troubles) > 0 {
-		fmt.Fprintf(&b, "%-40s%s\n", "troubles", counts(r.troubles))
+		fmt.Fprintf(&b, "%-44s %s\n", "troubles", counts(r.troubles))
 	}
 	for _, text := range slices.Sorted(maps.Keys(r.failures)) {
 		fmt.Fprintf(&b, "FAILED %d times: %s\n", r.failures[text], text)
