@@ -94,8 +94,8 @@ func DialAddress(ctx context.Context, address string) (net.Conn, error) {
 }
 
 // ListenAddress listens on an address that [DialAddress] understands. The host of tcp and
-// the cid of vsock may be left out, and stand for any then; a port of 0 is one that is
-// free. No machine's hvsock and no registered scheme can be listened on.
+// the cid of vsock may be left out, which stands for any. The port 0 stands for a free
+// one. hvsock and registered schemes cannot be listened on.
 func ListenAddress(ctx context.Context, address string) (net.Listener, error) {
 	a, err := parseAddress(address)
 	if err != nil {

@@ -42,13 +42,14 @@ func (call *serverCall) Value(key any) any {
 	return call.callContext.Value(key)
 }
 
-// Detach lets the stream whose handler ctx belongs to outlive that. If the handler then
-// returns no message and no error, the stream goes on, without a goroutine of its own,
-// until End; anything else that it returns ends the stream as ever, and so does a panic.
-// Interceptors around the handler end with it. Till its end the stream counts for
-// [Limits].Handlers, Shutdown waits for it, and the context that the handler was
-// given lives, but for what interceptors have made of it. One that is forgotten shows in
-// [Server.Snapshot].
+// Detach lets a stream go on after its handler, whose context is ctx, has returned. The
+// handler then returns no message and no error, and the stream lasts, without a goroutine
+// of its own, until End. If the handler returns anything else, or panics, that ends the
+// stream as ever. Interceptors around the handler end with it.
+//
+// Until its end the stream counts for [Limits].Handlers, and Shutdown waits for it. The
+// context that the handler was given lasts as long, but not the contexts that interceptors
+// have made of it. A stream that is never ended shows in [Server.Snapshot].
 //
 // The error says that ctx is not that of a stream's handler that still runs, or that the
 // stream is detached already.
@@ -67,11 +68,11 @@ func Detach(ctx context.Context) (*DetachedStream, error) {
 	return s, nil
 }
 
-// Context returns the stream's context, which ends with it, or before that when the peer
-// goes, the caller gives up or its deadline passes.
+// Context returns the stream's context. It ends with the stream, or earlier: when the peer
+// goes, the caller gives up, or the deadline passes.
 func (s *DetachedStream) Context() context.Context { return s.call }
 
-// SendMsg is as [StreamServer] has it. After End it returns ErrStreamClosed.
+// SendMsg is that of [StreamServer]. After End it returns ErrStreamClosed.
 func (s *DetachedStream) SendMsg(m any) error {
 	if s.hasEnded() {
 		return ErrStreamClosed
@@ -79,7 +80,7 @@ func (s *DetachedStream) SendMsg(m any) error {
 	return s.call.SendMsg(m)
 }
 
-// RecvMsg is as [StreamServer] has it. After End it returns ErrStreamClosed.
+// RecvMsg is that of [StreamServer]. After End it returns ErrStreamClosed.
 func (s *DetachedStream) RecvMsg(m any) error {
 	if s.hasEnded() {
 		return ErrStreamClosed
@@ -87,14 +88,14 @@ func (s *DetachedStream) RecvMsg(m any) error {
 	return s.call.RecvMsg(m)
 }
 
-// End ends the stream: with err, or with success if that is nil. m is then the answer if the
-// server does not stream; if it does, m must be nil. What cannot be encoded is an error to
-// the client, as it is if a handler returns it. If the handler still runs, the stream ends
-// when that returns, whatever it returns.
+// End ends the stream: with err, or with success if err is nil. m is the answer if the
+// server does not stream; if it does, m must be nil. If m cannot be encoded, the client
+// gets that as an error. If the handler still runs, the stream ends when it returns,
+// whatever it returns.
 //
-// End returns what ended the stream before, if anything has; ErrStreamClosed if that was End
-// or the handler; or, and then nothing has happened, an error that wraps ErrProtocol if there
-// is a message where none belongs.
+// End returns what ended the stream before, if anything did: ErrStreamClosed if that was
+// End or the handler. If m is a message where none belongs, it returns an error that wraps
+// ErrProtocol, and the stream goes on.
 func (s *DetachedStream) End(m any, err error) error {
 	call := s.call
 	if err == nil && !isNil(m) && call.streamMethod.endsWithClose(m) {

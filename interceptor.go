@@ -43,10 +43,10 @@ type Streamer func(ctx context.Context, desc *StreamDesc, fullMethod string) (Cl
 // Unmarshaler given to it or one of its own.
 type UnaryServerInterceptor func(ctx context.Context, unmarshal Unmarshaler, info *UnaryServerInfo, method Method) (any, error)
 
-// UnaryClientInterceptor runs around a client's unary calls. The request's
-// metadata and timeout are set from the context already, and what it leaves in
-// them is what is sent; the context that it passes on bounds the wait for the
-// answer. The payloads are the messages in their encoding.
+// UnaryClientInterceptor runs around a client's unary calls. The request's metadata and
+// timeout are set from the context before it runs, and are sent as it leaves them. The
+// context that it passes on bounds the wait for the answer. The payloads are the messages
+// in their encoding.
 type UnaryClientInterceptor func(ctx context.Context, req *Request, resp *Response, info *UnaryClientInfo, invoke Invoker) error
 
 // StreamServerInterceptor runs around the handlers of streams. It may pass on

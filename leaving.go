@@ -41,10 +41,12 @@ func closedChan() <-chan struct{} {
 }
 
 // Draining returns a channel that is closed when the connection is about to end: the
-// server has said goodbye, which it does in extended mode, [Client.Shutdown] has begun,
-// ids have run out, or the connection has ended. Calls under way may still finish; later
-// ones fail, so it is time for another connection. Of a client made by [Dial], which finds
-// that by itself, it is closed when its own Shutdown or Close begins.
+// server has said goodbye, which it does in extended mode; [Client.Shutdown] has begun;
+// ids have run out; or the connection has ended. Calls under way may still finish. Later
+// calls fail, so it is time for another connection.
+//
+// A client made by [Dial] finds that by itself. Its channel is closed when its own
+// Shutdown or Close begins.
 func (c *Client) Draining() <-chan struct{} {
 	if c.via == nil {
 		return closedChan()
@@ -52,12 +54,13 @@ func (c *Client) Draining() <-chan struct{} {
 	return c.via.draining()
 }
 
-// DrainingFromContext returns a channel that is closed when the connection that a
-// handler was called on is about to end: [Server.Shutdown] has begun, the client has said
-// goodbye, which it does in extended mode, or the connection has ended. A handler that
-// never returns by itself should then, for Shutdown waits for it. It works as well in the
-// context of [WithConnectionHook]; of any other context it returns nil, a channel from
-// which nothing ever comes.
+// DrainingFromContext returns a channel that is closed when the connection that a handler
+// was called on is about to end: [Server.Shutdown] has begun; the client has said goodbye,
+// which it does in extended mode; or the connection has ended. Shutdown waits for
+// handlers, so one that would go on for ever returns then.
+//
+// It works as well in the context of [WithConnectionHook]. For any other context it
+// returns nil, a channel from which nothing ever comes.
 func DrainingFromContext(ctx context.Context) <-chan struct{} {
 	c, ok := ctx.Value(connKey{}).(*conn)
 	if !ok {

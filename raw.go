@@ -12,15 +12,15 @@ type RawMessage struct {
 	// Payload is the encoding. What is received is the receiver's to keep and to change.
 	// A payload of 4 KiB or more that is at least half of the memory in which it arrived
 	// is handed over with that memory and is not copied, except by a client with unary
-	// interceptors. An interceptor that decodes a server's request and then has it decoded
-	// once more must not change what it got.
+	// interceptors. An interceptor of a server that decodes the request, and lets the
+	// handler decode it again, must not change the payload.
 	Payload []byte
 
-	// EndsStream is set by RecvMsg of a [ClientStream]. It tells that the message is an
+	// EndsStream is set by RecvMsg of a [ClientStream]. It tells that the message is the
 	// answer with which the server has ended the stream, and not one of those that it has
-	// streamed; io.EOF follows. An empty answer is received as well, for which RecvMsg
-	// with other messages returns io.EOF at once if the server streams. It means nothing
-	// in messages that are sent.
+	// streamed; io.EOF follows. Even an empty answer is received, where RecvMsg of another
+	// message returns io.EOF at once if the server streams. In a message that is sent it
+	// means nothing.
 	EndsStream bool
 }
 

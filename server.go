@@ -73,12 +73,13 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.dispatcher.services.add(name, desc)
 }
 
-// Serve accepts connections from l and answers their calls, until Shutdown or
-// Close, after which it returns ErrServerClosed, or until l.Accept fails for
-// good, whose error it returns. It closes l. The handlers' contexts derive
-// from ctx, whose end ends them, and with them what streams have received and
-// RecvMsg has not taken, but not Serve: it serves on, but every handler's
-// context has ended from the start. Serve may be called for several listeners.
+// Serve accepts connections from l and answers their calls. It returns ErrServerClosed
+// after Shutdown or Close, or the error of l.Accept if that fails for good. It closes l.
+// Serve may be called for several listeners.
+//
+// The handlers' contexts derive from ctx. When ctx ends they end, and streams drop what
+// they have received and RecvMsg has not taken. Serve itself goes on: later calls are
+// handled, in contexts that have ended from the start. Shutdown and Close stop it.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
 	if !s.addListener(l) {
@@ -112,20 +113,20 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// ServeConn answers the calls that come on conn, which it owns from then on, and returns
-// when the connection has ended. Who has dialled makes no difference: the other end is the
-// client, where NewClient or Dial runs. The handshaker is asked first, and the end of ctx,
-// from which the handlers' contexts derive, closes the connection.
+// ServeConn answers the calls that come on conn, and returns when the connection has
+// ended. It owns conn from then on. It does not matter which end has dialled: the client
+// is the end where NewClient or Dial runs. The handshaker is asked first. The handlers'
+// contexts derive from ctx, and the end of ctx closes the connection.
 //
 // It returns nil if the client has closed the connection, or a handler has by its
-// [PeerClient]; ErrServerClosed after the server's Shutdown or Close; ctx.Err() if that has
-// ended; else the error of the handshake, the transport or the protocol. Handlers may still
-// run then; their contexts have ended.
+// [PeerClient]; ErrServerClosed after the server's Shutdown or Close; ctx.Err() if that
+// has ended; else the error of the handshake, the transport or the protocol. Handlers may
+// still run then; their contexts have ended.
 //
 // A server cannot tell a client that makes no calls from another server, which waits for
-// calls as well. [WithExtensionsRequired] has it wait no longer than the handshake timeout.
-// Two clients on one conn end by the first call of either. Its status says that the other
-// end is a client, too, and so does [Client.Cause] of the one that got the call.
+// calls as well. With [WithExtensionsRequired] it waits no longer than the handshake
+// timeout. If both ends are clients, the first call of either ends the connection: the
+// status of that call says why, and so does [Client.Cause] of the client that got it.
 func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	gone := make(chan struct{})
 	c, err := s.begin(ctx, conn, func() { close(gone) })
@@ -196,11 +197,11 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 	return true
 }
 
-// Shutdown ends the server in order: it accepts no more connections, lets the
-// calls that have reached it finish, sends their answers, and closes each
-// connection when it has none left. Calls that reach it later are answered
-// with Unavailable. It returns nil when all connections are closed, or
-// ctx.Err() if ctx ends first; then it may be called again, or Close.
+// Shutdown ends the server in order. It accepts no more connections, lets the calls that
+// have reached it finish, sends their answers, and closes each connection when it has no
+// call left. Later calls are answered with Unavailable. It returns nil when all
+// connections are closed, or ctx.Err() if ctx ends first; then Shutdown may be called
+// again, or Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	listeners := s.stopLocked()

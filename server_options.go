@@ -108,19 +108,22 @@ func WithRecoverPanics() ServerOpt {
 	}
 }
 
-// WithGoroutinePerCall runs each handler on a goroutine of its own, which ends
-// with it, as releases of ttrpc do. It is for handlers that leave their goroutine
-// locked to an OS thread, so that a thread whose namespaces they changed ends with
-// them. By default goroutines run many handlers, one after the other, and a quick
-// handler the one that has read its request: between two processes a short call
-// then takes half the time and half the CPU, and others need no new stack.
+// WithGoroutinePerCall runs each handler on a goroutine of its own, which ends with it, as
+// releases of ttrpc do.
 //
-// It is also for servers on which no call may ever wait for another's handler. By
-// default one does if a method that was quick so far waits, and has not asked for its
-// context's channel before: the other calls of its connection wait as long, but at
-// most 20 ms. A method that is found waiting then, which takes 10 to 20 ms, never runs
-// so again on this server; one that took 1 ms or more does so after 250 quicker runs
-// in a row.
+// By default goroutines run many handlers, one after the other, and a quick handler runs
+// on the goroutine that has read its request. Between two processes a short call then
+// takes half the time and half the CPU, and others need no new stack. There are two
+// reasons not to want that.
+//
+// A handler may leave its goroutine locked to an OS thread, for example because it has
+// changed the thread's namespaces. With this option the thread ends with the handler.
+//
+// A call may have to wait for the handler of another one. That happens if a method that
+// was quick so far waits, and has not asked for its context's channel before: the other
+// calls of its connection wait as long, but at most 20 ms. A method that is found waiting,
+// which takes 10 to 20 ms, never again runs on the goroutine that reads; one that took 1
+// ms or more does so after 250 quicker runs in a row.
 func WithGoroutinePerCall() ServerOpt {
 	return func(c *serverConfig) error {
 		c.newGoroutines = true

@@ -14,12 +14,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Method handles a unary call: it decodes the request with unmarshal and
-// returns the response message, or an error. Which status an error becomes is
-// told in the package documentation. The context ends when the method returns,
-// the peer goes, or the caller's deadline passes. It must not leave its goroutine
-// locked to an OS thread, except under [WithGoroutinePerCall], whose documentation
-// also tells what a method costs others that is mostly quick and then waits.
+// Method handles a unary call: it decodes the request with unmarshal and returns the
+// response message, or an error. The package documentation tells which status an error
+// becomes. The context ends when the method returns, the peer goes, or the caller's
+// deadline passes.
+//
+// A method must not leave its goroutine locked to an OS thread, except with
+// [WithGoroutinePerCall]. See there, too, for what others have to wait for a method that
+// is quick most of the time.
 type Method func(ctx context.Context, unmarshal func(any) error) (any, error)
 
 // StreamHandler handles a stream. What it returns ends the stream: an error

@@ -43,15 +43,15 @@ type StreamSnapshot struct {
 	FullMethod string // "/package.Service/Method"; empty if it is not known yet
 	Served     bool   // this side runs the handler; else it is the caller
 	Unary      bool
-	Detached   bool   // the handler has returned, and what it kept is to end the stream
+	Detached   bool   // the handler has returned and kept the stream, see Detach
 	State      string // as PROTOCOL.md calls it
 	Messages   int    // how many were received and not yet consumed
 	Bytes      int    // their memory
 
-	Start    time.Time // when it was opened, or had arrived; up to some 20 ms less
+	Start    time.Time // when it was opened or arrived; may be some 20 ms early
 	Deadline time.Time // zero if there is none, or it is not known yet
 
-	// Since then, consumed or not. The request counts.
+	// What was sent and received since then, the request included, consumed or not.
 	Sent     Volume
 	Received Volume
 
@@ -60,9 +60,9 @@ type StreamSnapshot struct {
 	RecvCredit int
 }
 
-// Snapshot tells what the client's connection looks like now. The zero Client's is closed.
-// Of a client made by [Dial] it is the one that takes calls; if there is none it is closed,
-// and the cause says why.
+// Snapshot tells what the client's connection looks like now. That of the zero Client is
+// closed. A client made by [Dial] shows the connection that takes calls; if there is none,
+// State is "closed" and Cause says why.
 func (c *Client) Snapshot() ConnSnapshot {
 	if c.via == nil {
 		return ConnSnapshot{State: connStateClosed.String()}

@@ -10,8 +10,8 @@ import (
 )
 
 // A Trace is told what happens on connections, for metrics, tracing or a dump of frames.
-// Its functions are called where it happens and hold that up, so they must be quick and
-// must not use the connection; they may be called concurrently. Those that are nil cost
+// Its functions are called where it happens, and hold that up: they must be quick and must
+// not use the connection. They may be called concurrently. A function that is nil costs
 // nothing, and without a Trace nothing is spent on it.
 type Trace struct {
 	// Conn is called when a connection begins, after its handshake. The function that
@@ -43,8 +43,8 @@ type CallInfo struct {
 	FullMethod string // "/package.Service/Method"
 	Served     bool   // this side runs the handler; else it is the caller
 
-	// Known tells that this side has registered the method. The name of one that it has
-	// not is whatever the peer sent.
+	// Known tells whether this side has registered the method. If it has not, FullMethod
+	// is whatever the peer has sent.
 	Known bool
 }
 
@@ -56,7 +56,7 @@ type FrameInfo struct {
 	Type     uint8
 	Flags    uint8
 	Length   int    // how many bytes of data it has, beside a header of 10
-	Data     []byte // those, until the function returns; nil if they are dropped, unread
+	Data     []byte // the data, valid until the function returns; nil if it is dropped unread
 }
 
 // WithClientTrace has t told what happens on the client's connection.

@@ -14,17 +14,17 @@ import (
 
 // An UnknownServiceHandler handles the calls of services and methods that a server does
 // not have. It sees every call as a stream, on which a [RawMessage] can be sent and
-// received, or a message of a known type. The context has the metadata and the deadline
-// of the call, so that a call made with it passes them on.
+// received, or a message of a known type. The context has the metadata and the deadline of
+// the call: a call that is made with it passes them on.
 //
-// From a unary call, and from a stream whose client does not stream, RecvMsg returns one
-// message, and then io.EOF. SendMsg fails on a unary call. A request does not tell whether
-// its client expects a stream of messages or one answer, so the handler has to: after
-// messages that were sent it returns nil, and one answer it returns as the result, which
-// ends the call. An error ends any call with its status. A unary call needs an answer.
+// If the call is unary, or its client does not stream, RecvMsg returns one message, and
+// then io.EOF. On a unary call SendMsg fails. A request does not tell whether its client
+// expects a stream of messages or one answer, so the handler has to know. After messages
+// that it has sent it returns nil; one answer it returns as the result, which ends the
+// call. A unary call needs an answer. An error ends any call with its status.
 //
-// A RecvMsg that waits when the handler returns, returns [context.Canceled]. None may be
-// begun after that.
+// When the handler returns, a RecvMsg that still waits returns [context.Canceled]. None
+// may be begun after that.
 type UnknownServiceHandler func(ctx context.Context, call *UnknownCall, stream StreamServer) (any, error)
 
 // An UnknownCall describes a call to an [UnknownServiceHandler].
@@ -35,15 +35,17 @@ type UnknownCall struct {
 	StreamingClient bool // the client may send any number of messages, else it sends one
 }
 
-// StreamDesc returns the description with which the same stream is opened elsewhere: that
-// of a server which may stream or not. See [RawMessage] for how to tell what it does.
+// StreamDesc returns the description with which to open the same stream elsewhere. It says
+// that the server streams, for nobody knows whether it does. [RawMessage] tells how to
+// find out.
 func (c *UnknownCall) StreamDesc() *StreamDesc {
 	return &StreamDesc{StreamingClient: c.StreamingClient, StreamingServer: true}
 }
 
 // WithUnknownServiceHandler has handler handle the calls of services and methods that the
-// server does not have, inside its interceptors, to which a stream is one of a server
-// that streams. By default such calls are Unimplemented. Giving two is an error.
+// server does not have. It runs inside the server's interceptors; those of streams are
+// told that the server streams. By default such calls are Unimplemented. Giving two is an
+// error.
 func WithUnknownServiceHandler(handler UnknownServiceHandler) ServerOpt {
 	if handler == nil {
 		panic("ttrpc: the handler of unknown services is nil")

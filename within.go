@@ -21,13 +21,13 @@ type bounded struct {
 //
 //	err := stream.RecvMsg(ttrpc.Within(ctx, m))
 //
-// They return ctx.Err() if they would have to wait any longer. Then no message has been
-// sent or taken, and the stream is as it was: to try again is safe. Where there is no need
-// to wait they do not look at ctx, so one that has ended makes them try. The context that
-// the stream was opened with ends the stream, as ever.
+// If they would have to wait any longer, they return ctx.Err(). Then no message has been
+// sent or taken, the stream is as it was, and it is safe to try again. If they do not have
+// to wait they do not look at ctx: with a context that has ended they only try. The
+// context that the stream was opened with ends the stream, as ever.
 //
-// m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns; of
-// anything else than such a method that is refused as no message.
+// m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns.
+// Everything but SendMsg and RecvMsg refuses it: it is no message.
 func Within(ctx context.Context, m any) any { return &bounded{ctx, m} }
 
 // unbound takes apart what Within has made.
