@@ -6,13 +6,24 @@
 // writes. For NAME.proto it writes NAME_ttrpc.pb.go, and nothing if the file has
 // no services.
 //
-// Install both plugins and run protoc:
+// Make both plugins tools of your module, install them and run protoc:
 //
-//	go install google.golang.org/protobuf/cmd/protoc-gen-go@latest
-//	go install github.com/containerd/ttrpc/cmd/protoc-gen-go-ttrpc@latest
-//	protoc --go_out=. --go_opt=paths=source_relative \
+//	go get -tool google.golang.org/protobuf/cmd/protoc-gen-go
+//	go get -tool github.com/containerd/ttrpc/cmd/protoc-gen-go-ttrpc
+//	GOBIN=$PWD/bin go install tool
+//	PATH=$PWD/bin:$PATH protoc \
+//		--go_out=. --go_opt=paths=source_relative \
 //		--go-ttrpc_out=. --go-ttrpc_opt=paths=source_relative \
 //		hello.proto
+//
+// A tool follows the go.mod of your module. If that replaces github.com/containerd/ttrpc, the
+// plugin is that of the replacement; "go install" with "@latest" would bring another. For
+// buf it is a local plugin:
+//
+//	plugins:
+//	  - local: ["go", "tool", "protoc-gen-go-ttrpc"]
+//	    out: .
+//	    opt: paths=source_relative
 //
 // A service Foo becomes the interface FooService, to be implemented and passed to
 // RegisterFooService, and NewFooClient, which returns a client of it. A service

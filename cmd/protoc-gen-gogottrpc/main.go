@@ -10,15 +10,20 @@
 // FooService, RegisterFooService and NewFooClient. Streaming methods are an error:
 // they need protoc-gen-go-ttrpc.
 //
-// Install it and run protoc:
-//
-//	go install github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc@latest
-//	protoc --gogottrpc_out=plugins=ttrpc,paths=source_relative:. hello.proto
-//
 // It is a module of its own, so that ttrpc's users do not get gogo/protobuf into their
-// module graphs. From a clone of the repository:
+// module graphs. Install it from a clone of the repository, and run protoc:
 //
 //	go -C cmd/protoc-gen-gogottrpc install .
+//	protoc --gogottrpc_out=plugins=ttrpc,paths=source_relative:. hello.proto
+//
+// Or make it a tool of your module, where a replace line says which one it is; "go install"
+// with "@latest" would bring another:
+//
+//	go mod edit -replace github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc=CLONE/cmd/protoc-gen-gogottrpc
+//	go get -tool github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc
+//	GOBIN=$PWD/bin go install tool
+//
+// For buf it is a local plugin then: local: ["go", "tool", "protoc-gen-gogottrpc"].
 //
 // # Parameters
 //
