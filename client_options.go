@@ -54,10 +54,9 @@ func (cfg *clientConfig) joinUnary() {
 // options, and says what becomes of mistakes.
 type ClientOpts func(c *Client)
 
-// WithOnClose has onClose called once, on a goroutine of its own, when the
-// connection has ended, by Close, by the peer or by an error. It may use the
-// client. Just after calls that followed one another closely, the peer's end may
-// be noticed 20 ms late.
+// WithOnClose has onClose called once, on a goroutine of its own, when the connection has
+// ended, by Close, by the peer or by an error. It may use the client. If calls followed
+// one another closely just before, the peer's end may be noticed 20 ms late.
 func WithOnClose(onClose func()) ClientOpts {
 	return func(c *Client) { c.config.onClose = onClose }
 }
@@ -124,11 +123,11 @@ func WithClientTimeouts(t Timeouts) ClientOpts {
 	return func(c *Client) { c.config.timeouts.override(&t) }
 }
 
-// WithVTProto encodes and decodes messages that vtprotobuf has generated methods for
-// by these, which is faster. They do not check that strings are UTF-8, and they leave
-// the sizes that a message caches as they are. Without this option, and in messages
-// without such methods, google.golang.org/protobuf encodes and decodes. It holds for
-// the calls that the client answers, too. The peer sees the same bytes.
+// WithVTProto encodes and decodes messages by the methods that vtprotobuf has generated
+// for them, which is faster. These do not check that strings are UTF-8, and leave the
+// sizes that a message caches as they are. Without this option, and for messages without
+// such methods, google.golang.org/protobuf does it. The option holds for the calls that
+// the client answers, too. The peer sees the same bytes.
 func WithVTProto() ClientOpts {
 	return func(c *Client) { c.config.codec.vt = true }
 }

@@ -8,18 +8,19 @@ import (
 	"syscall"
 )
 
-// A ByteStreamConn is a conn that can tell whether it is a true byte stream: it does not
-// matter how bytes are cut into writes and reads, and deadlines work, also those that are
-// set while a Read waits. After the deadline of a Read has passed and another was set, the
-// next Read goes on where the stream was. Close ends a Read and a Write that wait.
+// A ByteStreamConn is a conn that can tell whether it is a true byte stream. Of such a
+// conn it does not matter how bytes are cut into writes and reads. Its deadlines work,
+// also those that are set while a Read waits: after the deadline of a Read has passed and
+// another was set, the next Read goes on where the stream was. Close ends a Read and a
+// Write that wait.
 //
 // Kernel sockets of the types *net.UnixConn and *net.TCPConn, and the vsocks of
-// [DialAddress] and [ListenAddress], need not say so. Other conns
-// that do not are treated with the care that some multiplexers need: they are written in
-// packets of 4,096 bytes or the rest of a message, hold memory for all of a message that
-// has begun, and have 100 ms to hand over what has arrived when they are to end.
+// [DialAddress] and [ListenAddress], need not say so. All other conns that do not say so
+// are treated with the care that some multiplexers need: they are written in packets of
+// 4,096 bytes or the rest of a message, they hold memory for all of a message that has
+// begun, and they have 100 ms to hand over what has arrived when they are to end.
 //
-// Of a conn that a [Handshaker] returns, that conn is asked, and not the one below it.
+// If a [Handshaker] returns a conn, that conn is asked, and not the one below it.
 type ByteStreamConn interface {
 	net.Conn
 
@@ -27,9 +28,9 @@ type ByteStreamConn interface {
 	IsByteStream() bool
 }
 
-// ByteStream returns a conn that says of conn that it is a [ByteStreamConn]. That is for
-// conns of others that are, such as those of net.Pipe, of hypervisor sockets, or a
-// *tls.Conn. A conn that needs no more than it says already is returned as it is.
+// ByteStream returns a conn that says that it is a [ByteStreamConn], and else is conn. It
+// is for conns that are one and do not say so, such as those of net.Pipe, of hypervisor
+// sockets, or a *tls.Conn. If conn need not say so, or does, it is returned as it is.
 func ByteStream(conn net.Conn) net.Conn {
 	if kindOf(conn) != packetConn {
 		return conn

@@ -23,18 +23,18 @@ type ResponseMetadata struct {
 	knows           chan struct{} // closed once known; nil if nobody waits
 }
 
-// WithResponseMetadata returns a context for one call or stream of a client, and what tells
-// the metadata of the answer. If ctx is one of those already both tell it, so interceptors
-// may use this function as well.
+// WithResponseMetadata returns a context for one call or stream of a client, and what will
+// hold the metadata of the answer. It may be used on a context that it has returned, so by
+// interceptors, too: then both hold it.
 func WithResponseMetadata(ctx context.Context) (context.Context, *ResponseMetadata) {
 	r := new(ResponseMetadata)
 	others := extrasIn(ctx)
 	return withExtras(ctx, append(others[:len(others):len(others)], r)), r
 }
 
-// ResponseMetadataFromContext returns the metadata that was set until now for the answer
-// of the call that a handler runs, for interceptors around it. The error says that ctx is
-// not a handler's.
+// ResponseMetadataFromContext returns the metadata that has been set so far for the answer
+// of the call that a handler runs. It is for interceptors around the handler. The error
+// says that ctx is not a handler's.
 func ResponseMetadataFromContext(ctx context.Context) (*ResponseMetadata, error) {
 	call, ok := ctx.Value(callKey{}).(*callContext)
 	if !ok {
@@ -43,9 +43,9 @@ func ResponseMetadataFromContext(ctx context.Context) (*ResponseMetadata, error)
 	return &call.of.moreExtras().answer, nil
 }
 
-// Header returns the header. It waits until that has come, or until it is known that
-// there is none: the first message of a stream has come, or the call or stream has ended.
-// The error is ctx.Err() if ctx ends first, or [ErrNoResponseMetadata].
+// Header returns the header. It waits until the header has come, or it is clear that there
+// is none: the first message of a stream has come, or the call or stream has ended. The
+// error is ctx.Err() if ctx ends first, or [ErrNoResponseMetadata].
 func (r *ResponseMetadata) Header(ctx context.Context) (MD, error) {
 	for {
 		r.mu.Lock()
@@ -66,8 +66,8 @@ func (r *ResponseMetadata) Header(ctx context.Context) (MD, error) {
 	}
 }
 
-// Trailer returns the trailer. It is complete once the call has returned or RecvMsg has
-// returned an error, and nil if none came.
+// Trailer returns the trailer, or nil if none came. It is complete once the call has
+// returned, or RecvMsg has returned an error.
 func (r *ResponseMetadata) Trailer() MD {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -35,11 +35,11 @@ func (cfg *clientConfig) extensions() *extensions {
 
 const defaultPingTimeout = 20 * time.Second
 
-// WithExtensions has the client ask the server for the extended mode, in which a call that
-// is given up ends at the server, streams have flow control, large messages do not delay
+// WithExtensions has the client ask the server for the extended mode. In it a call that is
+// given up ends at the server, streams have flow control, large messages do not delay
 // small ones, either end can call the other, files can be passed, and the end of a
-// connection is announced. It costs one call, for which all others wait. A server that does
-// not know the mode, or was not made with [WithServerExtensions], sees classic ttrpc.
+// connection is announced. Asking costs one call, for which all others wait. A server that
+// does not know the mode, or was made without [WithServerExtensions], sees classic ttrpc.
 func WithExtensions() ClientOpts {
 	return func(c *Client) { c.config.extensions() }
 }
@@ -53,10 +53,11 @@ func WithServerExtensions() ServerOpt {
 	}
 }
 
-// WithExtensionsRequired has the server serve clients in extended mode only. A connection
-// ends, with a cause that says so, if its client has not asked for that when the handshake
-// timeout has passed, or makes a call before: so it ends, too, if the other end is no client
-// at all, but a server as well, see [Server.ServeConn]. It implies [WithServerExtensions].
+// WithExtensionsRequired has the server serve clients in extended mode only. If a client
+// makes a call without having asked for the mode, or has not asked when the handshake
+// timeout has passed, its connection ends, with a cause that says so. That is also how a
+// connection ends whose other end is a server as well, see [Server.ServeConn]. It implies
+// [WithServerExtensions].
 func WithExtensionsRequired() ServerOpt {
 	return func(c *serverConfig) error {
 		c.extensions().required = true
@@ -64,11 +65,13 @@ func WithExtensionsRequired() ServerOpt {
 	}
 }
 
-// WithClientServices has s answer the calls that the server makes to the client, with its
-// services, interceptors and limits of handlers; the client's own options give the limits of
-// messages and queues. It implies [WithExtensions]. The connection stays the client's: s
-// need not be shut down; doing so does not end the connection. If the connection stays
-// classic the server can make no calls, and the logger is told so, as a warning.
+// WithClientServices has the client answer calls of the server's: s has the services, and
+// with them interceptors and limits of handlers. The limits of messages and queues are
+// those of the client's own options. It implies [WithExtensions].
+//
+// s serves no listener, and the connection stays the client's. s need not be shut down,
+// and to shut it down does not end the connection. If the connection stays classic the
+// server can make no calls, and the logger is warned of that.
 func WithClientServices(s *Server) ClientOpts {
 	if s == nil {
 		panic("ttrpc: the server of the client's services is nil")
@@ -79,9 +82,9 @@ func WithClientServices(s *Server) ClientOpts {
 	}
 }
 
-// WithPeerClientOptions sets options of the clients that [PeerClient] returns: interceptors,
-// Timeouts.Call, WithOnClose. All else is as the server's own options say, so other options
-// do not apply. It implies [WithServerExtensions].
+// WithPeerClientOptions sets options of the clients that [PeerClient] returns:
+// interceptors, Timeouts.Call and WithOnClose. Other options do not apply, for the
+// server's own options hold. It implies [WithServerExtensions].
 func WithPeerClientOptions(opts ...ClientOpts) ServerOpt {
 	return func(c *serverConfig) error {
 		e := c.extensions()
@@ -122,9 +125,9 @@ func (cfg *clientConfig) checkUser() error {
 	return nil
 }
 
-// WithConnectionHook has hook called, on a goroutine of its own, for each connection in
-// extended mode once that is agreed on. The context ends when the connection does, and
-// context.Cause tells why; [PeerClient] and [PeerFromContext] work in it. It implies
+// WithConnectionHook has hook called for each connection in extended mode, once that is
+// agreed on, on a goroutine of its own. The context ends when the connection does, and
+// context.Cause tells why. [PeerClient] and [PeerFromContext] work in it. It implies
 // [WithServerExtensions].
 func WithConnectionHook(hook func(ctx context.Context)) ServerOpt {
 	if hook == nil {
@@ -186,8 +189,8 @@ func (k *Keepalive) override(other *Keepalive) {
 }
 
 // WithKeepalive has the client find out whether the server is alive. It implies
-// [WithExtensions]. Over a connection that stays classic no pings are sent, and the logger
-// is told so, as a warning.
+// [WithExtensions]. If the connection stays classic no pings are sent, and the logger is
+// warned of that.
 func WithKeepalive(k Keepalive) ClientOpts {
 	k.check()
 	return func(c *Client) { c.config.extensions().keepalive.override(&k) }
