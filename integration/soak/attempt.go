@@ -33,38 +33,48 @@ type expectation struct {
 	outcome string
 	last    bool // the server's handler has returned, and the caller knows how
 	is      func(error) bool
+	want    error // if is is nil
 }
 
+// allows tells whether a call of the mode may end with err.
+func (e *expectation) allows(m mode, err error) bool {
+	if e.is == nil {
+		return m.is(err, e.want)
+	}
+	return e.is(err)
+}
+
+// isExactly expects an error as it is. In extended mode it may be a status that wraps it.
 func isExactly(outcome string, want error) expectation {
-	return expectation{outcome, want == nil, func(err error) bool { return err == want }}
+	return expectation{outcome: outcome, last: want == nil, want: want}
 }
 
 var (
 	answered  = isExactly("answered", nil)
 	canceled  = isExactly("canceled", context.Canceled)
-	exhausted = expectation{"refused for its size", true, func(err error) bool { return status.Code(err) == codes.ResourceExhausted }}
-	oversized = expectation{"refused for its size", false, func(err error) bool {
+	exhausted = expectation{outcome: "refused for its size", last: true, is: func(err error) bool { return status.Code(err) == codes.ResourceExhausted }}
+	oversized = expectation{outcome: "refused for its size", is: func(err error) bool {
 		var big *ttrpc.OversizedMessageErr
 		return errors.As(err, &big) && status.Code(err) == codes.ResourceExhausted
 	}}
 
 	// late is what a deadline that passes leads to. The server's clock may be the
 	// faster one; its status is the answer then.
-	late = expectation{"deadline passed", false, func(err error) bool {
+	late = expectation{outcome: "deadline passed", is: func(err error) bool {
 		return err == context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded
 	}}
 )
 
 // failed is what the order's failure leads to.
 func failed(o *order) expectation {
-	return expectation{"failed as ordered", true, failures[o.Failure].is}
+	return expectation{outcome: "failed as ordered", last: true, is: failures[o.Failure].is}
 }
 
 // judge returns the outcome, or an error if it is none of those allowed. o is nil if
 // the call had no order.
 func (a *attempt) judge(o *order, err error, allowed ...expectation) (string, error) {
 	for _, e := range allowed {
-		if e.is(err) {
+		if e.allows(a.mode, err) {
 			if o != nil && o.Must && e.last {
 				a.gen.answered.add(o.Call)
 			}
@@ -72,7 +82,7 @@ func (a *attempt) judge(o *order, err error, allowed ...expectation) (string, er
 		}
 	}
 	switch {
-	case err == ttrpc.ErrClosed && a.mayClose():
+	case a.mode.is(err, ttrpc.ErrClosed) && a.mayClose():
 		return outcomeClosed, nil
 	case a.mode.refused(err) && a.gen.ending.Load() == endShutdown:
 		return outcomeRefused, nil

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -51,4 +52,10 @@ func (m modes) of(lane int) mode { return m[lane%len(m)] }
 // the caller knows that it was not executed.
 func (m mode) refused(err error) bool {
 	return status.Code(err) == codes.Unavailable && isNotExecuted(err) == (m == extended)
+}
+
+// is tells whether a call of the mode has ended with a sentinel error. In extended mode it
+// may be wrapped.
+func (m mode) is(err, want error) bool {
+	return err == want || m == extended && errors.Is(err, want)
 }

@@ -45,7 +45,7 @@ type link struct {
 // agreed returns an error if the connection is not in the mode that its client asked for.
 func (l *link) agreed() error {
 	err := l.mode.agreed(l.client)
-	if err == ttrpc.ErrClosed && l.mayClose() {
+	if l.mode.is(err, ttrpc.ErrClosed) && l.mayClose() {
 		return nil
 	}
 	return err

@@ -93,7 +93,7 @@ func unimplemented(a *attempt) (string, error) {
 		service, want = "soak.Nothing", "service soak.Nothing"
 	}
 	err := a.client.Call(context.Background(), service, method, wrapperspb.Bytes(nil), new(wrapperspb.BytesValue))
-	return a.judge(nil, err, expectation{"unimplemented", false, func(err error) bool {
+	return a.judge(nil, err, expectation{outcome: "unimplemented", is: func(err error) bool {
 		st, ok := status.FromError(err)
 		return ok && st.Code() == codes.Unimplemented && st.Message() == want
 	}})
