@@ -126,11 +126,15 @@ func (call *serverCall) failLocked(err error) {
 
 // connEnded implements [callee].
 func (call *serverCall) connEnded(cause error) {
+	err := context.Canceled
+	if end := call.endsAt(); !end.IsZero() && !time.Now().Before(end) {
+		err, cause = context.DeadlineExceeded, context.DeadlineExceeded
+	}
 	call.cancel(cause)
 	call.conn.mu.Lock()
 	box := call.inbox // which becomeStream may be making
 	call.conn.mu.Unlock()
-	box.close(context.Canceled, true)
+	box.close(err, true)
 }
 
 // isDetached implements [callee].

@@ -51,7 +51,7 @@ func newServerCall(c *conn, request *frame) *serverCall {
 		call.makeInbox()
 		call.inbox.expect(request.cost())
 	}
-	call.base, call.of = c.base, call
+	call.base, call.of, call.toldLate = c.base, call, c.mode != nil
 	return call
 }
 
@@ -186,12 +186,14 @@ type callContext struct {
 	base     context.Context
 	metadata MD
 	deadline time.Time // zero if there is none
+	toldLate bool      // the caller may tell that its deadline has passed
 	turn     turn      // if the handler runs in the reader's place
 
 	mu      sync.Mutex
 	ended   error           // the cause, once the call has ended
 	inner   context.Context // has the channel and the timer
 	cancels [2]func()
+	lapse   *lapse     // has the timer instead of inner if toldLate
 	extras  callExtras // nil if nobody asked for any and none came
 }
 
@@ -208,20 +210,36 @@ func (x *callContext) cancel(cause error) callExtras {
 }
 
 func (x *callContext) cancelInnerLocked() {
-	if x.inner != nil && x.ended != nil {
+	switch {
+	case x.inner == nil || x.ended == nil:
+	case x.ended != context.DeadlineExceeded:
 		x.cancels[0]()
 		x.cancels[1]()
+	case x.lapse != nil:
+		x.lapse.end(context.DeadlineExceeded)
 	}
+	// Else the deadline has passed, and its timer ends inner with the right error.
 }
 
 func (x *callContext) innerLocked() context.Context {
 	if x.inner != nil {
 		return x.inner
 	}
-	ctx, cancelCause := context.WithCancelCause(x.base)
-	x.cancels = [2]func(){func() { cancelCause(x.ended) }, func() {}}
-	if !x.deadline.IsZero() {
-		ctx, x.cancels[1] = context.WithDeadline(ctx, x.deadline)
+	deadline := x.deadline
+	if x.ended != nil && x.ended != context.DeadlineExceeded {
+		deadline = time.Time{} // it ended before
+	}
+	base := x.base
+	x.cancels[1] = func() {}
+	if x.toldLate {
+		x.lapse = newLapse(base, deadline)
+		x.cancels[1] = func() { x.lapse.end(context.Canceled) }
+		base = x.lapse
+	}
+	ctx, cancelCause := context.WithCancelCause(base)
+	x.cancels[0] = func() { cancelCause(x.ended) }
+	if x.lapse == nil && !deadline.IsZero() {
+		ctx, x.cancels[1] = context.WithDeadline(ctx, deadline)
 	}
 	x.inner = ctx
 	x.cancelInnerLocked()
@@ -251,13 +269,19 @@ func (x *callContext) Done() <-chan struct{} {
 
 // Err implements context.Context.
 func (x *callContext) Err() error {
-	over := x.base.Err() != nil || !x.deadline.IsZero() && !time.Now().Before(x.deadline)
+	over := x.base.Err()
+	if over == nil && !x.deadline.IsZero() && !time.Now().Before(x.deadline) {
+		over = context.DeadlineExceeded
+	}
 	x.mu.Lock()
-	if x.inner == nil && x.ended == nil && !over {
+	if x.inner == nil && x.ended == nil && over == nil {
 		x.mu.Unlock()
 		return nil
 	}
 	inner := x.innerLocked()
+	if over != nil && x.ended == nil && x.lapse != nil {
+		x.lapse.end(over) // what is to do that may not be that far
+	}
 	x.mu.Unlock()
 	return inner.Err()
 }

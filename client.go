@@ -58,7 +58,7 @@ func (cfg *clientConfig) closed() {
 }
 
 // Close ends the connection, and no other is made. Calls that are under way, and all
-// later ones, return ErrClosed. It returns nil, at once, and may be called again.
+// later ones, return ErrClosed, or its status. It returns nil, at once, and may be called again.
 func (c *Client) Close() error {
 	if c.via != nil {
 		c.via.close()
@@ -68,11 +68,12 @@ func (c *Client) Close() error {
 
 // Cause tells why the connection ended: ErrClosed after Close, io.EOF if the
 // peer closed it, else the error of the transport, the handshake or the
-// protocol. When writing fails first it is that error, unless reading tells more
-// before the connection is given up, which is after about a second. It returns nil while the connection lasts,
-// and that is until the calls under way have finished if the connection has run
-// out of ids, 2^31 of them, and takes no more calls. Of a client made by Dial it
-// is nil until Close or Shutdown.
+// protocol. If writing fails it is that error; but what had arrived before is
+// still read, for about a second, and if that fails too, reading's error counts.
+//
+// It is nil while the connection lasts. A connection that has run out of ids,
+// 2^31 of them, takes no more calls and lasts until those under way have
+// finished. Of a client made by [Dial] it is nil until Close or Shutdown.
 func (c *Client) Cause() error {
 	if c.via == nil {
 		return ErrClosed
@@ -103,8 +104,12 @@ func (c *Client) UserOnCloseWait(ctx context.Context) error {
 // they are, if the context ends first; ErrClosed, as it is, if the connection
 // has ended or has run out of ids; an *OversizedMessageErr if req is too large;
 // a status of code ResourceExhausted if the answer is; or what is wrong with
-// req or resp. Only ErrClosed means that the client is of no more use. What a
-// client made by [Dial] returns beside that is told there.
+// req or resp. Only ErrClosed means that the client is of no more use.
+//
+// In extended mode, of a client made by [Dial] and with [WithStatusErrors] each of
+// these is a status as well, in which errors.Is finds them: Canceled, DeadlineExceeded,
+// Unavailable for ErrClosed (Canceled if this end has closed the client),
+// ResourceExhausted or Internal. The text says why.
 func (c *Client) Call(ctx context.Context, service, method string, req, resp any) error {
 	if c.config == nil {
 		return ErrClosed
@@ -122,14 +127,14 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	}
 	head, err := newRequestHead(ctx, service, method)
 	if err != nil {
-		return err
+		return c.via.told(err)
 	}
 	if c.config.intercepted != nil {
-		return c.config.intercepted(ctx, c.via.roundTrip, head, req, resp)
+		return c.config.intercepted(ctx, c.via, head, req, resp)
 	}
 	p, err := c.config.codec.measure(req)
 	if err != nil {
-		return err
+		return c.via.told(err)
 	}
 	f, err := c.via.roundTrip(ctx, head, p)
 	if err != nil {
@@ -137,52 +142,57 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	}
 	defer f.release()
 	payload, err := responsePayload(ctx, f.data)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.config.codec.decode(f, payload, resp)
 	}
-	return c.config.codec.decode(f, payload, resp)
+	if err != nil {
+		return c.via.told(err)
+	}
+	return nil
 }
-
-// A roundTrip is connector.roundTrip.
-type roundTrip func(ctx context.Context, head requestHead, p payload) (*frame, error)
 
 // callIntercepted is Client.Call where interceptors, joined into one, want to see the
 // envelopes.
-func (cfg *clientConfig) callIntercepted(ctx context.Context, all UnaryClientInterceptor, send roundTrip, head requestHead, req, resp any) error {
+func (cfg *clientConfig) callIntercepted(ctx context.Context, all UnaryClientInterceptor, via connector, head requestHead, req, resp any) error {
 	p, err := cfg.codec.measure(req)
 	if err != nil {
-		return err
+		return via.told(err)
 	}
 	encoded, err := p.append(make([]byte, 0, p.size))
 	if err != nil {
-		return err
+		return via.told(err)
 	}
 	r := &Request{Service: head.service, Method: head.method, Payload: encoded, TimeoutNano: head.timeoutNano, Metadata: head.metadata}
 	answer := new(Response)
 	info := &UnaryClientInfo{FullMethod: fullPath(head.service, head.method)}
-	if err := all(ctx, r, answer, info, send.invoke); err != nil {
+	invoke := func(ctx context.Context, req *Request, resp *Response) error { return invoke(ctx, via, req, resp) }
+	if err := all(ctx, r, answer, info, invoke); err != nil {
 		return err
 	}
-	if err := statusError(ctx, answer.Status); err != nil {
-		return err
+	err = statusError(ctx, answer.Status)
+	if err == nil {
+		err = cfg.codec.unmarshal(answer.Payload, resp)
 	}
-	return cfg.codec.unmarshal(answer.Payload, resp)
+	return via.told(err)
 }
 
 // invoke is the Invoker behind the interceptors.
-func (send roundTrip) invoke(ctx context.Context, req *Request, resp *Response) error {
+func invoke(ctx context.Context, via connector, req *Request, resp *Response) error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return via.told(err)
 	}
 	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
-	f, err := send(ctx, head, rawPayload(req.Payload))
+	f, err := via.roundTrip(ctx, head, rawPayload(req.Payload))
 	if err != nil {
 		return err
 	}
 	defer f.release()
 	st, p, err := parseResponse(f.data)
+	if err == nil && st != nil && isOwnDeadline(ctx, st) {
+		err = context.DeadlineExceeded
+	}
 	if err != nil {
-		return err
+		return via.told(err)
 	}
 	// The interceptors may keep the payload, so it is theirs.
 	resp.Status, resp.Payload = st, f.take(p)
@@ -252,10 +262,20 @@ func statusError(ctx context.Context, st *spb.Status) error {
 	switch {
 	case st == nil:
 		return nil
-	case codes.Code(st.Code) == codes.DeadlineExceeded && ctx.Err() == context.DeadlineExceeded:
+	case isOwnDeadline(ctx, st):
 		return context.DeadlineExceeded
 	}
 	return status.ErrorProto(st)
+}
+
+// isOwnDeadline tells whether a status says that the context's deadline has passed. By the
+// clock, that is: the server's timer and the context's are two, and either may be first.
+func isOwnDeadline(ctx context.Context, st *spb.Status) bool {
+	if codes.Code(st.Code) != codes.DeadlineExceeded || ctx.Err() == context.Canceled {
+		return false
+	}
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // call sends a request, which it then owns, and waits for the response, which
@@ -285,7 +305,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 		select {
 		case <-s.done:
 		case <-ended:
-			c.fail(s, errOf(ctx))
+			c.giveUpCall(ctx, s)
 			<-s.done // an answer may have been faster
 		}
 	}

@@ -26,7 +26,7 @@ type clientConfig struct {
 
 	firstUnary, restUnary UnaryClientInterceptor // the one that is not in the chain, and the chain; or nil
 	stream                StreamClientInterceptor
-	intercepted           func(ctx context.Context, send roundTrip, head requestHead, req, resp any) error // Client.Call with interceptors; nil if there are none
+	intercepted           func(ctx context.Context, via connector, head requestHead, req, resp any) error // Client.Call with interceptors; nil if there are none
 }
 
 func newClientConfig() *clientConfig {
@@ -44,8 +44,8 @@ func (cfg *clientConfig) finish() error {
 func (cfg *clientConfig) joinUnary() {
 	cfg.intercepted = nil
 	if all := joinUnaryClient(cfg.firstUnary, cfg.restUnary); all != nil {
-		cfg.intercepted = func(ctx context.Context, send roundTrip, head requestHead, req, resp any) error {
-			return cfg.callIntercepted(ctx, all, send, head, req, resp)
+		cfg.intercepted = func(ctx context.Context, via connector, head requestHead, req, resp any) error {
+			return cfg.callIntercepted(ctx, all, via, head, req, resp)
 		}
 	}
 }
@@ -133,7 +133,7 @@ func WithVTProto() ClientOpts {
 }
 
 // WithClientLogger sends what the client has to tell to l. By default errors go to the
-// standard log, the rest nowhere.
+// standard log, and so do warnings of a client made by [Dial]; the rest goes nowhere.
 func WithClientLogger(l Logger) ClientOpts {
 	if l == nil {
 		panic("ttrpc: the logger is nil")

@@ -35,7 +35,7 @@ type ClientStream interface {
 	// *OversizedMessageErr, which sends nothing and leaves the stream as it
 	// was; one that wraps ErrProtocol if the client does not stream; that of
 	// the encoding; ErrClosed if the connection has ended; the context's error
-	// if that has. Once the server has ended the stream messages are dropped,
+	// if that has; or their statuses, as Client.Call has them. Once the server has ended the stream messages are dropped,
 	// in extended mode with the error io.EOF, on classic connections without
 	// any: RecvMsg tells how it ended. See [Within], too.
 	SendMsg(m any) error
@@ -43,7 +43,8 @@ type ClientStream interface {
 	// RecvMsg waits for the server's next message and decodes it into m, whose
 	// old content is dropped. At the end of the stream it returns, this time
 	// and from then on, io.EOF as it is, if the server ended it with success,
-	// or the server's status, ErrClosed or the context's error.
+	// or the server's status, ErrClosed or the context's error, or the status of
+	// one of these, as Client.Call has them.
 	RecvMsg(m any) error
 }
 
@@ -79,6 +80,14 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 
 // openStream implements [connector].
 func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
+	cs, err := l.open(ctx, desc, service, method, req)
+	if err != nil {
+		return nil, l.told(err)
+	}
+	return cs, nil
+}
+
+func (l *link) open(ctx context.Context, desc *StreamDesc, service, method string, req any) (*clientStream, error) {
 	head, err := newRequestHead(ctx, service, method)
 	if err != nil {
 		return nil, err
@@ -99,7 +108,7 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 	if err != nil {
 		return nil, err
 	}
-	cs := &clientStream{ctx: ctx, desc: *desc, extras: extrasOf(ctx)}
+	cs := &clientStream{link: l, ctx: ctx, desc: *desc, extras: extrasOf(ctx)}
 	if cs.extras != nil {
 		if err := cs.extras.attach(l.conn, f); err != nil {
 			f.release()
@@ -134,6 +143,7 @@ func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method
 // A clientStream is a stream as its client sees it.
 type clientStream struct {
 	stream
+	link   *link
 	ctx    context.Context
 	desc   StreamDesc
 	extras contextExtras // of ctx, or nil
@@ -144,7 +154,7 @@ type clientStream struct {
 // watch ends the stream when its context ends.
 func (cs *clientStream) watch() {
 	c, s := cs.conn, &cs.stream
-	stop := context.AfterFunc(watched(cs.ctx), func() { c.fail(s, errOf(cs.ctx)) })
+	stop := context.AfterFunc(watched(cs.ctx), func() { c.giveUpCall(cs.ctx, s) })
 	c.mu.Lock()
 	active := s.isActive()
 	if active {
@@ -157,15 +167,22 @@ func (cs *clientStream) watch() {
 }
 
 // CloseSend implements [ClientStream].
-func (cs *clientStream) CloseSend() error {
+func (cs *clientStream) CloseSend() error { return cs.link.told(cs.closeSend()) }
+
+// SendMsg implements [ClientStream].
+func (cs *clientStream) SendMsg(m any) error { return cs.link.told(cs.sendMsg(m)) }
+
+// RecvMsg implements [ClientStream].
+func (cs *clientStream) RecvMsg(m any) error { return cs.link.told(cs.recvMsg(m)) }
+
+func (cs *clientStream) closeSend() error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: cannot close non-streaming client", ErrProtocol)
 	}
 	return cs.conn.send(context.Background(), &cs.stream, closeFrame(0), true)
 }
 
-// SendMsg implements [ClientStream].
-func (cs *clientStream) SendMsg(m any) error {
+func (cs *clientStream) sendMsg(m any) error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: cannot send data from non-streaming client", ErrProtocol)
 	}
@@ -177,8 +194,7 @@ func (cs *clientStream) SendMsg(m any) error {
 	return cs.conn.send(ctx, &cs.stream, f, false)
 }
 
-// RecvMsg implements [ClientStream].
-func (cs *clientStream) RecvMsg(m any) error {
+func (cs *clientStream) recvMsg(m any) error {
 	ctx, m := unbound(m)
 	f, err := cs.inbox.take(ctx)
 	if err != nil {

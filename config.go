@@ -19,6 +19,8 @@ type connConfig struct {
 
 	trace   tracer    // nil if there is none
 	extends extension // makes the extended mode; nil if no option asks for it
+
+	statusErrors bool // errors are statuses on classic connections, too
 }
 
 // setDefaults sets what no option has set.

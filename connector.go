@@ -22,6 +22,7 @@ type connector interface {
 
 	extended(ctx context.Context) (bool, error) // is Client.Extended
 	cause() error                               // is Client.Cause
+	told(err error) error                       // makes of an error, or nil, what the client returns
 	snapshot() ConnSnapshot                     // is Client.Snapshot
 	draining() <-chan struct{}                  // is Client.Draining
 	close()                                     // ends all connections now
@@ -97,7 +98,7 @@ func (l *link) await(ctx context.Context) error {
 	case <-l.ready:
 		return nil
 	case <-ctx.Done():
-		return errOf(ctx)
+		return l.told(errOf(ctx))
 	}
 }
 
@@ -107,11 +108,12 @@ func (l *link) extended(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	l.conn.mu.Lock()
-	defer l.conn.mu.Unlock()
-	if l.conn.mode == nil && l.conn.closed {
-		return false, ErrClosed
+	is, closed := l.conn.mode != nil, l.conn.closed
+	l.conn.mu.Unlock()
+	if !is && closed {
+		return false, l.told(ErrClosed)
 	}
-	return l.conn.mode != nil, nil
+	return is, nil
 }
 
 // cause implements [connector].
@@ -133,21 +135,23 @@ func (l *link) drain() { l.conn.drain() }
 func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error) {
 	request, err := requestFrame(head, p, 0, l.conn.messageLimit())
 	if err != nil {
-		return nil, err
+		return nil, l.told(err)
 	}
 	extras := extrasOf(ctx)
-	if extras == nil {
-		return l.conn.call(ctx, head.service, head.method, request)
-	}
-	if err := extras.attach(l.conn, request); err != nil {
-		request.release()
-		return nil, err
+	if extras != nil {
+		if err := extras.attach(l.conn, request); err != nil {
+			request.release()
+			return nil, l.told(err)
+		}
 	}
 	f, err := l.conn.call(ctx, head.service, head.method, request)
-	if err == nil {
+	switch {
+	case err != nil:
+		return nil, l.told(err)
+	case extras != nil:
 		extras.received(f)
 	}
-	return f, err
+	return f, nil
 }
 
 // refuseClientLocked ends the connection if the frame tells that the peer is a client, too.

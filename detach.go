@@ -75,7 +75,7 @@ func (s *DetachedStream) Context() context.Context { return s.call }
 // SendMsg is that of [StreamServer]. After End it returns ErrStreamClosed.
 func (s *DetachedStream) SendMsg(m any) error {
 	if s.hasEnded() {
-		return ErrStreamClosed
+		return s.call.told(ErrStreamClosed)
 	}
 	return s.call.SendMsg(m)
 }
@@ -83,7 +83,7 @@ func (s *DetachedStream) SendMsg(m any) error {
 // RecvMsg is that of [StreamServer]. After End it returns ErrStreamClosed.
 func (s *DetachedStream) RecvMsg(m any) error {
 	if s.hasEnded() {
-		return ErrStreamClosed
+		return s.call.told(ErrStreamClosed)
 	}
 	return s.call.RecvMsg(m)
 }
@@ -99,14 +99,14 @@ func (s *DetachedStream) RecvMsg(m any) error {
 func (s *DetachedStream) End(m any, err error) error {
 	call := s.call
 	if err == nil && !isNil(m) && call.streamMethod.endsWithClose(m) {
-		return fmt.Errorf("%w: a server that streams ends without a message", ErrProtocol)
+		return call.told(fmt.Errorf("%w: a server that streams ends without a message", ErrProtocol))
 	}
 	answer := call.answer(m, err)
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
 		answer.release()
-		return ErrStreamClosed
+		return call.told(ErrStreamClosed)
 	}
 	s.ended = true
 	returned, traced := s.returned, s.traced
@@ -121,7 +121,7 @@ func (s *DetachedStream) End(m any, err error) error {
 		}
 		call.finish(answer)
 	}
-	return before
+	return call.told(before)
 }
 
 // endedBefore returns what has ended the stream before its handler has.

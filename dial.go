@@ -20,31 +20,42 @@ import (
 // only errors are about the target and the options. The client connects in the
 // background, and again, for ever, whenever the connection is lost. The options apply
 // to each connection; each attempt to connect may take as long as Timeouts.Handshake
-// says, and then the handshake.
+// says, and then the handshake. A target that can be no address is an error.
 //
 // A call waits until there is a connection or its context ends ([Dialer].FailFast).
 // One that was certainly not begun, because the connection was ending or the peer
-// had said goodbye, is made again on the next connection; with FailFast it
-// returns an error that wraps [ErrNotExecuted] instead. One that was lost on its
-// way returns a status of code Unavailable that wraps [ErrClosed], for nobody
+// had said goodbye or was shutting down, is made again on the next connection; with
+// FailFast it returns an error that wraps [ErrNotExecuted] instead. One that was lost
+// on its way returns a status of code Unavailable that wraps [ErrClosed], for nobody
 // knows whether it has run; if the context is [Repeatable] it is made again.
-// Interceptors run once around all that. A stream, once opened, is never repeated,
-// and ends with ErrClosed if its connection does.
+// Interceptors run once around all that. A stream, once opened, is never repeated;
+// if its connection ends, it ends with a status of code Unavailable that wraps
+// ErrClosed and says why.
 //
-// Close ends the client for good. ErrClosed as it is, [Client.Cause],
-// [Client.UserOnCloseWait] and [WithOnClose] tell of that, and not of the end of
+// All errors are statuses, see [WithStatusErrors]. A call whose context has ended
+// while there was no connection says how the last attempt at one has failed. The
+// first failure of several in a row is told to the logger as a warning, which is in
+// the standard log if there is no [WithClientLogger]; the others are debug messages.
+//
+// Close ends the client for good. Its calls then end with code Canceled. [Client.Cause],
+// [Client.UserOnCloseWait] and [WithOnClose] tell of that end, and not of the end of
 // a connection.
 func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	r := &redialer{
 		target:  target,
 		links:   make(map[*dialled]struct{}),
 		changed: make(chan struct{}),
+		attempt: make(chan struct{}),
 		absent:  errNotYet,
 		running: true,
 	}
 	c := &Client{config: newClientConfig(), via: r}
+	c.config.statusErrors = true
 	for _, opt := range opts {
 		opt(c)
+	}
+	if c.config.log == nil {
+		c.config.log = new(dialLogger)
 	}
 	if err := c.config.finish(); err != nil {
 		return nil, err
@@ -84,6 +95,7 @@ type redialer struct {
 
 	// Owned by run.
 	failures int       // in a row
+	warned   bool      // since the last connection, that there is none
 	extends  extension // makes the mode of the next connection, or nil
 
 	mu sync.Mutex // no connection's is taken while it is held
@@ -92,6 +104,7 @@ type redialer struct {
 	links   map[*dialled]struct{} // all that have not ended
 	current *dialled              // the one that takes calls, or nil
 	changed chan struct{}         // closed while there is a current one
+	attempt chan struct{}         // closed when the attempt to connect that is under way has failed; nil if none is
 	absent  error                 // why there is none
 	lost    *dialled              // was the current one, and run has not told of it yet
 	running bool                  // run runs
@@ -157,6 +170,10 @@ func (r *redialer) pauseAfter(lost *dialled) time.Duration {
 
 // pause tells of e and waits as long as it says.
 func (r *redialer) pause(e ConnectionEvent) {
+	if e.Pause != 0 {
+		r.attempting(false)
+		defer r.attempting(true)
+	}
 	r.tell(e)
 	if e.Pause == 0 {
 		return
@@ -169,9 +186,28 @@ func (r *redialer) pause(e ConnectionEvent) {
 	}
 }
 
+// attempting takes note that an attempt to connect is under way, or is not.
+func (r *redialer) attempting(is bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case !is && r.attempt != nil:
+		close(r.attempt)
+		r.attempt = nil
+	case is && r.attempt == nil:
+		r.attempt = make(chan struct{})
+	}
+}
+
 func (r *redialer) tell(e ConnectionEvent) {
-	if e.Kind == EventFailed {
-		r.config.log.Warn("ttrpc: cannot connect", "target", r.target, "error", e.Err, "pause", e.Pause)
+	switch {
+	case e.Kind == EventConnected:
+		r.warned = false
+	case e.Kind == EventFailed && !r.warned:
+		r.warned = true
+		r.config.log.Warn("ttrpc: cannot connect, and goes on trying", "target", r.target, "error", e.Err)
+	case e.Kind == EventFailed:
+		r.config.log.Debug("ttrpc: cannot connect", "target", r.target, "error", e.Err, "pause", e.Pause)
 	}
 	if r.Events != nil {
 		r.Events(e)
@@ -234,7 +270,7 @@ func (r *redialer) adopt(l *dialled) bool {
 		return false
 	}
 	r.links[l] = struct{}{}
-	r.current = l
+	r.current, r.attempt = l, nil
 	close(r.changed)
 	return true
 }
@@ -252,7 +288,7 @@ func (r *redialer) leave(l *dialled) {
 	if cause == nil {
 		r.absent = errLeft
 	}
-	r.changed = make(chan struct{})
+	r.changed, r.attempt = make(chan struct{}), make(chan struct{})
 	if !r.running {
 		r.running = true
 		go r.run()

@@ -6,32 +6,28 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // errEnded is what a call gets that comes to a connection too late.
 var errEnded = notExecuted("the connection has ended")
 
-func notExecuted(why string) error {
-	return &notExecutedError{status.New(codes.Unavailable, why)}
+// lostOnItsWay is the error of a call that may or may not have run.
+func lostOnItsWay(cause error) error {
+	_, why := closedBy(cause)
+	return statusErr{codes.Unavailable, ErrClosed.Error() + ": the connection was lost, and the call may or may not have run: " + why, ErrClosed}
 }
 
-// A lostError is the error of a call that may or may not have run.
-type lostError struct{ cause error }
-
-func (e *lostError) Error() string {
-	return fmt.Sprintf("%v: the connection was lost, and the call may or may not have run: %v", ErrClosed, e.cause)
+// told implements [connector].
+func (r *redialer) told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return asStatus(err, r.cause())
 }
-
-// GRPCStatus makes the error a status of google.golang.org/grpc.
-func (e *lostError) GRPCStatus() *status.Status {
-	return status.New(codes.Unavailable, e.Error())
-}
-
-func (e *lostError) Unwrap() error { return ErrClosed }
 
 // roundTrip implements [connector].
 func (r *redialer) roundTrip(ctx context.Context, head requestHead, p payload) (response *frame, err error) {
@@ -43,12 +39,27 @@ func (r *redialer) roundTrip(ctx context.Context, head requestHead, p payload) (
 		if left > 0 { // there is less of it than when the head was made
 			head.timeoutNano = min(head.timeoutNano, left)
 		}
-		if response, err = l.link.roundTrip(ctx, head, p); err == nil && !l.answered.Load() {
+		response, err = l.link.roundTrip(ctx, head, p)
+		if err == nil && l.refused(response) {
+			response.release()
+			response, err = nil, notExecuted(ErrServerClosed.Error())
+		}
+		if err == nil && !l.answered.Load() {
 			l.answered.Store(true)
 		}
 		return err
 	})
 	return response, err
+}
+
+// refused tells whether a response says that a classic server, which has no goodbye, is
+// shutting down and has not begun the call (B25).
+func (l *dialled) refused(response *frame) bool {
+	if codes.Code(wire.ResponseCode(response.data)) != codes.Unavailable || l.conn.mode != nil {
+		return false
+	}
+	st, _, err := parseResponse(response.data)
+	return err == nil && st.GetMessage() == ErrServerClosed.Error()
 }
 
 // openStream implements [connector].
@@ -77,7 +88,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 		case err != nil && lost != nil && errors.Is(err, ErrNotExecuted):
 			return lost
 		case err != nil:
-			return err
+			return r.told(err)
 		}
 		if err = l.await(ctx); err == nil {
 			err = again()
@@ -88,11 +99,11 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 		unbegun := errors.Is(err, ErrNotExecuted)
 		switch {
 		case !unbegun && !errors.Is(err, ErrClosed):
-			return err
+			return r.told(err)
 		case r.ctx.Err() != nil:
-			return ErrClosed
+			return r.told(ErrClosed)
 		case !unbegun:
-			lost = &lostError{l.cause()}
+			lost = lostOnItsWay(l.cause())
 		}
 		r.leave(l)
 		switch {
@@ -110,34 +121,44 @@ func (r *redialer) extended(ctx context.Context) (bool, error) {
 	for {
 		l, err := r.get(ctx, true)
 		if err != nil {
-			return false, err
+			return false, r.told(err)
 		}
-		if is, err := l.link.extended(ctx); err != ErrClosed {
+		if is, err := l.link.extended(ctx); !errors.Is(err, ErrClosed) {
 			return is, err
 		}
 		r.leave(l)
 	}
 }
 
-// get returns the current link. If there is none it waits for one, or fails.
+// get returns the current link. If there is none it waits for one. Without waits it waits
+// for the attempt to connect that is under way, and then fails.
 func (r *redialer) get(ctx context.Context, waits bool) (*dialled, error) {
 	for {
 		r.mu.Lock()
-		l, changed, absent := r.current, r.changed, r.absent
+		l, changed, attempt, absent := r.current, r.changed, r.attempt, r.absent
 		r.mu.Unlock()
 		switch {
 		case l != nil:
 			return l, nil
 		case r.ctx.Err() != nil:
 			return nil, ErrClosed
-		case !waits:
+		case !waits && attempt == nil:
 			return nil, notExecuted("no connection: " + absent.Error())
 		}
 		select {
 		case <-changed:
+		case <-attempt: // nil while there is a pause
 		case <-r.ctx.Done():
 		case <-ctx.Done():
-			return nil, errOf(ctx)
+			return nil, r.waitedInVain(errOf(ctx))
 		}
 	}
+}
+
+// waitedInVain is the error of a call whose context has ended, with err, while there was no
+// connection. It tells how the last attempt at one has failed.
+func (r *redialer) waitedInVain(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return statusErr{localCode(err), err.Error() + ": no connection: " + r.absent.Error(), err}
 }

@@ -11,13 +11,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
@@ -256,10 +261,10 @@ func TestDialOptionsOfOtherClients(t *testing.T) {
 		done := goCall(Repeatable(t.Context()), c, new(wrapperspb.StringValue))
 		p.wantRequest("B54", 1, 0)
 		p.conn.Close()
-		if err := <-done; err != ErrClosed {
+		if err := <-done; !errors.Is(err, ErrClosed) {
 			t.Errorf("B1: %v", err)
 		}
-		if err := <-goCall(t.Context(), c, nil); err != ErrClosed {
+		if err := <-goCall(t.Context(), c, nil); !errors.Is(err, ErrClosed) {
 			t.Errorf("B1: %v", err)
 		}
 	})
@@ -276,4 +281,141 @@ func TestDialOptionsOfOtherClients(t *testing.T) {
 			NewClient(a, opt)
 		}()
 	}
+}
+
+// TestDialTellsOfFailures holds that the first failure to connect in a row is told to the
+// logger as a warning, more only where they are looked for, and the last one by every call
+// that has waited in vain.
+func TestDialTellsOfFailures(t *testing.T) {
+	log := new(countingLogger)
+	onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) {
+		for outage := range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			wantTold(t, "B82: Call", d.Call(ctx, "s", "m", wrapperspb.String(""), nil),
+				codes.DeadlineExceeded, "context deadline exceeded: no connection: refused", context.DeadlineExceeded)
+			cancel()
+			ctx, cancel = context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := d.NewStream(ctx, bidi, "s", "m", nil)
+			wantTold(t, "B82: NewStream", err, codes.Canceled, "context canceled: no connection: refused", context.Canceled)
+			if n := log.warnings.Load(); n != int32(outage+1) {
+				t.Errorf("B82: %d warnings in %d outages", n, outage+1)
+			}
+			d.setFails(nil)
+			time.Sleep(defaultBackoffMax)
+			p := d.accept("B54")
+			d.setFails(errRefused)
+			p.conn.Close()
+			synctest.Wait()
+		}
+	}, WithClientLogger(log))
+}
+
+// TestDialWarnsByDefault holds that without a logger the standard log has the first failure.
+func TestDialWarnsByDefault(t *testing.T) {
+	var out bytes.Buffer
+	log.SetOutput(&out)
+	defer log.SetOutput(os.Stderr)
+	onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) { time.Sleep(time.Minute) })
+	if s := out.String(); strings.Count(s, "\n") != 1 || !strings.Contains(s, "cannot connect") || !strings.Contains(s, errRefused.Error()) {
+		t.Errorf("B82: the log says %q", s)
+	}
+}
+
+// TestDialFailFastWaitsForAttempt holds that a call waits for an attempt to connect that is
+// under way, the first or a later one, and for no pause.
+func TestDialFailFastWaitsForAttempt(t *testing.T) {
+	synctest.Test(t, testDialFailFastWaits)
+}
+
+func testDialFailFastWaits(t *testing.T) {
+	attempts := make(chan error) // ends one
+	peers := make(chan net.Conn, 1)
+	dial := func(ctx context.Context, _ string) (net.Conn, error) {
+		select {
+		case err := <-attempts:
+			if err != nil {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		a, b := memconn.Pipe(0)
+		peers <- b
+		return a, nil
+	}
+	c, err := Dial("target", WithDialer(Dialer{FailFast: true, Dial: dial}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	goCall := func() <-chan error { return goCall(t.Context(), c, new(wrapperspb.StringValue)) }
+	first := goCall()
+	wantCallsWaiting(t, "B82: the first attempt", first)
+	attempts <- errRefused
+	wantNeverRan(t, "B82: the first attempt has failed", endOf(t, "B82", first))
+	wantNeverRan(t, "B82: there is a pause", c.Call(t.Context(), "s", "m", wrapperspb.String(""), nil))
+	time.Sleep(defaultBackoffMax)
+	second := goCall()
+	wantCallsWaiting(t, "B82: the second attempt", second)
+	brief, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	wantTold(t, "B82: as long as its context lasts", c.Call(brief, "s", "m", wrapperspb.String(""), nil),
+		codes.DeadlineExceeded, "context deadline exceeded: no connection: refused", context.DeadlineExceeded)
+	attempts <- nil
+	p := newRawPeer(t, <-peers)
+	p.answers("B82", 1)
+	if err := endOf(t, "B82", second); err != nil {
+		t.Errorf("B82: the second attempt has succeeded: %v", err)
+	}
+	time.Sleep(defaultBackoffMin)
+	p.conn.Close()
+	synctest.Wait()
+	third := goCall() // what is lost after it was of use is replaced at once
+	wantCallsWaiting(t, "B82: the attempt after a loss", third)
+	attempts <- errRefused
+	wantNeverRan(t, "B82: the attempt after a loss", endOf(t, "B82", third))
+}
+
+// TestDialClosedServer holds that a call which a classic server refuses because it shuts
+// down is made again, unless with FailFast.
+func TestDialClosedServer(t *testing.T) {
+	refusal := status.New(codes.Unavailable, ErrServerClosed.Error())
+	for _, failFast := range []bool{false, true} {
+		onDial(t, func(t *testing.T, d *dialTest) {
+			p := d.accept("B82")
+			other := d.goCall(t.Context())
+			p.wantRequest("B82", 1, 0)
+			p.respond(1, status.New(codes.Unavailable, "another reason"), nil)
+			if err := endOf(t, "B82", other); status.Convert(err).Message() != "another reason" {
+				t.Errorf("B82: a handler's own Unavailable: %v", err)
+			}
+			done := d.goCall(t.Context())
+			p.wantRequest("B82", 3, 0)
+			p.respond(3, refusal, nil)
+			if failFast {
+				wantNeverRan(t, "B82", endOf(t, "B82", done))
+				return
+			}
+			time.Sleep(defaultBackoffMax)
+			p = d.accept("B82: another connection")
+			p.answers("B82", 1)
+			if err := endOf(t, "B82", done); err != nil {
+				t.Errorf("B82: %v", err)
+			}
+		}, WithDialer(Dialer{FailFast: failFast}))
+	}
+}
+
+// TestDialStreamTellsItsEnd holds that a stream which ends with its connection says why.
+func TestDialStreamTellsItsEnd(t *testing.T) {
+	onDial(t, func(t *testing.T, d *dialTest) {
+		p := d.accept("B82")
+		s := open(t, t.Context(), d.Client, bidi, nil)
+		p.conn.Close()
+		wantTold(t, "B82", s.RecvMsg(nil), codes.Unavailable, "ttrpc: closed: the peer has closed the connection", ErrClosed)
+		if d.Cause() != nil {
+			t.Errorf("B54: the client lives, and its cause is %v", d.Cause())
+		}
+	})
 }

@@ -40,8 +40,9 @@ type Dialer struct {
 	// Backoff is how long the client pauses between attempts to connect.
 	Backoff Backoff
 
-	// FailFast has calls fail at once if there is no connection: with a status of code
-	// Unavailable that wraps ErrNotExecuted.
+	// FailFast has calls fail if there is no connection, and says why: with a status of
+	// code Unavailable that wraps ErrNotExecuted. They wait for an attempt to connect that
+	// is under way, and not while the client pauses after one that failed.
 	FailFast bool
 
 	// Events is told what becomes of the connections. It is called for one event at a
@@ -145,6 +146,12 @@ type ConnectionEvent struct {
 	// before it connects again.
 	Pause time.Duration
 }
+
+// dialLogger is the default logger of a client made by [Dial]: what nobody would see
+// otherwise, that there is no connection, goes to the standard log like an error.
+type dialLogger struct{ errorLogger }
+
+func (l *dialLogger) Warn(msg string, args ...any) { l.Error(msg, args...) }
 
 type repeatableKey struct{}
 

@@ -33,7 +33,7 @@ func TestDialCallsWait(t *testing.T) {
 				brief, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				start := time.Now()
-				if err := d.Call(brief, "test", "Method", wrapperspb.String(""), nil); err != context.DeadlineExceeded || time.Since(start) != time.Second {
+				if err := d.Call(brief, "test", "Method", wrapperspb.String(""), nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 					t.Errorf("B54: a call without a connection ended after %v with %v", time.Since(start), err)
 				}
 				long, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -191,7 +191,7 @@ func TestDialExtended(t *testing.T) {
 		asked = ask()
 		synctest.Wait()
 		d.Close()
-		if got := <-asked; got != (answer{false, ErrClosed}) {
+		if got := <-asked; got.is || !errors.Is(got.err, ErrClosed) || status.Code(got.err) != codes.Canceled {
 			t.Errorf("B54: extended mode after Close: %v", got)
 		}
 	}, WithExtensions(), WithDialer(Dialer{FailFast: true}))
@@ -209,7 +209,7 @@ func TestDialShutdown(t *testing.T) {
 		if f := p.next("B53"); f.Type != messageTypeGoodbye {
 			t.Errorf("B54: got %v, want a goodbye", f.Type)
 		}
-		if err := endOf(t, "B54", d.goCall(t.Context())); err != ErrClosed || closed != 0 {
+		if err := endOf(t, "B54", d.goCall(t.Context())); !errors.Is(err, ErrClosed) || closed != 0 {
 			t.Errorf("B54: a call after Shutdown: %v", err)
 		}
 		wantCallsWaiting(t, "B54", ended)
@@ -326,7 +326,7 @@ func TestDialClose(t *testing.T) {
 		wantCallsWaiting(t, "B54", second)
 		d.Close()
 		for _, done := range []<-chan error{first, second, d.goCall(t.Context())} {
-			if err := endOf(t, "B54: Close", done); err != ErrClosed {
+			if err := endOf(t, "B54: Close", done); !errors.Is(err, ErrClosed) {
 				t.Errorf("B54: Close ends a call with %v", err)
 			}
 		}
@@ -345,7 +345,7 @@ func TestDialCloseWhileConnected(t *testing.T) {
 		p.wantRequest("B54", 1, 0)
 		d.wantEvents("B54", ConnectionEvent{Kind: EventConnecting}, ConnectionEvent{Kind: EventConnected})
 		d.Close()
-		if err := endOf(t, "B54", done); err != ErrClosed {
+		if err := endOf(t, "B54", done); !errors.Is(err, ErrClosed) {
 			t.Errorf("B54: Close ends a call with %v", err)
 		}
 		d.wantEvents("B54", ConnectionEvent{Kind: EventDisconnected, Err: ErrClosed})

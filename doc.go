@@ -42,7 +42,8 @@
 // DeadlineExceeded; what os.IsExist, os.IsNotExist and os.IsPermission recognise
 // is AlreadyExists, NotFound and PermissionDenied. Any other error is Unknown.
 //
-// A caller's own errors are told at [Client.Call].
+// A caller's own errors are told at [Client.Call]. [WithStatusErrors] makes them statuses,
+// and so do the extended mode and [Dial].
 //
 // # Metadata and deadlines
 //
@@ -85,6 +86,7 @@
 //	WithClientLogger                 yes        yes   -          no             no
 //	WithClientTrace                  yes        yes   -          no             no
 //	WithVTProto                      yes        yes   -          no             no
+//	WithStatusErrors                 yes        yes   -          yes            no
 //	WithDialer                       no         yes   -          no             no
 //	WithExtensions                   yes        yes   -          no             asks for it
 //	WithClientServices               yes        yes   -          no             asks for it

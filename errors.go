@@ -20,7 +20,8 @@ var (
 
 	// ErrClosed is what a client's methods, and those of its streams, return
 	// once the connection has ended, whichever side and whatever error ended
-	// it. [Client.Cause] tells why.
+	// it. [Client.Cause] tells why. Where errors are statuses, see
+	// [WithStatusErrors], it is in them, and so are all others of these.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is what [Server.Serve] returns after Shutdown or Close.
@@ -35,8 +36,8 @@ var (
 
 	// ErrNotExecuted is wrapped by the error of a call that the peer has certainly not
 	// begun, because it said goodbye first, or because a client made by [Dial] has no
-	// connection: it is safe to repeat, on another connection. To status.FromError of
-	// google.golang.org/grpc that error is a status of code Unavailable.
+	// connection: it is safe to repeat, on another connection. That error is a status of
+	// code Unavailable.
 	ErrNotExecuted = errors.New("ttrpc: not executed")
 
 	// ErrPeerClassic is what calls to the peer of a server's connection return if that
@@ -105,18 +106,6 @@ func (e *OversizedMessageErr) RejectedLength() int { return e.length }
 
 // MaximumLength returns the limit in bytes.
 func (e *OversizedMessageErr) MaximumLength() int { return e.limit }
-
-// A notExecutedError is the error of a call that the peer has certainly not begun.
-type notExecutedError struct{ why *status.Status }
-
-func (e *notExecutedError) Error() string { return ErrNotExecuted.Error() + ": " + e.why.Message() }
-
-// GRPCStatus makes the error a status of google.golang.org/grpc.
-func (e *notExecutedError) GRPCStatus() *status.Status {
-	return status.New(codes.Unavailable, e.Error())
-}
-
-func (e *notExecutedError) Unwrap() error { return ErrNotExecuted }
 
 // errServesNothing is what calls to a peer get that answers none.
 const errServesNothing = "ttrpc: the peer answers no calls"

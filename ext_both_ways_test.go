@@ -246,7 +246,7 @@ func TestPeerClientAfterHandler(t *testing.T) {
 		if closed != 1 || peer.Cause() != io.EOF {
 			t.Errorf("B50: its close notice came %d times, and the cause is %v", closed, peer.Cause())
 		}
-		if err := peer.Call(t.Context(), "test", "Echo", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ErrClosed {
+		if err := peer.Call(t.Context(), "test", "Echo", wrapperspb.String("x"), new(wrapperspb.StringValue)); !errors.Is(err, ErrClosed) {
 			t.Errorf("B50: after the end: %v", err)
 		}
 	})
@@ -273,7 +273,7 @@ func TestPeerClientAtTheEnd(t *testing.T) {
 		p.conn.Close()
 		synctest.Wait()
 		<-c.client().Done() // asked for when all is over
-		if err := c.client().Call(t.Context(), "test", "Echo", wrapperspb.String(""), new(wrapperspb.StringValue)); err != ErrClosed {
+		if err := c.client().Call(t.Context(), "test", "Echo", wrapperspb.String(""), new(wrapperspb.StringValue)); !errors.Is(err, ErrClosed) {
 			t.Errorf("B50: %v", err)
 		}
 	})

@@ -7,6 +7,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -41,7 +42,7 @@ func TestCancelByCaller(t *testing.T) {
 						s := open(t, ctx, e.client, bidi, nil)
 						go func() { done <- s.RecvMsg(new(wrapperspb.StringValue)) }()
 						defer func() {
-							if err := s.SendMsg(nil); err != test.err {
+							if err := s.SendMsg(nil); !errors.Is(err, test.err) || status.Code(err) != localCode(test.err) {
 								t.Errorf("B47: SendMsg afterwards: %v", err)
 							}
 							e.peer.wantNothing("B47: no more is sent on the stream")
@@ -57,7 +58,7 @@ func TestCancelByCaller(t *testing.T) {
 					if test.err == context.Canceled {
 						cancel()
 					}
-					if err := <-done; err != test.err {
+					if err := <-done; !errors.Is(err, test.err) || status.Code(err) != localCode(test.err) {
 						t.Errorf("B47: %v", err)
 					}
 					cancel()
@@ -78,7 +79,7 @@ func TestCancelBeforeSending(t *testing.T) {
 	onStalledClient(t, 20, peerHello(), func(t *testing.T, c *Client, p *rawPeer) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		if err := c.Call(ctx, "test", "Method", wrapperspb.String(""), new(wrapperspb.StringValue)); err != context.Canceled {
+		if err := c.Call(ctx, "test", "Method", wrapperspb.String(""), new(wrapperspb.StringValue)); !errors.Is(err, context.Canceled) {
 			t.Errorf("B47: %v", err)
 		}
 		first := goCall(context.Background(), c, new(wrapperspb.StringValue)) // is being written
@@ -88,7 +89,7 @@ func TestCancelBeforeSending(t *testing.T) {
 		synctest.Wait()
 		stop()
 		for _, done := range []<-chan error{second, third} {
-			if err := <-done; err != context.Canceled {
+			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("B47: %v", err)
 			}
 		}
@@ -113,7 +114,7 @@ func TestCancelOfParts(t *testing.T) {
 			go func() { done <- c.Call(ctx, "test", "Method", wrapperspb.String(big), new(wrapperspb.StringValue)) }()
 			synctest.Wait()
 			cancel()
-			if err := <-done; err != context.Canceled {
+			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("B47: %v", err)
 			}
 			go p.receive()
@@ -131,7 +132,7 @@ func TestCancelOfParts(t *testing.T) {
 			}
 			behind := goSend(s, nil) // is queued, or waits
 			cancel()
-			if err := <-behind; err != nil && err != context.Canceled {
+			if err := <-behind; err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("B47: %v", err)
 			}
 			synctest.Wait()
@@ -197,7 +198,7 @@ func TestCancelReachesHandler(t *testing.T) {
 		"noise":               {[]byte{0xff}, codes.Canceled, ""},
 		"code 0":              {statusBytes(t, codes.OK, "why not"), codes.Canceled, "why not"},
 		"cancelled":           {statusBytes(t, codes.Canceled, "context canceled"), codes.Canceled, "context canceled"},
-		"a deadline":          {statusBytes(t, codes.DeadlineExceeded, "late"), codes.DeadlineExceeded, "late"},
+		"a deadline":          {statusBytes(t, codes.DeadlineExceeded, "late"), codes.DeadlineExceeded, "context deadline exceeded"},
 		"a code of one's own": {statusBytes(t, 77, "x"), 77, "x"},
 		"a long text":         {statusBytes(t, codes.Aborted, long), codes.Aborted, long},
 	} {
@@ -212,7 +213,11 @@ func TestCancelReachesHandler(t *testing.T) {
 					} else if st, _, err := parseResponse(f.data); err != nil || st.GetCode() != int32(test.code) || st.GetMessage() != test.msg && test.msg != long {
 						t.Errorf("B47: the stream ends with %v, %v", st, err)
 					}
-					if err := context.Cause(handler); handler.Err() != context.Canceled || status.Code(err) != test.code || status.Convert(err).Message() != test.msg {
+					ended := context.Canceled
+					if test.code == codes.DeadlineExceeded {
+						ended = context.DeadlineExceeded
+					}
+					if err := context.Cause(handler); handler.Err() != ended || localOr(err) != test.code || err.Error() != test.msg && status.Convert(err).Message() != test.msg {
 						t.Errorf("B47: the context ends with %v, cause %v", handler.Err(), err)
 					}
 					e.peer.send(e.theirs(0), messageTypeCancel, 0, test.data)
@@ -344,11 +349,11 @@ func TestCancelBothEnds(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		if err := <-done; err != context.Canceled {
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("B47: %v", err)
 		}
 		for range 2 {
-			if err := <-causes; status.Code(err) != codes.Canceled && err != context.Canceled {
+			if err := <-causes; status.Code(err) != codes.Canceled && !errors.Is(err, context.Canceled) {
 				t.Errorf("B47: %v", err)
 			}
 		}
@@ -369,4 +374,12 @@ func TestCancelOfWhatIsTooLarge(t *testing.T) {
 		p.want("B47", 3, messageTypeCancel, 0, statusBytes(t, codes.ResourceExhausted, oversized(1001, 1000).err.Error()[len("rpc error: code = ResourceExhausted desc = "):]))
 		p.wantNothing("B47")
 	}, WithClientLimits(Limits{MessageSize: 1000}))
+}
+
+// localOr returns the code of a status, or of an error that is one of ours or a context's.
+func localOr(err error) codes.Code {
+	if st, ok := status.FromError(err); ok {
+		return st.Code()
+	}
+	return localCode(err)
 }

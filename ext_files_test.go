@@ -335,7 +335,7 @@ func wantNoFiles(t *testing.T, c *Client) {
 		} else {
 			_, err = c.NewStream(ctx, desc, "test", "Stream", nil)
 		}
-		if err != ErrNoFiles {
+		if !errors.Is(err, ErrNoFiles) {
 			t.Errorf("B51: %v", err)
 		}
 	}
@@ -353,7 +353,7 @@ func TestFilesCannotPass(t *testing.T) {
 			s := open(t, t.Context(), e.client, bidi, nil)
 			e.peer.next("")
 			f := newWatchedFile(t)
-			if err := s.SendMsg(&FileMessage{wrapperspb.String(""), []*os.File{f.File}}); err != ErrNoFiles {
+			if err := s.SendMsg(&FileMessage{wrapperspb.String(""), []*os.File{f.File}}); !errors.Is(err, ErrNoFiles) {
 				t.Errorf("B51: %v", err)
 			}
 			e.peer.wantNothing("B51: nothing is sent")

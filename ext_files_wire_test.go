@@ -391,7 +391,7 @@ func TestFilesOfLostConnection(t *testing.T) {
 	}()
 	<-claimed
 	p.client.Close()
-	if err := <-done; err != ErrClosed {
+	if err := <-done; !errors.Is(err, ErrClosed) {
 		t.Errorf("B51: %v", err)
 	}
 	f.wantClosed(t, "B51: the connection has ended")

@@ -36,7 +36,7 @@ func (p *parting) hear(last, used uint32, why *status.Status) (upTo uint32, err 
 		}
 	}
 	p.heard, p.last = true, last
-	p.why = &notExecutedError{why}
+	p.why = notExecuted(why.Message())
 	return max(used, last), nil
 }
 

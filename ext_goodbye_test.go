@@ -77,7 +77,7 @@ func TestGoodbyeSaid(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Errorf("B53: Shutdown: %v", err)
 		}
-		if err := e.conn.why(); err != ErrClosed {
+		if err := e.conn.why(); !errors.Is(err, ErrClosed) {
 			t.Errorf("B53: the cause is %v", err)
 		}
 	})
@@ -96,7 +96,7 @@ func TestGoodbyeOfNothing(t *testing.T) {
 		e.peer.wantGoodbye("B53", want)
 		e.peer.wantEnd("B53")
 		e.peer.wantNothing("B53: one goodbye")
-		if err := e.client.Call(t.Context(), "test", "Echo", wrapperspb.String(""), new(wrapperspb.StringValue)); err != ErrClosed {
+		if err := e.client.Call(t.Context(), "test", "Echo", wrapperspb.String(""), new(wrapperspb.StringValue)); !errors.Is(err, ErrClosed) {
 			t.Errorf("B53: a call after Shutdown: %v", err)
 		}
 	})
@@ -188,7 +188,7 @@ func TestGoodbyeOurCalls(t *testing.T) {
 		e.peer.wantResult("B53", e.theirs(0), wrapperspb.String("waited"))
 		wantWaiting(t, "B53: Shutdown, while a call of ours waits", done)
 		e.peer.wantAlive("B53")
-		if err := <-goCall(t.Context(), e.client, new(wrapperspb.StringValue)); err != ErrClosed {
+		if err := <-goCall(t.Context(), e.client, new(wrapperspb.StringValue)); !errors.Is(err, ErrClosed) {
 			t.Errorf("B53: a new call when nothing of the peer's runs: %v", err)
 		}
 		e.peer.respond(e.ours(0), nil, nil)
@@ -298,7 +298,7 @@ func TestGoodbyeBothEnds(t *testing.T) {
 				time.Sleep(settleGrace)
 				synctest.Wait()
 				err := p.echo(t.Context(), "x")
-				if who == "client" && err != ErrClosed || who != "client" && !errors.Is(err, ErrNotExecuted) {
+				if who == "client" && !errors.Is(err, ErrClosed) || who != "client" && !errors.Is(err, ErrNotExecuted) {
 					t.Errorf("B53: a call after the goodbye: %v", err)
 				}
 				close(go_)
@@ -332,7 +332,7 @@ func TestGoodbyeHonoursContext(t *testing.T) {
 		p.wantGoodbye("B53", 0)
 		p.wantNothing("B53: one goodbye")
 		c.Close()
-		if err := <-call; err != ErrClosed {
+		if err := <-call; !errors.Is(err, ErrClosed) {
 			t.Errorf("B53: %v", err)
 		}
 		if err := c.Shutdown(t.Context()); err != nil {

@@ -80,7 +80,7 @@ func wantClassicClient(t *testing.T, c *Client, p *rawPeer) {
 	cancel()
 	p.wantNothing("B46: classic has no cancel, no pong, and answers no calls")
 	p.wantAlive("B46")
-	if err := s.SendMsg(&FileMessage{Message: big}); err != context.Canceled {
+	if err := s.SendMsg(&FileMessage{Message: big}); !errors.Is(err, context.Canceled) {
 		t.Errorf("B46: %v", err)
 	}
 }
@@ -106,10 +106,10 @@ func TestHelloGarbage(t *testing.T) {
 				done := goCall(t.Context(), c, new(wrapperspb.StringValue))
 				p.send(1, answer.Type, answer.Flags, answer.data)
 				p.wantEnd("B46: " + name)
-				if err := <-done; err != ErrClosed {
+				if err := <-done; !errors.Is(err, ErrClosed) {
 					t.Errorf("B46: a call that waited: %v", err)
 				}
-				if ok, err := c.Extended(t.Context()); ok || err != ErrClosed {
+				if ok, err := c.Extended(t.Context()); ok || !errors.Is(err, ErrClosed) {
 					t.Errorf("B46: extended %v, %v", ok, err)
 				}
 				if c.Cause() == nil || c.Cause() == ErrClosed {
@@ -133,17 +133,17 @@ func TestHelloUnanswered(t *testing.T) {
 				done := goCall(t.Context(), c, new(wrapperspb.StringValue))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				if ok, err := c.Extended(ctx); ok || err != context.DeadlineExceeded {
+				if ok, err := c.Extended(ctx); ok || !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("B46: extended %v, %v", ok, err)
 				}
-				if err := <-goCall(ctx, c, new(wrapperspb.StringValue)); err != context.DeadlineExceeded {
+				if err := <-goCall(ctx, c, new(wrapperspb.StringValue)); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("B46: a call whose context ends before the agreement: %v", err)
 				}
-				if _, err := c.NewStream(ctx, bidi, "test", "Stream", nil); err != context.DeadlineExceeded {
+				if _, err := c.NewStream(ctx, bidi, "test", "Stream", nil); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("B46: a stream: %v", err)
 				}
 				p.wantNothing("B46: calls wait")
-				if err := <-done; err != ErrClosed || time.Since(start) != timeout {
+				if err := <-done; !errors.Is(err, ErrClosed) || time.Since(start) != timeout {
 					t.Errorf("B46: the call ended after %v with %v", time.Since(start), err)
 				}
 				p.wantEnd("B46")
@@ -165,17 +165,17 @@ func TestHelloAndTheEnd(t *testing.T) {
 				synctest.Wait()
 				start := time.Now()
 				end(c, p)
-				if err := <-done; err != ErrClosed {
+				if err := <-done; !errors.Is(err, ErrClosed) {
 					t.Errorf("B46: %v", err)
 				}
-				if ok, err := c.Extended(t.Context()); ok || err != ErrClosed || time.Since(start) != 0 {
+				if ok, err := c.Extended(t.Context()); ok || !errors.Is(err, ErrClosed) || time.Since(start) != 0 {
 					t.Errorf("B46: extended %v, %v after %v", ok, err, time.Since(start))
 				}
 				<-c.Done()
 			})
 		})
 	}
-	if ok, err := new(Client).Extended(context.Background()); ok || err != ErrClosed {
+	if ok, err := new(Client).Extended(context.Background()); ok || !errors.Is(err, ErrClosed) {
 		t.Errorf("the zero Client: %v, %v", ok, err)
 	}
 	<-new(Client).Done()
@@ -196,7 +196,7 @@ func TestHelloAfterHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := memconn.Pipe(0)
 		c := NewClient(a, WithExtensions(), WithClientLogger(new(countingLogger)), WithClientHandshaker(failingHandshaker{}))
-		if ok, err := c.Extended(t.Context()); ok || err != ErrClosed {
+		if ok, err := c.Extended(t.Context()); ok || !errors.Is(err, ErrClosed) {
 			t.Errorf("B46: extended %v, %v", ok, err)
 		}
 		b.Close()

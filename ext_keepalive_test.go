@@ -164,7 +164,7 @@ func TestKeepaliveBothEnds(t *testing.T) {
 // TestKeepaliveEndsCalls holds what the calls and handlers of a connection get.
 func TestKeepaliveEndsCalls(t *testing.T) {
 	onExtendedClient(t, peerHello(), func(t *testing.T, c *Client, p *rawPeer) {
-		if err := <-goCall(t.Context(), c, new(wrapperspb.StringValue)); err != ErrClosed {
+		if err := <-goCall(t.Context(), c, new(wrapperspb.StringValue)); !errors.Is(err, ErrClosed) {
 			t.Errorf("B52: %v", err)
 		}
 		<-c.Done()
@@ -225,7 +225,7 @@ func TestPingsTooOftenOfIdleClient(t *testing.T) {
 		if log.errors.Load() != 1 {
 			t.Errorf("B52: the client's logger was told of %d errors, want 1", log.errors.Load())
 		}
-		if _, err := c.NewStream(t.Context(), bidi, "test", "Bidi", nil); !errors.Is(err, ErrNotExecuted) && err != ErrClosed {
+		if _, err := c.NewStream(t.Context(), bidi, "test", "Bidi", nil); !errors.Is(err, ErrNotExecuted) && !errors.Is(err, ErrClosed) {
 			t.Errorf("B52: %v", err)
 		}
 	})

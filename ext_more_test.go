@@ -7,6 +7,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -202,7 +203,7 @@ func TestSendAfterCloseNeedsNoCredit(t *testing.T) {
 		if err := s.CloseSend(); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.SendMsg(wrapperspb.String("late")); err != ErrStreamClosed {
+		if err := s.SendMsg(wrapperspb.String("late")); !errors.Is(err, ErrStreamClosed) {
 			t.Errorf("B48: %v, want ErrStreamClosed", err)
 		}
 		p.takeCredit(0)
@@ -218,7 +219,7 @@ func TestFilesOfFailedCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := p.echo(ctx, "a"); err != context.Canceled {
+	if err := p.echo(ctx, "a"); !errors.Is(err, context.Canceled) {
 		t.Errorf("B51: %v", err)
 	}
 	if n := len(files.take()); n != 0 {
@@ -298,7 +299,7 @@ func TestCloseWhileHandshakeEnds(t *testing.T) {
 		h := closingShaker{make(chan *Client)}
 		c := NewClient(a, WithExtensions(), WithClientHandshaker(h))
 		h.client <- c
-		if _, err := c.Extended(t.Context()); err != ErrClosed {
+		if _, err := c.Extended(t.Context()); !errors.Is(err, ErrClosed) {
 			t.Errorf("B46: %v", err)
 		}
 	})

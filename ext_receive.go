@@ -4,6 +4,8 @@
 package ttrpc
 
 import (
+	"context"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -175,10 +177,22 @@ func (x *extended) cancelledLocked(s *stream, f *frame) {
 	case s != nil && s.call == nil && s.isActive():
 		x.c.failLocked(s, failure(false, violationType, f.header, nil))
 	case s != nil && s.call != nil && s.isActive():
-		x.c.failLocked(s, st.Err())
+		x.c.failLocked(s, givenUp(st))
 	case s == nil:
 		x.cutAnswerLocked(f.header.StreamID, st)
 	}
+}
+
+// givenUp is the error of a call whose caller has given it up: what the caller's context has
+// ended with is what the handler's ends with.
+func givenUp(st *status.Status) error {
+	switch st.Code() {
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.Canceled:
+		return statusErr{codes.Canceled, st.Message(), context.Canceled}
+	}
+	return st.Err()
 }
 
 // cutAnswerLocked stops an answer that is leaving in parts.

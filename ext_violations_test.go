@@ -82,7 +82,7 @@ func TestExtendedViolations(t *testing.T) {
 					}
 				}
 				e.peer.wantEnd("B56: " + name)
-				if err := <-call; name != "a goodbye that raises" && err != ErrClosed {
+				if err := <-call; name != "a goodbye that raises" && !errors.Is(err, ErrClosed) {
 					t.Errorf("B56: the call ended with %v", err)
 				}
 				<-handler.Done()

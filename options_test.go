@@ -39,6 +39,7 @@ func options() map[string]any {
 		"WithClientLogger":                 WithClientLogger(new(errorLogger)),
 		"WithClientTrace":                  WithClientTrace(trace),
 		"WithVTProto":                      WithVTProto(),
+		"WithStatusErrors":                 WithStatusErrors(),
 		"WithDialer":                       WithDialer(Dialer{FailFast: true}),
 		"WithExtensions":                   WithExtensions(),
 		"WithClientServices":               WithClientServices(services),

@@ -320,11 +320,11 @@ func countStream(_ context.Context, ss StreamServer) (any, error) {
 }
 
 // A countingLogger counts what it is told.
-type countingLogger struct{ errors, others atomic.Int32 }
+type countingLogger struct{ errors, warnings, others atomic.Int32 }
 
 func (l *countingLogger) Debug(string, ...any) { l.others.Add(1) }
 func (l *countingLogger) Info(string, ...any)  { l.others.Add(1) }
-func (l *countingLogger) Warn(string, ...any)  { l.others.Add(1) }
+func (l *countingLogger) Warn(string, ...any)  { l.others.Add(1); l.warnings.Add(1) }
 func (l *countingLogger) Error(string, ...any) { l.errors.Add(1) }
 
 // wantDone requires that something has ended with err.

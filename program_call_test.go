@@ -160,7 +160,7 @@ func (call *progCall) do(what string, f func() error) error {
 	call.w.mu.Lock()
 	delete(call.pending, what)
 	call.w.mu.Unlock()
-	return err
+	return call.w.bare(err)
 }
 
 // unary makes a unary call.

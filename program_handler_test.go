@@ -157,7 +157,7 @@ func (h *progHandler) send(size int) {
 	w, log := h.call.w, &h.call.down
 	msg := log.add(w, size)
 	h.set(&h.sending, true)
-	err := h.ss.SendMsg(msg)
+	err := w.bare(h.ss.SendMsg(msg))
 	h.set(&h.sending, false)
 	if err != nil {
 		w.mu.Lock()
@@ -173,7 +173,7 @@ func (h *progHandler) recv() {
 	}
 	m := new(wrapperspb.BytesValue)
 	h.set(&h.receiving, true)
-	err := h.ss.RecvMsg(m)
+	err := h.call.w.bare(h.ss.RecvMsg(m))
 	h.set(&h.receiving, false)
 	if err == nil {
 		h.take(m.Value)

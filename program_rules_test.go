@@ -46,6 +46,21 @@ func (call *progCall) checkSendLocked(what string, size int, err error) {
 	}
 }
 
+// bare holds that errors are statuses in extended mode, and on classic connections what the
+// release has (B80), and returns what the latter is.
+func (w *progWorld) bare(err error) error {
+	made, is := err.(statusErr)
+	switch _, known := status.FromError(err); {
+	case is && w.other == nil:
+		w.Errorf("B80: %v is made a status on a classic connection", err)
+	case w.other != nil && err != io.EOF && !known:
+		w.Errorf("B80: %v is no status in extended mode", err)
+	case is && made.is != ErrNotExecuted:
+		return made.is
+	}
+	return err
+}
+
 // isOversized tells whether err is the status of a frame over the limit (B7).
 func isOversized(err error) bool {
 	return status.Code(err) == codes.ResourceExhausted && strings.HasPrefix(status.Convert(err).Message(), "message length ")

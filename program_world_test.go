@@ -357,7 +357,7 @@ func (w *progWorld) endClient() {
 			w.Errorf("B21: call %d has not ended", call.number)
 		}
 	}
-	if err := w.client.Call(context.Background(), "s", "m", new(wrapperspb.BytesValue), new(wrapperspb.BytesValue)); err != ErrClosed {
+	if err := w.bare(w.client.Call(context.Background(), "s", "m", new(wrapperspb.BytesValue), new(wrapperspb.BytesValue))); err != ErrClosed {
 		w.Errorf("B1: a call after Close: %v", err)
 	}
 }

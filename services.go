@@ -140,7 +140,12 @@ func (r *services) find(name, method []byte) (*unaryMethod, *streamMethod, error
 }
 
 // SendMsg implements [StreamServer].
-func (call *serverCall) SendMsg(m any) error {
+func (call *serverCall) SendMsg(m any) error { return call.told(call.sendMsg(m)) }
+
+// RecvMsg implements [StreamServer].
+func (call *serverCall) RecvMsg(m any) error { return call.told(call.recvMsg(m)) }
+
+func (call *serverCall) sendMsg(m any) error {
 	if !call.streamMethod.info.StreamingServer {
 		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
@@ -152,8 +157,7 @@ func (call *serverCall) SendMsg(m any) error {
 	return call.conn.send(ctx, &call.stream, f, false)
 }
 
-// RecvMsg implements [StreamServer].
-func (call *serverCall) RecvMsg(m any) error {
+func (call *serverCall) recvMsg(m any) error {
 	ctx, m := unbound(m)
 	f, err := call.inbox.take(ctx)
 	if err != nil {

@@ -3,6 +3,8 @@
 
 package ttrpc
 
+import "context"
+
 // refusal is the error of calls that come too late, or of which nothing was written
 // before the connection's end.
 func (c *conn) refusal() error {
@@ -143,6 +145,19 @@ func (c *conn) fail(s *stream, err error) {
 	defer c.unlock()
 	if s.isActive() {
 		c.failLocked(s, err)
+	}
+}
+
+// giveUpCall ends a stream whose caller's context has ended.
+func (c *conn) giveUpCall(ctx context.Context, s *stream) {
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case !s.isActive():
+	case c.mode != nil:
+		c.failLocked(s, gaveUp(ctx))
+	default:
+		c.failLocked(s, errOf(ctx))
 	}
 }
 

@@ -158,7 +158,7 @@ func (t *Trace) tellCall(c *conn, info CallInfo) (end func(err error)) {
 	}
 	return func(err error) {
 		if err != nil {
-			err = statusOf(err).Err()
+			err = asStatus(err, c.why())
 		}
 		told(err)
 	}

@@ -126,7 +126,7 @@ func TestTraceUnary(t *testing.T) {
 		server.want(t, "5 /test/Block served=true")
 		c.Close()
 		client.want(t, "conn ends: ttrpc: closed")
-		server.want(t, "conn ends: EOF", "5 ends: Unknown")
+		server.want(t, "conn ends: EOF", "5 ends: Unavailable")
 	})
 }
 

@@ -21,10 +21,10 @@ type bounded struct {
 //
 //	err := stream.RecvMsg(ttrpc.Within(ctx, m))
 //
-// If they would have to wait any longer, they return ctx.Err(). Then no message has been
-// sent or taken, the stream is as it was, and it is safe to try again. If they do not have
-// to wait they do not look at ctx: with a context that has ended they only try. The
-// context that the stream was opened with ends the stream, as ever.
+// If they would have to wait any longer, they return ctx.Err(), or its status where errors
+// are such. Then no message has been sent or taken, the stream is as it was, and it is safe to
+// try again. If they do not have to wait they do not look at ctx: with a context that has
+// ended they only try. The context that the stream was opened with ends the stream, as ever.
 //
 // m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns.
 // Everything but SendMsg and RecvMsg refuses it: it is no message.

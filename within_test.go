@@ -7,6 +7,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 	"testing/synctest"
@@ -73,7 +74,7 @@ func TestWithinRecv(t *testing.T) {
 		s, done := newEchoes(t, extended, func(ctx context.Context, s StreamServer) (any, error) {
 			m := new(wrapperspb.StringValue)
 			for _, bounds := range []context.Context{soon(t), ended()} {
-				if err := s.RecvMsg(Within(bounds, m)); err != bounds.Err() || err == nil {
+				if err := s.RecvMsg(Within(bounds, m)); !isTold(err, bounds.Err(), extended) {
 					t.Errorf("B71: the handler's RecvMsg: %v", err)
 				}
 			}
@@ -90,7 +91,7 @@ func TestWithinRecv(t *testing.T) {
 		defer done()
 		m := new(wrapperspb.StringValue)
 		for _, bounds := range []context.Context{soon(t), ended()} {
-			if err := s.RecvMsg(Within(bounds, m)); err != bounds.Err() || err == nil {
+			if err := s.RecvMsg(Within(bounds, m)); !isTold(err, bounds.Err(), extended) {
 				t.Errorf("B71: the client's RecvMsg: %v", err)
 			}
 		}
@@ -177,7 +178,7 @@ func wantCounted(t *testing.T, s ClientStream, size int, goOn func(), received <
 			t.Fatalf("B71: the message after %d that had to wait need not", missed)
 		case err == nil:
 			sent++
-		case err == context.DeadlineExceeded:
+		case errors.Is(err, context.DeadlineExceeded):
 			missed++
 		default:
 			t.Fatalf("B71: SendMsg: %v", err)
@@ -221,7 +222,7 @@ func TestSendAfterEnd(t *testing.T) {
 		if err := s.RecvMsg(new(wrapperspb.StringValue)); status.Code(err) != codes.DataLoss {
 			t.Errorf("B71: RecvMsg tells why: %v", err)
 		}
-		if err := s.SendMsg(wrapperspb.String("m")); err != ErrStreamClosed {
+		if err := s.SendMsg(wrapperspb.String("m")); !errors.Is(err, ErrStreamClosed) {
 			t.Errorf("B20: %v", err)
 		}
 	})
