@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"go/build/constraint"
 	"os"
 	"strings"
 
@@ -144,6 +145,10 @@ func commentLines(comments protogen.Comments) (text string, saysDeprecated bool)
 		if line != "" && line[0] != ' ' && line[0] != '\t' {
 			// Without the space, //go:generate would be a directive.
 			line = " " + line
+		}
+		if constraint.IsPlusBuild("//" + line) {
+			// gofmt would make a condition of it, above the package clause.
+			line = " `" + strings.TrimSpace(line) + "`"
 		}
 		lines = append(lines, "//"+line)
 	}

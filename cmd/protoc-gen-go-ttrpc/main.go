@@ -25,6 +25,8 @@
 //	    out: .
 //	    opt: paths=source_relative
 //
+// "go tool protoc-gen-go-ttrpc --version" tells what was built.
+//
 // A service Foo becomes the interface FooService, to be implemented and passed to
 // RegisterFooService, and NewFooClient, which returns a client of it. A service
 // with streaming methods has an interface FooClient too, and each streaming method
@@ -50,6 +52,11 @@
 //
 // A name that is taken already, by a message or by another service of the package,
 // gets an underscore at its end.
+//
+// # Comments
+//
+// Comments of the .proto become doc comments. A line that Go would take for a condition of
+// building the file, such as "+build linux", stands in backquotes there.
 package main
 
 import (
@@ -57,6 +64,7 @@ import (
 	"go/token"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"google.golang.org/protobuf/compiler/protogen"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -99,11 +107,14 @@ func (p *parameters) set(name, value string) error {
 	}
 }
 
-// version is the version of the module this command was built from.
+// version is the version of the module this command was built from, and of what replaces it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(unknown)"
+	}
+	if r := info.Main.Replace; r != nil {
+		return info.Main.Version + " => " + strings.TrimSpace(r.Path+" "+r.Version)
 	}
 	return info.Main.Version
 }

@@ -25,6 +25,8 @@
 //
 // For buf it is a local plugin then: local: ["go", "tool", "protoc-gen-gogottrpc"].
 //
+// "go tool protoc-gen-gogottrpc --version" tells what was built.
+//
 // # Parameters
 //
 //	plugins=ttrpc           write stubs; without it there are only messages
@@ -41,10 +43,13 @@ package main
 
 import (
 	"fmt"
+	"go/build/constraint"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/gogo/protobuf/proto"
+	"github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
 	plugin "github.com/gogo/protobuf/protoc-gen-gogo/plugin"
 	"github.com/gogo/protobuf/vanity"
 	"github.com/gogo/protobuf/vanity/command"
@@ -68,6 +73,9 @@ func respond(req *plugin.CodeGeneratorRequest) *plugin.CodeGeneratorResponse {
 			return &plugin.CodeGeneratorResponse{Error: proto.String(err.Error())}
 		}
 	}
+	for _, file := range req.GetProtoFile() {
+		keepComments(file)
+	}
 	files := vanity.FilterFiles(req.GetProtoFile(), vanity.NotGoogleProtobufDescriptorProto)
 	vanity.ForEachFile(files, vanity.TurnOffGoGettersAll)
 	vanity.ForEachFile(files, vanity.TurnOffGoStringerAll)
@@ -76,6 +84,33 @@ func respond(req *plugin.CodeGeneratorRequest) *plugin.CodeGeneratorResponse {
 	vanity.ForEachFile(files, vanity.TurnOnSizerAll)
 	vanity.ForEachFile(files, vanity.TurnOnStringerAll)
 	return command.Generate(req)
+}
+
+// keepComments has the comments of a file be nothing else in Go.
+func keepComments(file *descriptor.FileDescriptorProto) {
+	for _, location := range file.GetSourceCodeInfo().GetLocation() {
+		for _, comments := range []*string{location.LeadingComments, location.TrailingComments} {
+			if comments == nil {
+				continue
+			}
+			lines := strings.Split(*comments, "\n")
+			for i, line := range lines {
+				lines[i] = commentLine(line)
+			}
+			*comments = strings.Join(lines, "\n")
+		}
+	}
+}
+
+// commentLine returns a line as it is to stand behind the two slashes of a Go comment.
+func commentLine(line string) string {
+	if line != "" && line[0] != ' ' && line[0] != '\t' {
+		line = " " + line // without the space, //go:generate would be a directive
+	}
+	if constraint.IsPlusBuild("//" + line) { // gofmt would put a condition above the package clause
+		line = " `" + strings.TrimSpace(line) + "`"
+	}
+	return line
 }
 
 // checkUnary returns an error if a file to generate has a streaming method: a
@@ -101,11 +136,14 @@ func checkUnary(req *plugin.CodeGeneratorRequest) error {
 	return nil
 }
 
-// version is the version of the module this command was built from.
+// version is the version of the module this command was built from, and of what replaces it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(unknown)"
+	}
+	if r := info.Main.Replace; r != nil {
+		return info.Main.Version + " => " + strings.TrimSpace(r.Path+" "+r.Version)
 	}
 	return info.Main.Version
 }

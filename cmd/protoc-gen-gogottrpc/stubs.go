@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"go/token"
+	"os"
 	"strings"
 
 	"github.com/gogo/protobuf/protoc-gen-gogo/descriptor"
@@ -33,6 +34,8 @@ type stubs struct {
 	// The local names of the packages that the file in work imports.
 	contextPackage string
 	ttrpcPackage   string
+
+	packages scope // the same, and those of the messages of the service in work
 }
 
 // service is a service with the names of what is declared for it.
@@ -78,6 +81,7 @@ func (s *stubs) Generate(file *generator.FileDescriptor) {
 	s.contextPackage = string(s.gen.AddImport("context"))
 	s.ttrpcPackage = string(s.gen.AddImport("github.com/containerd/ttrpc"))
 	taken := topLevelNames(file)
+	s.packages = scope{s.contextPackage: true, s.ttrpcPackage: true}
 	for i, desc := range file.GetService() {
 		service := s.newService(file, desc, taken)
 		service.doc.path = fmt.Sprintf("%d,%d", fileServiceField, i)
@@ -121,7 +125,11 @@ func (s *stubs) newService(file *generator.FileDescriptor, desc *descriptor.Serv
 // imported if it needs to be.
 func (s *stubs) message(fullName string) string {
 	s.gen.RecordTypeUse(fullName)
-	return s.gen.TypeName(s.gen.ObjectNamed(fullName))
+	name := s.gen.TypeName(s.gen.ObjectNamed(fullName))
+	if pkg, _, imported := strings.Cut(name, "."); imported {
+		s.packages[pkg] = true
+	}
+	return name
 }
 
 func (s *stubs) printServer(service service) {
@@ -134,16 +142,16 @@ func (s *stubs) printServer(service service) {
 	}
 	s.p("}")
 	s.p("")
-	s.p("func %s(srv *%s.Server, svc %s) {", service.registerFunc, s.ttrpcPackage, service.serviceType)
-	s.p("srv.Register(%q, map[string]%s.Method{", service.wireName, s.ttrpcPackage)
+	s.p("func %s($srv *%s.Server, $svc %s) {", service.registerFunc, s.ttrpcPackage, service.serviceType)
+	s.p("$srv.Register(%q, map[string]%s.Method{", service.wireName, s.ttrpcPackage)
 	for _, m := range service.methods {
-		s.p("%q: func(ctx %s.Context, unmarshal func(interface{}) error) (interface{}, error) {",
+		s.p("%q: func($ctx %s.Context, $unmarshal func(interface{}) error) (interface{}, error) {",
 			m.wireName, s.contextPackage)
-		s.p("req := new(%s)", m.in)
-		s.p("if err := unmarshal(req); err != nil {")
-		s.p("return nil, err")
+		s.p("$req := new(%s)", m.in)
+		s.p("if $err := $unmarshal($req); $err != nil {")
+		s.p("return nil, $err")
 		s.p("}")
-		s.p("return svc.%s(ctx, req)", m.goName)
+		s.p("return $svc.%s($ctx, $req)", m.goName)
 		s.p("},")
 	}
 	s.p("})")
@@ -156,24 +164,24 @@ func (s *stubs) printClient(service service) {
 	s.p("client *%s.Client", s.ttrpcPackage)
 	s.p("}")
 	s.p("")
-	s.p("func %s(client *%s.Client) %s {", service.newFunc, s.ttrpcPackage, service.serviceType)
-	s.p("return &%s{client}", service.clientStruct)
+	s.p("func %s($client *%s.Client) %s {", service.newFunc, s.ttrpcPackage, service.serviceType)
+	s.p("return &%s{$client}", service.clientStruct)
 	s.p("}")
 	for _, m := range service.methods {
 		s.p("")
-		s.p("func (c *%s) %s {", service.clientStruct, s.signature(m))
-		s.p("resp := new(%s)", m.out)
-		s.p("if err := c.client.Call(ctx, %q, %q, req, resp); err != nil {", service.wireName, m.wireName)
-		s.p("return nil, err")
+		s.p("func ($c *%s) %s {", service.clientStruct, s.signature(m))
+		s.p("$resp := new(%s)", m.out)
+		s.p("if $err := $c.client.Call($ctx, %q, %q, $req, $resp); $err != nil {", service.wireName, m.wireName)
+		s.p("return nil, $err")
 		s.p("}")
-		s.p("return resp, nil")
+		s.p("return $resp, nil")
 		s.p("}")
 	}
 }
 
-// signature returns the name, parameters and results of m.
+// signature returns the name, parameters and results of m, as p takes them.
 func (s *stubs) signature(m method) string {
-	return fmt.Sprintf("%s(ctx %s.Context, req *%s) (*%s, error)", m.goName, s.contextPackage, m.in, m.out)
+	return fmt.Sprintf("%s($ctx %s.Context, $req *%s) (*%s, error)", m.goName, s.contextPackage, m.in, m.out)
 }
 
 func (s *stubs) printDoc(d doc) {
@@ -187,9 +195,15 @@ func (s *stubs) printDoc(d doc) {
 	s.p("// Deprecated: Do not use.")
 }
 
-// p prints a line.
+// p prints a line made of format and args. In it $x is the local variable x, under another
+// name if it would shadow an imported package called x.
 func (s *stubs) p(format string, args ...any) {
-	s.gen.P(fmt.Sprintf(format, args...))
+	s.gen.P(os.Expand(fmt.Sprintf(format, args...), func(local string) string {
+		for s.packages[local] {
+			local += "_"
+		}
+		return local
+	}))
 }
 
 // wireName returns the full name of service, which is a service of file.

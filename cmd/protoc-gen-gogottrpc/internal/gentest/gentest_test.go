@@ -20,7 +20,18 @@ const parameter = "plugins=ttrpc+fieldpath,paths=source_relative," +
 
 // goldenFiles make the golden packages. protoc gives a plugin of gogo/protobuf one
 // package at a time.
-var goldenFiles = []string{"gogo/gogo.proto", "gogo/other/other.proto"}
+var goldenFiles = []string{
+	"gogo/gogo.proto", "gogo/other/other.proto", "gogo/locals/locals.proto",
+	"gogo/locals/c/c.proto",
+	"gogo/locals/client/client.proto",
+	"gogo/locals/ctx/ctx.proto",
+	"gogo/locals/err/err.proto",
+	"gogo/locals/req/req.proto",
+	"gogo/locals/resp/resp.proto",
+	"gogo/locals/srv/srv.proto",
+	"gogo/locals/svc/svc.proto",
+	"gogo/locals/unmarshal/unmarshal.proto",
+}
 
 func TestMain(m *testing.M) {
 	plugintest.Main(m, "github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc")

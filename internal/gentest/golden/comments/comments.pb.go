@@ -65,10 +65,11 @@ var File_comments_comments_proto protoreflect.FileDescriptor
 const file_comments_comments_proto_rawDesc = "" +
 	"\n" +
 	"\x17comments/comments.proto\x12\x10gentest.comments\"\t\n" +
-	"\aMessage2\xa2\x04\n" +
+	"\aMessage2\xe1\x04\n" +
 	"\aGreeter\x12=\n" +
 	"\x05Hello\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message\x12@\n" +
-	"\x04Chat\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message(\x010\x01\x12@\n" +
+	"\x04Chat\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message(\x010\x01\x12=\n" +
+	"\x05Build\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message\x12@\n" +
 	"\x03Old\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message\"\x03\x88\x02\x01\x12F\n" +
 	"\aOldBare\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message\"\x03\x88\x02\x01(\x01\x12I\n" +
 	"\fOldExplained\x12\x19.gentest.comments.Message\x1a\x19.gentest.comments.Message\"\x03\x88\x02\x01\x12@\n" +
@@ -100,26 +101,28 @@ var file_comments_comments_proto_goTypes = []any{
 var file_comments_comments_proto_depIdxs = []int32{
 	0,  // 0: gentest.comments.Greeter.Hello:input_type -> gentest.comments.Message
 	0,  // 1: gentest.comments.Greeter.Chat:input_type -> gentest.comments.Message
-	0,  // 2: gentest.comments.Greeter.Old:input_type -> gentest.comments.Message
-	0,  // 3: gentest.comments.Greeter.OldBare:input_type -> gentest.comments.Message
-	0,  // 4: gentest.comments.Greeter.OldExplained:input_type -> gentest.comments.Message
-	0,  // 5: gentest.comments.Greeter.Trailing:input_type -> gentest.comments.Message
-	0,  // 6: gentest.comments.Greeter.Directive:input_type -> gentest.comments.Message
-	0,  // 7: gentest.comments.Greeter.Bare:input_type -> gentest.comments.Message
-	0,  // 8: gentest.comments.OldGreeter.Hello:input_type -> gentest.comments.Message
-	0,  // 9: gentest.comments.OldStreamer.Chat:input_type -> gentest.comments.Message
-	0,  // 10: gentest.comments.Greeter.Hello:output_type -> gentest.comments.Message
-	0,  // 11: gentest.comments.Greeter.Chat:output_type -> gentest.comments.Message
-	0,  // 12: gentest.comments.Greeter.Old:output_type -> gentest.comments.Message
-	0,  // 13: gentest.comments.Greeter.OldBare:output_type -> gentest.comments.Message
-	0,  // 14: gentest.comments.Greeter.OldExplained:output_type -> gentest.comments.Message
-	0,  // 15: gentest.comments.Greeter.Trailing:output_type -> gentest.comments.Message
-	0,  // 16: gentest.comments.Greeter.Directive:output_type -> gentest.comments.Message
-	0,  // 17: gentest.comments.Greeter.Bare:output_type -> gentest.comments.Message
-	0,  // 18: gentest.comments.OldGreeter.Hello:output_type -> gentest.comments.Message
-	0,  // 19: gentest.comments.OldStreamer.Chat:output_type -> gentest.comments.Message
-	10, // [10:20] is the sub-list for method output_type
-	0,  // [0:10] is the sub-list for method input_type
+	0,  // 2: gentest.comments.Greeter.Build:input_type -> gentest.comments.Message
+	0,  // 3: gentest.comments.Greeter.Old:input_type -> gentest.comments.Message
+	0,  // 4: gentest.comments.Greeter.OldBare:input_type -> gentest.comments.Message
+	0,  // 5: gentest.comments.Greeter.OldExplained:input_type -> gentest.comments.Message
+	0,  // 6: gentest.comments.Greeter.Trailing:input_type -> gentest.comments.Message
+	0,  // 7: gentest.comments.Greeter.Directive:input_type -> gentest.comments.Message
+	0,  // 8: gentest.comments.Greeter.Bare:input_type -> gentest.comments.Message
+	0,  // 9: gentest.comments.OldGreeter.Hello:input_type -> gentest.comments.Message
+	0,  // 10: gentest.comments.OldStreamer.Chat:input_type -> gentest.comments.Message
+	0,  // 11: gentest.comments.Greeter.Hello:output_type -> gentest.comments.Message
+	0,  // 12: gentest.comments.Greeter.Chat:output_type -> gentest.comments.Message
+	0,  // 13: gentest.comments.Greeter.Build:output_type -> gentest.comments.Message
+	0,  // 14: gentest.comments.Greeter.Old:output_type -> gentest.comments.Message
+	0,  // 15: gentest.comments.Greeter.OldBare:output_type -> gentest.comments.Message
+	0,  // 16: gentest.comments.Greeter.OldExplained:output_type -> gentest.comments.Message
+	0,  // 17: gentest.comments.Greeter.Trailing:output_type -> gentest.comments.Message
+	0,  // 18: gentest.comments.Greeter.Directive:output_type -> gentest.comments.Message
+	0,  // 19: gentest.comments.Greeter.Bare:output_type -> gentest.comments.Message
+	0,  // 20: gentest.comments.OldGreeter.Hello:output_type -> gentest.comments.Message
+	0,  // 21: gentest.comments.OldStreamer.Chat:output_type -> gentest.comments.Message
+	11, // [11:22] is the sub-list for method output_type
+	0,  // [0:11] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

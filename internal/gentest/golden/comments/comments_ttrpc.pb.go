@@ -19,6 +19,14 @@ type GreeterService interface {
 	// Chat is a stream with a block comment.
 	//   - and a list
 	Chat(context.Context, Greeter_ChatServer) error
+	// Build knows tags:
+	//
+	// `+build plan9`
+	// `+build plan9 // indented`
+	// `+build plan9`
+	// go:build plan9
+	// go:build plan9
+	Build(context.Context, *Message) (*Message, error)
 	// Old was replaced by Hello.
 	//
 	// Deprecated: Marked as deprecated in comments/comments.proto.
@@ -46,6 +54,13 @@ func RegisterGreeterService(srv *ttrpc.Server, svc GreeterService) {
 					return nil, err
 				}
 				return svc.Hello(ctx, req)
+			},
+			"Build": func(ctx context.Context, unmarshal func(any) error) (any, error) {
+				req := new(Message)
+				if err := unmarshal(req); err != nil {
+					return nil, err
+				}
+				return svc.Build(ctx, req)
 			},
 			"Old": func(ctx context.Context, unmarshal func(any) error) (any, error) {
 				req := new(Message)
@@ -153,6 +168,14 @@ type GreeterClient interface {
 	// Chat is a stream with a block comment.
 	//   - and a list
 	Chat(context.Context) (Greeter_ChatClient, error)
+	// Build knows tags:
+	//
+	// `+build plan9`
+	// `+build plan9 // indented`
+	// `+build plan9`
+	// go:build plan9
+	// go:build plan9
+	Build(context.Context, *Message) (*Message, error)
 	// Old was replaced by Hello.
 	//
 	// Deprecated: Marked as deprecated in comments/comments.proto.
@@ -220,6 +243,14 @@ func (s *greeter_ChatClient) Recv() (*Message, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+func (c *greeterClient) Build(ctx context.Context, req *Message) (*Message, error) {
+	resp := new(Message)
+	if err := c.client.Call(ctx, "gentest.comments.Greeter", "Build", req, resp); err != nil {
+		return nil, err
+	}
+	return resp, nil
 }
 
 func (c *greeterClient) Old(ctx context.Context, req *Message) (*Message, error) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc/internal/gentest/golden/gogo"
+	"github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc/internal/gentest/golden/gogo/locals"
 	"github.com/containerd/ttrpc/cmd/protoc-gen-gogottrpc/internal/gentest/golden/gogo/other"
 	"github.com/gogo/protobuf/types"
 )
@@ -25,6 +26,7 @@ var (
 	_ func(*ttrpc.Client) gogo.FooService           = gogo.NewFooClient
 	_ func(*ttrpc.Server, gogo.RegisterFooService_) = gogo.RegisterRegisterFooService
 	_ func(*ttrpc.Client) gogo.RegisterFooService_  = gogo.NewRegisterFooClient
+	_ func(*ttrpc.Server, locals.BuilderService)    = locals.RegisterBuilderService // built on every system
 )
 
 // TestInterface checks the methods of a service.
