@@ -7,6 +7,7 @@ package extended
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func TestCancel(t *testing.T) {
 		p.mustTell(t, "B47", "waiting")
 		cancel()
 		p.mustTell(t, "B47", "ended: Canceled")
-		if err := <-done; err != context.Canceled {
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("B47: the cancelled call: %v", err)
 		}
 
@@ -48,7 +49,7 @@ func TestCancel(t *testing.T) {
 		p.mustTell(t, "B47", "waiting")
 		cancel()
 		p.mustTell(t, "B47", "ended: Canceled")
-		if err := s.RecvMsg(new(blob)); err != context.Canceled {
+		if err := s.RecvMsg(new(blob)); !errors.Is(err, context.Canceled) {
 			t.Errorf("B47: the cancelled stream: %v", err)
 		}
 		p.mustWork(t, "B47")
@@ -60,7 +61,7 @@ func TestDeadlineCancels(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 		defer cancel()
 		done := p.asking(ctx, "Wait", "")
-		if err := <-done; err != context.DeadlineExceeded && status.Code(err) != codes.DeadlineExceeded {
+		if err := <-done; !errors.Is(err, context.DeadlineExceeded) && status.Code(err) != codes.DeadlineExceeded {
 			t.Errorf("B47: the call whose deadline passes: %v", err)
 		}
 		p.mustTell(t, "B47", "waiting")
@@ -83,7 +84,7 @@ func TestCancelOvertakes(t *testing.T) {
 			all[i] = p.mustStream(t, context.Background(), serverStream, "Begin", &blob{size: size})
 		}
 		cancel()
-		if err := <-done; err != context.Canceled {
+		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("B47: the cancelled call: %v", err)
 		}
 		p.resume(t)
@@ -109,7 +110,7 @@ func TestCancelWithdraws(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		s := p.mustStream(t, ctx, serverStream, "Begin", &blob{size: 3 << 20})
 		cancel()
-		if err := s.RecvMsg(new(blob)); err != context.Canceled {
+		if err := s.RecvMsg(new(blob)); !errors.Is(err, context.Canceled) {
 			t.Errorf("B47: the cancelled stream: %v", err)
 		}
 		p.resume(t)

@@ -35,7 +35,7 @@ func TestStoppedPeer(t *testing.T) {
 		done := p.asking(context.Background(), "Wait", "")
 		p.mustTell(t, "B52", "waiting")
 		p.stop(t)
-		if err := <-done; err != ttrpc.ErrClosed {
+		if err := <-done; !errors.Is(err, ttrpc.ErrClosed) {
 			t.Errorf("B52: a call of a process that stands still: %v", err)
 		}
 		if err := p.cause(); err != ttrpc.ErrKeepalive {

@@ -45,7 +45,7 @@ func TestKilled(t *testing.T) {
 								once.Do(func() { p.kill(); close(killed) })
 							}
 						}
-						if err != ttrpc.ErrClosed {
+						if !errors.Is(err, ttrpc.ErrClosed) {
 							t.Errorf("B5: a call of a process that is killed: %v", err)
 						}
 					}()
@@ -108,7 +108,7 @@ func useCancel(p *peer, _ []*os.File) error {
 	done := p.asking(ctx, "Wait", "")
 	cancel()
 	err := <-done
-	if err == context.Canceled {
+	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
 	return err

@@ -288,13 +288,13 @@ func (k faultKind) allows(err error, work faultWorkload, took time.Duration) boo
 	switch {
 	case err == nil:
 		return true
-	case work.ends && (err == ttrpc.ErrClosed || status.Code(err) == codes.Unavailable):
+	case work.ends && (errors.Is(err, ttrpc.ErrClosed) || status.Code(err) == codes.Unavailable):
 		return took <= faultDeadline
 	case k.effect == faultEnds:
-		return err == ttrpc.ErrClosed && took <= lostPeerGrace+work.takes
+		return errors.Is(err, ttrpc.ErrClosed) && took <= lostPeerGrace+work.takes
 	case k.effect == faultHangs:
 		// Both ends know the deadline, and either may be first (B4).
-		return (err == context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded) && took == faultDeadline
+		return (errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded) && took == faultDeadline
 	}
 	return false
 }
@@ -331,7 +331,7 @@ func (w *faultWorld) end() {
 	if n := w.closed.Load(); n != 1 {
 		w.Errorf("B12: the function for the end ran %d times", n)
 	}
-	if err := faultEcho(context.Background(), w.client, 1); err != ttrpc.ErrClosed {
+	if err := faultEcho(context.Background(), w.client, 1); !errors.Is(err, ttrpc.ErrClosed) {
 		w.Errorf("B1: a call after Close: %v", err)
 	}
 	w.srv.End(w)

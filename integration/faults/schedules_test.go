@@ -7,6 +7,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -154,12 +155,12 @@ func explains(events []faultEvent, err error, work faultWorkload) bool {
 	switch {
 	case err == nil:
 		return true
-	case err == ttrpc.ErrClosed:
+	case errors.Is(err, ttrpc.ErrClosed):
 		return ends
 	case status.Code(err) == codes.Unavailable:
 		return work.ends
 	}
-	isLate := err == context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded
+	isLate := errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded
 	return isLate && (hangs || late+work.takes >= faultDeadline)
 }
 

@@ -97,7 +97,7 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 			near, far := fault.open(t)
 			c := ttrpc.NewClient(near)
 			s, err := c.NewStream(context.Background(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "s", "m", nil)
-			if err != nil && (far != nil || err != ttrpc.ErrClosed) {
+			if err != nil && (far != nil || !errors.Is(err, ttrpc.ErrClosed)) {
 				t.Fatal(err)
 			}
 			arrived := 0
@@ -113,13 +113,13 @@ func TestSocketErrorsAtTheClient(t *testing.T) {
 			}
 			fault.fail(far)
 			testkit.Within(t, "B5: calls under way", func() {
-				if err := <-done; err != ttrpc.ErrClosed {
+				if err := <-done; !errors.Is(err, ttrpc.ErrClosed) {
 					t.Errorf("B5: the call returned %v", err)
 				}
 				if s == nil {
 					return
 				}
-				if err := s.RecvMsg(new(wrapperspb.StringValue)); err != ttrpc.ErrClosed {
+				if err := s.RecvMsg(new(wrapperspb.StringValue)); !errors.Is(err, ttrpc.ErrClosed) {
 					t.Errorf("B5: RecvMsg returned %v", err)
 				}
 				c.UserOnCloseWait(context.Background())
@@ -180,7 +180,7 @@ func TestSocketBrokenPipe(t *testing.T) {
 	far.(*net.UnixConn).CloseRead()
 	c := ttrpc.NewClient(near)
 	testkit.Within(t, "B5: a call that cannot be written", func() {
-		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); err != ttrpc.ErrClosed {
+		if err := c.Call(context.Background(), "s", "m", wrapperspb.String("x"), new(wrapperspb.StringValue)); !errors.Is(err, ttrpc.ErrClosed) {
 			t.Errorf("B5: a call returned %v", err)
 		}
 		c.UserOnCloseWait(context.Background())
@@ -222,11 +222,11 @@ func TestSocketFull(t *testing.T) {
 			front := make(chan error, 1)
 			go func() { front <- call(long, big) }()
 			testkit.AwaitBytes(t, far, 0)
-			if err := f(); err != context.DeadlineExceeded {
+			if err := f(); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("B18: %s returned %v", name, err)
 			}
 			cancel()
-			if err := <-front; err != context.Canceled {
+			if err := <-front; !errors.Is(err, context.Canceled) {
 				t.Errorf("B18: the call in front returned %v", err)
 			}
 		})

@@ -51,7 +51,7 @@ func (work faultWorkload) run(w *faultWorld) []error {
 	if work.ends {
 		time.Sleep(50 * time.Millisecond)
 		group.Go(func() {
-			if err := w.srv.Shutdown(ctx); err != nil && err != context.DeadlineExceeded {
+			if err := w.srv.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				w.Errorf("B25: Shutdown: %v", err)
 			}
 		})

@@ -8,6 +8,7 @@ package stress
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -260,7 +261,7 @@ func (c *stressCaller) message() *wrapperspb.BytesValue {
 
 // mayFail tells whether a call has had cause to end with err.
 func (c *stressCaller) mayFail(ctx context.Context, err error) bool {
-	late := err == context.DeadlineExceeded || status.Code(err) == codes.DeadlineExceeded // whose clock was first
+	late := errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded // whose clock was first
 	return ctx.Err() != nil || late || !c.lasts
 }
 

@@ -7,6 +7,7 @@ package stress
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -246,9 +247,9 @@ func (c *seatClient) stream(ctx context.Context, ends bool, n int64) {
 // mayFail tells whether a call has had cause to end with err.
 func (c *seatClient) mayFail(err error, ends bool) bool {
 	switch {
-	case err == context.DeadlineExceeded, status.Code(err) == codes.DeadlineExceeded: // whose clock was first
+	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded: // whose clock was first
 		return ends
-	case err == ttrpc.ErrClosed, status.Code(err) == codes.Unavailable:
+	case errors.Is(err, ttrpc.ErrClosed), status.Code(err) == codes.Unavailable:
 		return c.cut.Load() || c.w.ended.Load()
 	}
 	return false
