@@ -90,7 +90,8 @@ func faultSent(c *ttrpc.Client, sent error) error {
 // faultEnd is the error of a stream that has been received to its end. SendMsg
 // and CloseSend may only have failed with the same.
 func faultEnd(end, sent error) error {
-	if sent != nil && !errors.Is(sent, end) {
+	lost := errors.Is(sent, ttrpc.ErrClosed) && errors.Is(end, ttrpc.ErrClosed) // reading may have told more by then
+	if sent != nil && !errors.Is(sent, end) && !lost {
 		return fmt.Errorf("the stream ended with %v, its sending with %v", end, sent)
 	}
 	if end == io.EOF {

@@ -193,7 +193,7 @@ func TestGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if err := <-done; err != context.Canceled {
+	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("B47: a call that was given up: %v", err)
 	}
 	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 { // it ends when the command has ended

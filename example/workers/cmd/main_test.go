@@ -30,7 +30,10 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 func TestDemo(t *testing.T) {
 	p := program.Start(t)
-	if code := p.Wait(); code != 0 || p.Stderr() != "" {
+	isOdd := func(line string) bool { // workers tell that there is no dispatcher yet
+		return line != "" && !strings.Contains(line, "ttrpc: cannot connect")
+	}
+	if code := p.Wait(); code != 0 || slices.ContainsFunc(strings.Split(p.Stderr(), "\n"), isOdd) {
 		t.Fatalf("exits with %d and prints:\n%s%s", code, p.Stdout(), p.Stderr())
 	}
 	want := map[string]int{
@@ -221,7 +224,7 @@ func TestGivenUp(t *testing.T) {
 	ws[0].Await(t, "begins long")
 	cancel()
 	ws[0].Await(t, "gives up long")
-	if _, err := stream.Recv(); err != context.Canceled {
+	if _, err := stream.Recv(); !errors.Is(err, context.Canceled) {
 		t.Errorf("B47: a job that was given up ended with %v", err)
 	}
 	if by := p.submit("short"); by != "anna" {
