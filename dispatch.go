@@ -18,11 +18,11 @@ import (
 // interceptors, and sends what they return.
 type dispatcher struct {
 	services       services
-	unknown        func(*serverCall, requestView) bool     // finds what services has not, or nil
-	unary          UnaryServerInterceptor                  // nil if there is none
-	stream         StreamServerInterceptor                 // nil if there is none
-	defaultTimeout time.Duration                           // for unary calls without one; 0 means none
-	recovered      func(d *dispatcher, panicked any) error // is dispatcher.panicked, or nil if panics go on
+	unknown        func(*serverCall, requestView) bool // finds what services has not, or nil
+	unary          UnaryServerInterceptor              // nil if there is none
+	stream         StreamServerInterceptor             // nil if there is none
+	defaultTimeout time.Duration                       // for unary calls without one; 0 means none
+	recovered      recoverFunc                         // is dispatcher.panicked, or nil if panics go on
 	log            Logger
 }
 
@@ -43,7 +43,7 @@ func (d *dispatcher) run(call *serverCall) {
 		// Without the option a panic goes on; with it, or after
 		// runtime.Goexit, the caller gets an answer (B31).
 		if !returned {
-			answer = call.answer(nil, d.notReturned(recover()))
+			answer = call.answer(nil, d.notReturned(call, recover()))
 		}
 		call.request.release()
 		if call.streamMethod != nil {
@@ -65,19 +65,26 @@ func (d *dispatcher) run(call *serverCall) {
 
 // notReturned is the error of a handler that has panicked, or has ended its
 // goroutine if panicked is nil.
-func (d *dispatcher) notReturned(panicked any) error {
+func (d *dispatcher) notReturned(call *serverCall, panicked any) error {
 	switch {
 	case panicked == nil:
 		return status.Error(codes.Internal, "ttrpc: the handler ended its goroutine")
 	case d.recovered == nil:
 		panic(panicked) // with the handler still on the stack
 	}
-	return d.recovered(d, panicked)
+	return d.recovered(d, call, panicked)
 }
 
+// A recoverFunc makes an error of a panic. It is called while the handler is on the stack.
+type recoverFunc func(d *dispatcher, call *serverCall, panicked any) error
+
 // panicked is the error of a handler whose panic is not to end the program.
-func (d *dispatcher) panicked(panicked any) error {
-	d.log.Error("ttrpc: panic in a handler", "panic", panicked, "stack", string(debug.Stack()))
+func (d *dispatcher) panicked(call *serverCall, panicked any) error {
+	args := []any{"method", call.fullMethod(), "panic", panicked, "stack", string(debug.Stack())}
+	if peer, ok := PeerFromContext(call.base); ok {
+		args = append([]any{"peer", peer.Addr}, args...)
+	}
+	d.log.Error("ttrpc: panic in a handler", args...)
 	return status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", panicked)
 }
 
@@ -146,7 +153,7 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 	r.codec, r.frame, r.payload = call.conn.cfg.codec, call.request, call.payload
 	defer r.release()
 	if d.unary != nil {
-		return d.unary(&call.callContext, r.decode, &m.info, m.handle)
+		return d.unary(&call.callContext, r.decode, &m.info, d.unaryInside(call, m.handle))
 	}
 	return m.handle(&call.callContext, r.decode)
 }
@@ -178,9 +185,39 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 		}()
 	}
 	if d.stream != nil {
-		return d.stream(call, call, &s.info, s.handle)
+		return d.stream(call, call, &s.info, d.streamInside(call, s.handle))
 	}
 	return s.handle(call, call)
+}
+
+// unaryInside is the handler as interceptors see it: a panic that is not to end the program
+// is an error to them.
+func (d *dispatcher) unaryInside(call *serverCall, handle Method) Method {
+	if d.recovered == nil {
+		return handle
+	}
+	return func(ctx context.Context, unmarshal func(any) error) (resp any, err error) {
+		defer d.recoverInside(call, &resp, &err)
+		return handle(ctx, unmarshal)
+	}
+}
+
+// streamInside is the same for a stream.
+func (d *dispatcher) streamInside(call *serverCall, handle StreamHandler) StreamHandler {
+	if d.recovered == nil {
+		return handle
+	}
+	return func(ctx context.Context, stream StreamServer) (resp any, err error) {
+		defer d.recoverInside(call, &resp, &err)
+		return handle(ctx, stream)
+	}
+}
+
+// recoverInside is deferred around a handler.
+func (d *dispatcher) recoverInside(call *serverCall, resp *any, err *error) {
+	if panicked := recover(); panicked != nil {
+		*resp, *err = nil, d.recovered(d, call, panicked)
+	}
 }
 
 // answer makes the terminal frame of what the handler returned.
@@ -259,7 +296,7 @@ func (c codec) decodeRequest(f *frame, b []byte, msg any) error {
 		return nil
 	}
 	if _, ok := err.(*typeError); ok {
-		return status.Errorf(codes.Internal, "ttrpc: error unsupported request type: %T", msg)
+		return status.Errorf(codes.Internal, "ttrpc: error unsupported request type: %s", typeName(msg))
 	}
 	return status.Errorf(codes.Internal, "ttrpc: error unmarshalling payload: %v", err)
 }
@@ -270,7 +307,7 @@ func encodeError(msg any, err error) error {
 	case *OversizedMessageErr:
 		return err
 	case *typeError:
-		return status.Errorf(codes.Internal, "ttrpc: error unsupported response type: %T", msg)
+		return status.Errorf(codes.Internal, "ttrpc: error unsupported response type: %s", typeName(msg))
 	}
 	return status.Errorf(codes.Internal, "ttrpc: error marshaling payload: %v", err)
 }

@@ -16,7 +16,7 @@ type serverConfig struct {
 	unknown       func(*serverCall, requestView) bool // routes calls that services does not; or nil
 	newGoroutines bool
 	shake         func(c *conn, ctx context.Context, nc net.Conn) // is conn.shakeHands if there is a handshaker, else nil
-	recovered     func(d *dispatcher, panicked any) error         // is dispatcher.panicked, or nil
+	recovered     recoverFunc                                     // is dispatcher.panicked, or nil
 
 	// The one that is not in the chain, the chain, and both; nil if there are none.
 	firstUnary, restUnary, unary UnaryServerInterceptor
@@ -99,8 +99,8 @@ func WithServerTimeouts(t Timeouts) ServerOpt {
 }
 
 // WithRecoverPanics answers a call whose handler panics with Internal, and
-// logs the panic with its stack as an error. By default a panic in a handler
-// is the program's.
+// logs the panic as an error, with the method, the peer and the stack. Interceptors
+// around the handler see the error. By default a panic in a handler is the program's.
 func WithRecoverPanics() ServerOpt {
 	return func(c *serverConfig) error {
 		c.recovered = (*dispatcher).panicked
