@@ -186,7 +186,10 @@ func (cs *clientStream) sendMsg(m any) error {
 	if !cs.desc.StreamingClient {
 		return fmt.Errorf("%w: cannot send data from non-streaming client", ErrProtocol)
 	}
-	ctx, m := unbound(m)
+	ctx, m, err := unbound(m)
+	if err != nil {
+		return err
+	}
 	f, err := cs.conn.dataFrame(m)
 	if err != nil {
 		return err
@@ -195,7 +198,10 @@ func (cs *clientStream) sendMsg(m any) error {
 }
 
 func (cs *clientStream) recvMsg(m any) error {
-	ctx, m := unbound(m)
+	ctx, m, err := unbound(m)
+	if err != nil {
+		return err
+	}
 	f, err := cs.inbox.take(ctx)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (c codec) measure(msg any) (payload, error) {
 	case protoadapt.MessageV1:
 		return measureOld(m)
 	default:
-		return payload{}, &typeError{fmt.Sprintf("ttrpc: cannot marshal unknown type: %T", msg)}
+		return payload{}, &typeError{fmt.Sprintf("ttrpc: cannot marshal unknown type: %s", typeName(msg))}
 	}
 	return p, nil
 }
@@ -172,7 +172,7 @@ func (c codec) unmarshal(b []byte, msg any) error {
 	case protoadapt.MessageV1:
 		return unmarshalOld(b, m)
 	}
-	return &typeError{fmt.Sprintf("ttrpc: cannot unmarshal into unknown type: %T", msg)}
+	return &typeError{fmt.Sprintf("ttrpc: cannot unmarshal into unknown type: %s", typeName(msg))}
 }
 
 // unmarshalOld is unmarshal into a message of before google.golang.org/protobuf.
@@ -186,11 +186,19 @@ type typeError struct{ msg string }
 
 func (e *typeError) Error() string { return e.msg }
 
+// typeName names the type of what is no message.
+func typeName(v any) string {
+	if _, ok := v.(*bounded); ok {
+		return "what ttrpc.Within returns, which is for SendMsg and RecvMsg of a stream"
+	}
+	return fmt.Sprintf("%T", v)
+}
+
 // orPanic turns a panic of protobuf's reflection over an old message, whose Go
 // type it cannot make sense of, into an error.
 func orPanic(err error, panicked any, verb string, msg any) error {
 	if panicked != nil {
-		return &typeError{fmt.Sprintf("ttrpc: cannot %s unknown type: %T (%v)", verb, msg, panicked)}
+		return &typeError{fmt.Sprintf("ttrpc: cannot %s unknown type: %s (%v)", verb, typeName(msg), panicked)}
 	}
 	return err
 }

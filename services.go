@@ -149,7 +149,10 @@ func (call *serverCall) sendMsg(m any) error {
 	if !call.streamMethod.info.StreamingServer {
 		return fmt.Errorf("%w: cannot send data from non-streaming server", ErrProtocol)
 	}
-	ctx, m := unbound(m)
+	ctx, m, err := unbound(m)
+	if err != nil {
+		return err
+	}
 	f, err := call.conn.dataFrame(m)
 	if err != nil {
 		return encodeError(m, err)
@@ -158,7 +161,10 @@ func (call *serverCall) sendMsg(m any) error {
 }
 
 func (call *serverCall) recvMsg(m any) error {
-	ctx, m := unbound(m)
+	ctx, m, err := unbound(m)
+	if err != nil {
+		return err
+	}
 	f, err := call.inbox.take(ctx)
 	if err != nil {
 		return err

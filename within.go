@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -27,16 +28,23 @@ type bounded struct {
 // ended they only try. The context that the stream was opened with ends the stream, as ever.
 //
 // m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns.
-// Everything but SendMsg and RecvMsg refuses it: it is no message.
+// Everything but SendMsg and RecvMsg refuses it: it is no message. They refuse it, too, if ctx
+// is nil.
 func Within(ctx context.Context, m any) any { return &bounded{ctx, m} }
 
 // unbound takes apart what Within has made.
-func unbound(m any) (context.Context, any) {
-	if b, ok := m.(*bounded); ok {
-		return b.ctx, b.m
+func unbound(m any) (context.Context, any, error) {
+	b, ok := m.(*bounded)
+	switch {
+	case !ok:
+		return context.Background(), m, nil
+	case b.ctx == nil:
+		return nil, nil, errNoBound
 	}
-	return context.Background(), m
+	return b.ctx, b.m, nil
 }
+
+var errNoBound = errors.New("ttrpc: the context of Within is nil")
 
 // A bound is the end of a context for somebody who waits on a condition, whose lock
 // guards it. A nil bound never comes.

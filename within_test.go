@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,6 +225,41 @@ func TestSendAfterEnd(t *testing.T) {
 		}
 		if err := s.SendMsg(wrapperspb.String("m")); !errors.Is(err, ErrStreamClosed) {
 			t.Errorf("B20: %v", err)
+		}
+	})
+}
+
+// TestWithinMistakes holds that what Within returns for no context, or where no stream takes it,
+// is an error that a user understands.
+func TestWithinMistakes(t *testing.T) {
+	onBothModes(t, func(t *testing.T, extended bool) {
+		handled := make(chan error, 2)
+		s, done := newEchoes(t, extended, func(ctx context.Context, s StreamServer) (any, error) {
+			m := new(wrapperspb.StringValue)
+			handled <- s.RecvMsg(Within(nil, m)) //nolint:staticcheck // the mistake
+			handled <- s.SendMsg(Within(nil, m)) //nolint:staticcheck // the mistake
+			return nil, s.RecvMsg(m)
+		})
+		m := wrapperspb.String("")
+		for what, err := range map[string]error{
+			"RecvMsg": s.RecvMsg(Within(nil, m)), "SendMsg": s.SendMsg(Within(nil, m)), //nolint:staticcheck // the mistake
+			"the handler's RecvMsg": <-handled, "the handler's SendMsg": <-handled,
+		} {
+			if !errors.Is(err, errNoBound) {
+				t.Errorf("B71: %s of no context: %v", what, err)
+			}
+		}
+		twice := s.SendMsg(Within(t.Context(), Within(t.Context(), m)))
+		if twice == nil || strings.Contains(twice.Error(), "bounded") || !strings.Contains(twice.Error(), "ttrpc.Within") {
+			t.Errorf("B71: Within twice: %v", twice)
+		}
+		s.CloseSend()
+		done()
+	})
+	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
+		err := c.Call(t.Context(), "s", "m", Within(t.Context(), wrapperspb.String("")), nil)
+		if err == nil || strings.Contains(err.Error(), "bounded") || !strings.Contains(err.Error(), "ttrpc.Within") {
+			t.Errorf("B71: a call of it: %v", err)
 		}
 	})
 }
