@@ -16,6 +16,7 @@ import (
 
 // readLoop is the connection's reader, for as long as the goroutine has the seat.
 func (c *conn) readLoop() {
+	c.resetLabels()
 	c.writeHeld()
 	for c.readNext() != readLeft {
 	}

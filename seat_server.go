@@ -92,6 +92,7 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 		}
 	}()
 	run(call)
+	c.resetLabels()
 	returned = true
 
 	c.mu.Lock()

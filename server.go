@@ -184,7 +184,7 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, er
 func (s *Server) serve(call *serverCall) (reads bool) {
 	if s.config.newGoroutines {
 		call.arrives()
-		go s.dispatcher.run(call)
+		go s.runAlone(call)
 		return true
 	}
 	if call.isSmall() && !call.parked && s.dispatcher.route(call) == nil && call.method != nil {

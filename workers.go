@@ -4,6 +4,8 @@
 package ttrpc
 
 import (
+	"context"
+	"runtime/pprof"
 	"sync"
 	"time"
 )
@@ -43,11 +45,31 @@ func (w *workers) start(call *serverCall) {
 
 func (w *workers) work(call *serverCall) {
 	next := make(chan *serverCall, 1)
+	var labelled context.Context // whose labels the goroutine has
 	for ; call != nil; call = <-next {
+		if labelled != call.base {
+			labelled = call.base
+			call.conn.resetLabels()
+		}
 		w.run(call)
+		call.conn.resetLabels()
 		if !w.rest(next) {
 			return
 		}
+	}
+}
+
+// runAlone runs a call on a goroutine of its own, which has just begun.
+func (s *Server) runAlone(call *serverCall) {
+	call.conn.resetLabels()
+	s.dispatcher.run(call)
+}
+
+// resetLabels gives the goroutine the profiler labels of Serve's context. It has others from
+// the goroutine that began it, or a handler has left it some.
+func (c *conn) resetLabels() {
+	if c.base != nil {
+		pprof.SetGoroutineLabels(c.base)
 	}
 }
 
