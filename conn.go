@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"container/list"
 	"context"
 	"net"
 	"sync"
@@ -33,7 +34,8 @@ type conn struct {
 
 	number uint64 // counts the connections of the process
 
-	handshakes bool // at the server: start comes after a handshake
+	handshakes bool          // at the server: start comes after a handshake
+	shakes     *list.Element // in Server.shaking, or nil; guarded by the server's mu
 
 	total atomic.Int64 // bytes in all inboxes, and of requests that are to be started
 	limit atomic.Int64 // how large a message may be

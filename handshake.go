@@ -54,11 +54,16 @@ func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Conte
 }
 
 // shakeHands has the server shake hands on nc, and starts the connection, or closes it.
-func (c *conn) shakeHands(ctx context.Context, nc net.Conn) {
+func (s *Server) shakeHands(ctx context.Context, c *conn, nc net.Conn) {
 	shaken, auth, err := handshake(context.WithoutCancel(ctx), c.cfg.handshaker, nc, c.cfg.timeouts.Handshake)
+	if err == nil {
+		if err = s.shaken(c); err != nil {
+			closeConn(shaken)
+		}
+	}
 	if err != nil {
 		if c.why() == nil { // or it is our own Close
-			c.cfg.log.Error("ttrpc: connection refused", "error", err)
+			s.unshaken.tell(c.cfg.log.Error, "ttrpc: connection refused", "error", err)
 		}
 		c.close(err)
 		return

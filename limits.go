@@ -41,7 +41,9 @@ type Limits struct {
 	Handlers int
 
 	// Connections caps how many connections a server holds. One over the cap is closed
-	// when it is accepted. By default there is no cap.
+	// when it is accepted, or when its handshake is over. As many more may shake hands; if
+	// there is another, the one of these that has taken longest is closed, so that peers
+	// that never get through keep nobody out. By default there is no cap.
 	Connections int
 }
 

@@ -27,10 +27,12 @@ type Server struct {
 	mu sync.Mutex
 
 	// Guarded by mu.
-	listeners   map[net.Listener]struct{}
-	connections map[*conn]struct{}
-	stopping    bool          // no new connections
-	empty       chan struct{} // made by Shutdown; closed when no connection is left
+	listeners map[net.Listener]struct{}
+	admission
+	stopping bool          // no new connections
+	empty    chan struct{} // made by Shutdown; closed when no connection is left
+
+	refused, unshaken refusals // connections at once, and after their handshakes
 }
 
 // NewServer returns a server that serves nothing yet, or the error of an option.
@@ -43,10 +45,10 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	}
 	cfg.setDefaults()
 	s := &Server{
-		config:      cfg,
-		closing:     make(chan struct{}),
-		listeners:   make(map[net.Listener]struct{}),
-		connections: make(map[*conn]struct{}),
+		config:    cfg,
+		closing:   make(chan struct{}),
+		listeners: make(map[net.Listener]struct{}),
+		admission: admission{connections: make(map[*conn]struct{})},
 		dispatcher: dispatcher{
 			unknown:        cfg.unknown,
 			unary:          cfg.unary,
@@ -153,7 +155,7 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 // accept starts the connection on nc, or closes it.
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
 	if _, err := s.begin(ctx, nc, func() {}); err != nil {
-		s.config.log.Warn("ttrpc: connection refused", "reason", err)
+		s.refused.tell(s.config.log.Warn, "ttrpc: connection refused", "reason", err)
 	}
 }
 
@@ -167,12 +169,17 @@ func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, er
 		s.removeConnection(c)
 		gone()
 	}
-	if err := s.addConnection(c); err != nil {
+	crowded, err := s.addConnection(c)
+	if err != nil {
 		nc.Close()
 		return nil, err
 	}
+	if crowded != nil {
+		s.unshaken.tell(s.config.log.Error, "ttrpc: connection refused", "error", errCrowdedOut)
+		crowded.close(errCrowdedOut)
+	}
 	if c.handshakes {
-		go s.config.shake(c, ctx, nc)
+		go s.config.shake(s, ctx, c, nc)
 	} else {
 		c.base = withPeer(ctx, c, nc, nil)
 		c.start(nc)
@@ -279,27 +286,6 @@ func (s *Server) removeListener(l net.Listener) {
 	s.mu.Unlock()
 }
 
-func (s *Server) addConnection(c *conn) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch limit := s.config.limits.Connections; {
-	case s.stopping:
-		return ErrServerClosed
-	case limit > 0 && len(s.connections) >= limit:
-		return errors.New("ttrpc: too many connections")
-	}
-	s.connections[c] = struct{}{}
-	return nil
-}
-
-// removeConnection forgets a connection.
-func (s *Server) removeConnection(c *conn) {
-	s.mu.Lock()
-	delete(s.connections, c)
-	s.emptyLocked()
-	s.mu.Unlock()
-}
-
 // emptyLocked tells Shutdown when no connection is left.
 func (s *Server) emptyLocked() {
 	if s.empty == nil || len(s.connections) > 0 {
@@ -310,11 +296,4 @@ func (s *Server) emptyLocked() {
 	default:
 		close(s.empty)
 	}
-}
-
-// countConnection returns how many connections the server holds.
-func (s *Server) countConnection() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.connections)
 }

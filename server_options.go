@@ -15,8 +15,8 @@ type serverConfig struct {
 	connConfig
 	unknown       func(*serverCall, requestView) bool // routes calls that services does not; or nil
 	newGoroutines bool
-	shake         func(c *conn, ctx context.Context, nc net.Conn) // is conn.shakeHands if there is a handshaker, else nil
-	recovered     recoverFunc                                     // is dispatcher.panicked, or nil
+	shake         func(s *Server, ctx context.Context, c *conn, nc net.Conn) // is Server.shakeHands if there is a handshaker, else nil
+	recovered     recoverFunc                                                // is dispatcher.panicked, or nil
 
 	// The one that is not in the chain, the chain, and both; nil if there are none.
 	firstUnary, restUnary, unary UnaryServerInterceptor
@@ -35,7 +35,7 @@ func WithServerHandshaker(h Handshaker) ServerOpt {
 			return errors.New("only one handshaker allowed per server")
 		}
 		if c.handshaker = h; h != nil {
-			c.shake = (*conn).shakeHands
+			c.shake = (*Server).shakeHands
 		}
 		return nil
 	}
