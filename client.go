@@ -28,9 +28,7 @@ type Client struct {
 // an option does not apply.
 func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	c := &Client{config: newClientConfig()}
-	for _, opt := range opts {
-		opt(c)
-	}
+	c.apply(opts)
 	if c.config.dialer != nil {
 		c.config.mistake = errors.New("ttrpc: WithDialer was given to NewClient, which does not dial")
 	}

@@ -33,6 +33,17 @@ func newClientConfig() *clientConfig {
 	return &clientConfig{over: make(chan struct{}), closeDone: make(chan struct{})}
 }
 
+// apply sets the options.
+func (c *Client) apply(opts []ClientOpts) {
+	for i, opt := range opts {
+		if opt == nil {
+			c.config.mistake = nilOption(i)
+			return
+		}
+		opt(c)
+	}
+}
+
 // finish makes of what the options have set what the client uses. It returns their
 // mistake.
 func (cfg *clientConfig) finish() error {

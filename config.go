@@ -45,6 +45,9 @@ func override[T int | time.Duration](v *T, value T) {
 	}
 }
 
+// nilOption is the mistake of an option, counted from 0, that is nil.
+func nilOption(i int) error { return fmt.Errorf("ttrpc: option %d is nil", i+1) }
+
 // refuse panics if a field of an option is negative.
 func refuse[T int | time.Duration](field string, v T) {
 	if v < 0 {

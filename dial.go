@@ -51,9 +51,7 @@ func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	}
 	c := &Client{config: newClientConfig(), via: r}
 	c.config.statusErrors = true
-	for _, opt := range opts {
-		opt(c)
-	}
+	c.apply(opts)
 	if c.config.log == nil {
 		c.config.log = new(dialLogger)
 	}

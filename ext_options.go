@@ -76,6 +76,9 @@ func WithClientServices(s *Server) ClientOpts {
 	if s == nil {
 		panic("ttrpc: the server of the client's services is nil")
 	}
+	if s.config == nil {
+		panic("ttrpc: the server of the client's services was not made by NewServer")
+	}
 	return func(c *Client) {
 		c.config.extensions()
 		c.config.host, c.config.hooks = serveFunc(s.serve), &s.hooks
@@ -96,14 +99,15 @@ func WithPeerClientOptions(opts ...ClientOpts) ServerOpt {
 // newUserConfig returns what options of a peer's client set.
 func newUserConfig(opts []ClientOpts) *clientConfig {
 	user := &Client{config: newClientConfig()}
-	for _, opt := range opts {
-		opt(user)
-	}
+	user.apply(opts)
 	return user.config
 }
 
 // checkUser returns an error if an option does not apply to a peer's client.
 func (cfg *clientConfig) checkUser() error {
+	if cfg.mistake != nil {
+		return cfg.mistake
+	}
 	for _, option := range []struct {
 		name  string
 		given bool

@@ -12,6 +12,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io"
 	"maps"
 	"net"
 	"path/filepath"
@@ -212,6 +213,72 @@ func TestMisplacedOptions(t *testing.T) {
 	}
 }
 
+// TestNilOptions holds that an option which is nil is told of, by its place.
+func TestNilOptions(t *testing.T) {
+	const want = "ttrpc: option 2 is nil"
+	if _, err := NewServer(WithServerVTProto(), nil); err == nil || err.Error() != want {
+		t.Errorf("NewServer: %v", err)
+	}
+	if _, err := NewServer(WithPeerClientOptions(WithOnClose(func() {}), nil)); err == nil || err.Error() != want {
+		t.Errorf("WithPeerClientOptions: %v", err)
+	}
+	if _, err := Dial("unix:/nowhere", WithExtensions(), nil); err == nil || err.Error() != want {
+		t.Errorf("Dial: %v", err)
+	}
+	defer func() {
+		if err, ok := recover().(error); !ok || err.Error() != want {
+			t.Errorf("NewClient: %v", err)
+		}
+	}()
+	a, _ := memconn.Pipe(0)
+	NewClient(a, WithVTProto(), nil)
+}
+
+// TestZeroServer holds that a Server that NewServer has not made is closed.
+func TestZeroServer(t *testing.T) {
+	s := new(Server)
+	s.Register("test", nil)
+	a, b := memconn.Pipe(0)
+	if err := s.ServeConn(context.Background(), b); err != ErrServerClosed {
+		t.Errorf("ServeConn: %v", err)
+	}
+	if _, err := a.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the conn is left open: %v", err)
+	}
+	l, err := net.Listen("unix", t.TempDir()+"/s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Serve(context.Background(), l); err != ErrServerClosed {
+		t.Errorf("Serve: %v", err)
+	}
+	for range 2 {
+		if err := errors.Join(s.Shutdown(context.Background()), s.Close()); err != nil {
+			t.Errorf("Shutdown and Close: %v", err)
+		}
+	}
+	if snaps := s.Snapshot(); len(snaps) != 0 {
+		t.Errorf("Snapshot: %v", snaps)
+	}
+}
+
+// TestMethodAndStream holds that a name which is both is refused.
+func TestMethodAndStream(t *testing.T) {
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err, ok := recover().(error); !ok || err.Error() != "service test has a method and a stream of the name Echo" {
+			t.Errorf("B28: %v", err)
+		}
+	}()
+	s.RegisterService("test", &ServiceDesc{
+		Methods: map[string]Method{"Echo": func(context.Context, func(any) error) (any, error) { return nil, nil }},
+		Streams: map[string]Stream{"Echo": {Handler: echoStream}},
+	})
+}
+
 // TestImpossibleOptions holds that values that cannot be panic, on both sides alike.
 func TestImpossibleOptions(t *testing.T) {
 	limits := func(l Limits) [2]func() {
@@ -252,6 +319,7 @@ func TestImpossibleOptions(t *testing.T) {
 		"ttrpc: the trace is nil":                                                              {func() { WithClientTrace(nil) }, func() { WithServerTrace(nil) }},
 		"ttrpc: an interceptor is nil":                                                         {func() { WithChainStreamClientInterceptor(nil) }, func() { WithChainStreamServerInterceptor(nil) }},
 		"ttrpc: the server of the client's services is nil":                                    {func() { WithClientServices(nil) }},
+		"ttrpc: the server of the client's services was not made by NewServer":                 {func() { WithClientServices(new(Server)) }},
 		"ttrpc: the hook of connections is nil":                                                {func() { WithConnectionHook(nil) }},
 		"ttrpc: the handler of unknown services is nil":                                        {func() { WithUnknownServiceHandler(nil) }},
 		"ttrpc: Limits.Handlers and Limits.Connections are those of a server, not of a client": {func() { WithClientLimits(Limits{Handlers: 1}) }, func() { WithClientLimits(Limits{Connections: 1}) }},

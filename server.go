@@ -15,7 +15,7 @@ import (
 )
 
 // A Server answers the calls of any number of connections. Its methods may be
-// used concurrently.
+// used concurrently. The zero Server is closed: [NewServer] makes others.
 type Server struct {
 	// Immutable after NewServer.
 	config     *serverConfig
@@ -38,7 +38,10 @@ type Server struct {
 // NewServer returns a server that serves nothing yet, or the error of an option.
 func NewServer(opts ...ServerOpt) (*Server, error) {
 	cfg := new(serverConfig)
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, nilOption(i)
+		}
 		if err := opt(cfg); err != nil {
 			return nil, err
 		}
@@ -69,8 +72,8 @@ func (s *Server) Register(name string, methods map[string]Method) {
 	s.dispatcher.services.add(name, &ServiceDesc{Methods: methods})
 }
 
-// RegisterService adds a service. It panics if the name is registered already.
-// Services may be added while the server runs.
+// RegisterService adds a service. It panics if the name is registered already, or one
+// is that of a method and of a stream. Services may be added while the server runs.
 func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 	s.dispatcher.services.add(name, desc)
 }
@@ -162,6 +165,10 @@ func (s *Server) accept(ctx context.Context, nc net.Conn) {
 // begin starts the connection on nc, or closes it and says why. gone is called when the
 // connection has ended.
 func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, error) {
+	if s.config == nil {
+		nc.Close()
+		return nil, ErrServerClosed
+	}
 	c := newConn(roleServer, nc, &s.config.connConfig)
 	c.handshakes = s.config.shake != nil
 	c.host, c.hooks = serveFunc(s.serve), &s.hooks
@@ -249,7 +256,7 @@ func (s *Server) Close() error {
 // stopLocked stops accepting. It returns the listeners, which the caller
 // closes without locks.
 func (s *Server) stopLocked() []net.Listener {
-	if s.stopping {
+	if s.stopping || s.config == nil {
 		return nil
 	}
 	s.stopping = true
@@ -273,7 +280,7 @@ func closeAll(listeners []net.Listener) (err error) {
 func (s *Server) addListener(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
+	if s.stopping || s.config == nil {
 		return false
 	}
 	s.listeners[l] = struct{}{}

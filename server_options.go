@@ -28,7 +28,7 @@ type serverConfig struct {
 type ServerOpt func(*serverConfig) error
 
 // WithServerHandshaker has every connection pass h before ttrpc is spoken on
-// it. Giving two is an error.
+// it. nil means none; giving two is an error.
 func WithServerHandshaker(h Handshaker) ServerOpt {
 	return func(c *serverConfig) error {
 		if c.handshaker != nil {

@@ -37,17 +37,14 @@ func (s *Server) Services() []ServiceInfo {
 	return infos
 }
 
-// describe returns what find finds: of a name that is both a method's and a stream's, the
-// method.
+// describe returns what find finds.
 func (s *service) describe() []MethodInfo {
 	methods := make([]MethodInfo, 0, len(s.methods)+len(s.streams))
 	for name := range s.methods {
 		methods = append(methods, MethodInfo{Name: name, Unary: true})
 	}
 	for name, m := range s.streams {
-		if s.methods[name] == nil {
-			methods = append(methods, MethodInfo{name, false, m.info.StreamingClient, m.info.StreamingServer})
-		}
+		methods = append(methods, MethodInfo{name, false, m.info.StreamingClient, m.info.StreamingServer})
 	}
 	slices.SortFunc(methods, func(a, b MethodInfo) int { return cmp.Compare(a.Name, b.Name) })
 	return methods

@@ -20,9 +20,8 @@ func TestServices(t *testing.T) {
 	method := func(context.Context, func(any) error) (any, error) { return nil, nil }
 	handler := func(context.Context, StreamServer) (any, error) { return nil, nil }
 	s.RegisterService("b.Streams", &ServiceDesc{
-		Methods: map[string]Method{"Both": method, "Unary": method},
+		Methods: map[string]Method{"Unary": method},
 		Streams: map[string]Stream{
-			"Both":   {Handler: handler, StreamingClient: true},
 			"Client": {Handler: handler, StreamingClient: true},
 			"Server": {Handler: handler, StreamingServer: true},
 			"All":    {Handler: handler, StreamingClient: true, StreamingServer: true},
@@ -35,7 +34,6 @@ func TestServices(t *testing.T) {
 		{"a.Methods", []MethodInfo{{Name: "A", Unary: true}, {Name: "Z", Unary: true}}},
 		{"b.Streams", []MethodInfo{
 			{"All", false, true, true},
-			{"Both", true, false, false},
 			{"Client", false, true, false},
 			{"None", false, false, false},
 			{"Server", false, false, true},
