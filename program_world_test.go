@@ -210,7 +210,7 @@ func (w *progWorld) is(flag *bool) bool {
 	return *flag
 }
 
-// stall stops whoever reads what side sends, or has him go on.
+// stall stops the reader of what side sends, or has it go on.
 func (w *progWorld) stall(side int, on bool) {
 	switch {
 	case w.wire[side] != nil:

@@ -227,7 +227,7 @@ func TestEndBeforeCall(t *testing.T) {
 	}
 }
 
-// TestWriteBeforeRead holds that what is queued while a caller is about to write his
+// TestWriteBeforeRead holds that what is queued while a caller is about to write its
 // request, and then to read, leaves too.
 func TestWriteBeforeRead(t *testing.T) {
 	c, p := newSeatClient(t)
@@ -246,7 +246,7 @@ func TestWriteBeforeRead(t *testing.T) {
 	wantNumber(t, "a caller who waits", second, 5)
 }
 
-// TestGivesUpBeforeWrite holds B18 for a caller whose context ends when he is about
+// TestGivesUpBeforeWrite holds B18 for a caller whose context ends when it is about
 // to write and read: the next call finds both the writer and the reader.
 func TestGivesUpBeforeWrite(t *testing.T) {
 	for range 20 {
@@ -264,14 +264,14 @@ func TestGivesUpBeforeWrite(t *testing.T) {
 	}
 }
 
-// TestWithdrawnBeforeWrite holds B18 for a caller who is woken, as his context has
-// ended, before he could write: nothing is sent, and the next call is the first.
+// TestWithdrawnBeforeWrite holds B18 for a caller that is woken, as its context has
+// ended, before it could write: nothing is sent, and the next call is the first.
 func TestWithdrawnBeforeWrite(t *testing.T) {
 	c, p := newSeatClient(t)
 	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1)}
 	s.init(connOf(c))
 	if reads, err := connOf(c).open(s, newOutFrame(0)); !reads || err != nil || connOf(c).first == nil {
-		t.Fatalf("a caller alone does not write and read himself: %t, %v", reads, err)
+		t.Fatalf("a caller alone does not write and read itself: %t, %v", reads, err)
 	}
 	connOf(c).fail(s, context.Canceled)
 	connOf(c).mu.Lock()
@@ -286,7 +286,7 @@ func TestWithdrawnBeforeWrite(t *testing.T) {
 	wantNumber(t, "B18: the next call", done, 5)
 }
 
-// TestAnswerBeforeEnd holds B19 for a caller who reads, and one who waits for him.
+// TestAnswerBeforeEnd holds B19 for a caller that reads, and one that waits for it.
 func TestAnswerBeforeEnd(t *testing.T) {
 	c, p := newSeatClient(t)
 	first := goNumber(context.Background(), c)
@@ -301,7 +301,7 @@ func TestAnswerBeforeEnd(t *testing.T) {
 }
 
 // TestReadingCallerGivesUp holds B4 and B18 for a caller who reads; the next one
-// gets his own answer and not the late one.
+// gets its own answer and not the late one.
 func TestReadingCallerGivesUp(t *testing.T) {
 	c, p := newSeatClient(t)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -318,7 +318,7 @@ func TestReadingCallerGivesUp(t *testing.T) {
 }
 
 // TestCallerIsRelieved holds that a caller does not read for others who may make
-// him wait, nor for long.
+// it wait, nor for long.
 func TestCallerIsRelieved(t *testing.T) {
 	c, p := newSeatClient(t)
 	done := goNumber(context.Background(), c)

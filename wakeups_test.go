@@ -96,7 +96,7 @@ func flood(send func(any) error) error {
 }
 
 // TestSendEndsWithItsStream holds that a sender who waits, because the peer
-// does not read, is told when his stream ends.
+// does not read, is told when its stream ends.
 func TestSendEndsWithItsStream(t *testing.T) {
 	onServer(t, func(t *testing.T, ts *testServer) {
 		done := make(chan error, 1)

@@ -32,7 +32,7 @@ const (
 	// ones are cheaper to write than to copy.
 	maxCombined = 16 << 10
 
-	// maxTurns is how many writes somebody who only had a frame of his own to
+	// maxTurns is how many writes a goroutine that only had a frame of its own to
 	// send does for all others before a goroutine takes over.
 	maxTurns = 8
 
@@ -276,8 +276,8 @@ func (c *conn) giveUp() {
 // ended; or ctx has, and then the frame is not sent, unless it is queued and a
 // mode bounds what is. With closes the frame is our half-close.
 //
-// Somebody who sends message after message does not write them himself: while
-// a goroutine writes one, he queues the next, and many leave in one write.
+// A sender of message after message does not write them itself: while
+// a goroutine writes one, it queues the next, and many leave in one write.
 func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error {
 	over := newBound(ctx, &s.waiting)
 	defer over.end()

@@ -89,7 +89,7 @@ func (b *buffer) number(at int) int {
 // handed keeps the compiler from leaving out a copy.
 var handed atomic.Pointer[byte]
 
-// hand gives a large message to its receiver, who wants memory of his own.
+// hand gives a large message to its receiver, which wants memory of its own.
 func (b *buffer) hand() {
 	if len(b.data) >= chunk/2 {
 		message := append([]byte(nil), b.data...)
