@@ -4,12 +4,15 @@
 package ttrpc_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"time"
 
 	"google.golang.org/grpc/status"
@@ -45,6 +48,59 @@ func ExampleWithRecoverPanics() {
 	// Output:
 	// level=ERROR msg="ttrpc: panic in a handler" panic="no such shelf"
 	// Internal <nil>
+}
+
+// A handler that changes its thread, its namespaces for example, and leaves it locked: the
+// thread ends with the handler, and no other handler runs on it.
+func ExampleWithGoroutinePerCall() {
+	server, err := ttrpc.NewServer(ttrpc.WithGoroutinePerCall())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	server.Register("example.Namespaces", map[string]ttrpc.Method{
+		"Enter": func(context.Context, func(any) error) (any, error) {
+			runtime.LockOSThread() // and unix.Setns, elsewhere
+			return wrapperspb.String("done"), nil
+		},
+	})
+	near, far := net.Pipe()
+	go server.ServeConn(context.Background(), far)
+	client := ttrpc.NewClient(near)
+	defer client.Close()
+	answer := new(wrapperspb.StringValue)
+	err = client.Call(context.Background(), "example.Namespaces", "Enter", wrapperspb.String(""), answer)
+	fmt.Println(answer.Value, err)
+	// Output: done <nil>
+}
+
+// A client that asks for the extended mode tells its logger if the server does not agree
+// and something was asked for that then cannot work.
+func ExampleWithClientLogger() {
+	server, err := ttrpc.NewServer() // without WithServerExtensions
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	near, far := net.Pipe()
+	go server.ServeConn(context.Background(), far)
+	read, write := io.Pipe()
+	logger := slog.New(slog.NewTextHandler(write, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.LevelKey || a.Key == slog.MessageKey {
+				return a
+			}
+			return slog.Attr{}
+		},
+	}))
+	client := ttrpc.NewClient(near, ttrpc.WithClientLogger(logger),
+		ttrpc.WithKeepalive(ttrpc.Keepalive{Interval: 10 * time.Second}))
+	defer client.Close()
+	line, err := bufio.NewReader(read).ReadString('\n')
+	fmt.Print(line, err)
+	// Output:
+	// level=WARN msg="ttrpc: the peer does not agree to the extended mode"
+	// <nil>
 }
 
 // Handlers of callers that set no deadline get one.
