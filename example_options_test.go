@@ -5,11 +5,15 @@ package ttrpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log"
+	"net"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/integration/streaming"
@@ -49,34 +53,42 @@ func ExampleWithClientTimeouts() {
 
 // A client that finds out within 15 s that the server is stopped.
 func ExampleWithKeepalive() {
-	address, stop := serve()
-	defer stop()
-	client := connect(address, ttrpc.WithKeepalive(ttrpc.Keepalive{Interval: 10 * time.Second, Timeout: 5 * time.Second}))
+	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	near, far := net.Pipe() // a unix socket, elsewhere
+	go server.ServeConn(context.Background(), far)
+	client := ttrpc.NewClient(near, ttrpc.WithKeepalive(ttrpc.Keepalive{Interval: 10 * time.Second, Timeout: 5 * time.Second}))
 	defer client.Close()
-	pings, err := client.Extended(context.Background())
-	check(err)
-	fmt.Println(pings)
-	// Output: true
+	fmt.Println(client.Extended(context.Background())) // else no pings are sent
+	// Output: true <nil>
 }
 
 // A client that does not wait for a server that is not there.
 func ExampleWithDialer() {
-	address, stop := serve()
-	stop()
-	failed := make(chan struct{}, 1)
-	client, err := ttrpc.Dial("unix:"+address, ttrpc.WithDialer(ttrpc.Dialer{
+	failed := make(chan error, 1)
+	client, err := ttrpc.Dial("unix:/nowhere/socket", ttrpc.WithDialer(ttrpc.Dialer{
 		FailFast: true,
 		Backoff:  ttrpc.Backoff{Max: time.Minute},
 		Events: func(e ttrpc.ConnectionEvent) {
 			if e.Kind == ttrpc.EventFailed {
-				failed <- struct{}{}
+				select {
+				case failed <- e.Err:
+				default: // not the first one
+				}
 			}
 		},
 	}))
-	check(err)
+	if err != nil {
+		log.Fatal(err)
+	}
 	defer client.Close()
-	<-failed
-	_, err = streaming.NewStreamingClient(client).Echo(context.Background(), new(streaming.EchoPayload))
-	fmt.Println(status.Code(err))
-	// Output: Unavailable
+	fmt.Println(<-failed)
+	err = client.Call(context.Background(), "example.Any", "Method", wrapperspb.String(""), new(wrapperspb.StringValue))
+	fmt.Println(status.Code(err), errors.Is(err, ttrpc.ErrNotExecuted))
+	// Output:
+	// dial unix /nowhere/socket: connect: no such file or directory
+	// Unavailable true
 }

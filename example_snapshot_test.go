@@ -6,25 +6,40 @@ package ttrpc_test
 import (
 	"context"
 	"fmt"
+	"log"
+	"net"
 	"time"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/integration/streaming"
 )
 
+// What a client's connection has done, and what is under way on it.
 func ExampleClient_Snapshot() {
-	address, stop := serve()
-	defer stop()
-	client := connect(address)
+	server, err := ttrpc.NewServer()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	streaming.RegisterStreamingService(server, streaming.Service{})
+	near, far := net.Pipe() // a unix socket, elsewhere
+	go server.ServeConn(context.Background(), far)
+	client := ttrpc.NewClient(near)
 	defer client.Close()
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err := streaming.NewStreamingClient(client).Echo(ctx, &streaming.EchoPayload{})
-	check(err)
-	stream, err := streaming.NewStreamingClient(client).EchoStream(ctx)
-	check(err)
-	check(stream.Send(&streaming.EchoPayload{Msg: "hi"}))
+	service := streaming.NewStreamingClient(client)
+	if _, err := service.Echo(ctx, &streaming.EchoPayload{}); err != nil {
+		log.Fatal(err)
+	}
+	stream, err := service.EchoStream(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := stream.Send(&streaming.EchoPayload{Msg: "hi"}); err != nil {
+		log.Fatal(err)
+	}
 
 	snap := client.Snapshot()
 	fmt.Printf("%+v\n", snap.Made)
@@ -36,22 +51,28 @@ func ExampleClient_Snapshot() {
 	// /ttrpc.integration.streaming.Streaming/EchoStream open 1 true true
 }
 
+// A Trace is told when a call begins, and by the function that it returns how it has ended.
 func ExampleTrace() {
+	ended := make(chan error)
 	trace := &ttrpc.Trace{Call: func(call ttrpc.CallInfo) func(error) {
-		method := call.FullMethod
-		if !call.Known { // a peer could make up any number of these
-			method = "unknown"
-		}
-		fmt.Println("begins:", method)
-		return nil // or a function that is told how the call has ended
+		fmt.Println("begins:", call.FullMethod, call.Known)
+		return func(err error) { ended <- err }
 	}}
-	address, stop := serve(ttrpc.WithServerTrace(trace))
-	defer stop()
-	client := connect(address)
+	server, err := ttrpc.NewServer(ttrpc.WithServerTrace(trace))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	streaming.RegisterStreamingService(server, streaming.Service{})
+	near, far := net.Pipe() // a unix socket, elsewhere
+	go server.ServeConn(context.Background(), far)
+	client := ttrpc.NewClient(near)
 	defer client.Close()
 
 	var answer streaming.EchoPayload
-	client.Call(context.Background(), "made.Up", "Method", &streaming.EchoPayload{}, &answer)
-	client.Close()
-	// Output: begins: unknown
+	go client.Call(context.Background(), "made.Up", "Method", &streaming.EchoPayload{}, &answer)
+	fmt.Println("ends:", <-ended)
+	// Output:
+	// begins: /made.Up/Method false
+	// ends: rpc error: code = Unimplemented desc = service made.Up
 }
