@@ -34,7 +34,7 @@ func (l *warningLogger) want(t *testing.T, without string) {
 	synctest.Wait()
 	var want []string
 	if without != "" {
-		want = []string{fmt.Sprintln("ttrpc: the peer does not agree to the extended mode peer old.sock without", without)}
+		want = []string{fmt.Sprintln("ttrpc: the peer does not agree to the extended mode without", without, "peer old.sock")}
 	}
 	if fmt.Sprint(l.warnings) != fmt.Sprint(want) {
 		t.Errorf("B46: the warnings are %q, want %q", l.warnings, want)

@@ -7,6 +7,7 @@ package ttrpc
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 
@@ -55,7 +56,7 @@ func TestWithdrawnAlone(t *testing.T) {
 			frames := cn.out.count
 			cn.mu.Unlock()
 			cancel()
-			if err := <-done; err != context.Canceled {
+			if err := <-done; !errors.Is(err, context.Canceled) {
 				t.Errorf("B47: %s that gives up: %v", name, err)
 			}
 			cn.mu.Lock()

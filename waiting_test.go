@@ -96,7 +96,7 @@ func TestSilentContext(t *testing.T) {
 		synctest.Wait()
 		close(ctx.done)
 		for name, result := range results {
-			if err := <-result; err != context.Canceled {
+			if err := <-result; !errors.Is(err, context.Canceled) {
 				t.Errorf("B18: %s whose context has ended without an error: %v", name, err)
 			}
 		}

@@ -102,6 +102,9 @@ func watched(ctx context.Context) context.Context {
 	case cancelType, timerType:
 		return ctx
 	}
+	if watcher, ok := ctx.(watcher); ok {
+		return &watchedEnding{ending{ctx}, watcher}
+	}
 	return &ending{ctx}
 }
 
@@ -113,6 +116,18 @@ var cancelType, timerType = func() (_, _ reflect.Type) {
 	defer cancel()
 	return reflect.TypeOf(cancelled), reflect.TypeOf(timed)
 }()
+
+// A watcher is a context that calls a function when it ends: [context.AfterFunc] asks for
+// just that, and else needs a goroutine.
+type watcher interface {
+	AfterFunc(f func()) (stop func() bool)
+}
+
+// A watchedEnding is an ending of a watcher.
+type watchedEnding struct {
+	ending
+	watcher
+}
 
 // An ending is a context whose Err says why it has ended, always.
 type ending struct{ context.Context }
