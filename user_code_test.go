@@ -8,9 +8,7 @@ package ttrpc
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,16 +34,19 @@ type nosy struct {
 // newNosy returns a nosy whose test must have been at all the places that are named.
 func newNosy(t *testing.T, places string) *nosy {
 	n := &nosy{t: t, been: map[string]bool{}}
-	t.Cleanup(func() {
-		n.mu.Lock()
-		defer n.mu.Unlock()
+	t.Cleanup(func() { // a logger may be called after the end was told
 		for _, place := range strings.Split(places, ", ") {
-			if !n.been[place] {
-				t.Errorf("%s was not called, but only %q", place, slices.Sorted(maps.Keys(n.been)))
-			}
+			await(t, "a call of the user's "+place, func() bool { return n.has(place) })
 		}
 	})
 	return n
+}
+
+// has tells whether it was called at the place.
+func (n *nosy) has(place string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.been[place]
 }
 
 // look asks, and waits for the answer. Only what hangs is found by the time it takes.
