@@ -139,8 +139,8 @@ func (e *extensions) ask(c *conn) {
 // mode.
 func (e *extensions) answeredLocked(c *conn, f *frame) {
 	st, payload, err := parseResponse(f.data)
-	if st != nil && st.Code == int32(codes.FailedPrecondition) && st.Message == errTwoClients.Error() {
-		c.blame, c.cause = errTwoClients, errTwoClients
+	if c.blame != nil { // it says that the peer refuses the connection
+		c.cause = c.blame
 		return
 	}
 	if st != nil && st.Code == int32(codes.Unavailable) { // and so would all others be

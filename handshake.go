@@ -16,7 +16,9 @@ import (
 // Handshake may talk to the peer. It returns the conn to use from then on,
 // which is the one given to it or one that wraps it, and any value that tells
 // who the peer is, which handlers find in their context ([PeerFromContext]).
-// An error refuses the connection, which is then closed. Handshake may run
+// An error refuses the connection, which is then closed. (A server made with
+// [WithServerExtensions] tells the client why, if the handshaker is a
+// UnixCredentialsFunc, which says nothing itself: it is in [Client.Cause].) Handshake may run
 // concurrently for different connections. The context ends when the handshake
 // timeout passes; the conn is closed then as well, so that a Handshake that
 // waits for the peer returns.
@@ -55,7 +57,7 @@ func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Conte
 
 // shakeHands has the server shake hands on nc, and starts the connection, or closes it.
 func (s *Server) shakeHands(ctx context.Context, c *conn, nc net.Conn) {
-	shaken, auth, err := handshake(context.WithoutCancel(ctx), c.cfg.handshaker, nc, c.cfg.timeouts.Handshake)
+	shaken, auth, err := handshake(context.WithoutCancel(ctx), tellingHandshaker(c.cfg), nc, c.cfg.timeouts.Handshake)
 	if err == nil {
 		if err = s.shaken(c); err != nil {
 			closeConn(shaken)

@@ -110,9 +110,16 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		c.host.rejectLocked(c, s, f, why, big)
 	case actFail:
 		c.failLocked(s, err)
+	case actIgnore:
+		if c.role == roleClient && f.header.StreamID == 1 && f.header.Type == messageTypeResponse && c.mode == nil && big == nil {
+			c.firstAnsweredLocked(f)
+		}
 	case actEnd:
-		if s.id == 1 && c.role == roleClient && c.cfg.extends != nil && c.mode == nil && big == nil {
-			c.cfg.extends.answeredLocked(c, f)
+		if s.id == 1 && c.role == roleClient && c.mode == nil && big == nil {
+			c.firstAnsweredLocked(f)
+			if c.cfg.extends != nil {
+				c.cfg.extends.answeredLocked(c, f)
+			}
 		}
 		c.endLocked(s, f)
 		if s.done != nil {

@@ -155,7 +155,7 @@ func TestTwoClients(t *testing.T) {
 					err := <-calls[i]
 					<-c.Done()
 					told := status.Code(err) == codes.FailedPrecondition && strings.HasSuffix(err.Error(), "is a client, too")
-					if !told && (err != ErrClosed || c.Cause() != errTwoClients) {
+					if !told && err != ErrClosed || c.Cause() != errTwoClients {
 						t.Errorf("B73: a call: %v, the cause is %v", err, c.Cause())
 					}
 					if err := echoOnce(c); err != ErrClosed {

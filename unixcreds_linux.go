@@ -32,6 +32,8 @@ func (fn UnixCredentialsFunc) Handshake(_ context.Context, conn net.Conn) (net.C
 	return conn, ucred, nil
 }
 
+func (UnixCredentialsFunc) isQuiet() {}
+
 func peerCredentials(conn net.Conn) (ucred *unix.Ucred, err error) {
 	uc, ok := conn.(*net.UnixConn)
 	if !ok {
