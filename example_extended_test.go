@@ -50,7 +50,7 @@ func ExampleWithExtensions() {
 	fmt.Println("the handler:", <-told)
 	// Output:
 	// the caller: context canceled
-	// the handler: rpc error: code = Canceled desc = context canceled
+	// the handler: context canceled
 }
 
 // Who wants to know whether the other end has agreed asks.
