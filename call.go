@@ -21,6 +21,8 @@ type serverCall struct {
 
 	arrived time.Time // when it came, if route does not follow at once; else zero
 
+	counted codes.Code // what its answer was counted as; guarded by conn.mu
+
 	parked bool // it waited for the peer to read
 	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
 
@@ -83,7 +85,7 @@ func (call *serverCall) finish(f *frame) {
 	active := s.isActive() && !c.closed && c.lost == nil
 	if s.isActive() && f != nil {
 		h, _ := parseHeader(f.data)
-		c.served.addAnswer(h.Type, f.data[messageHeaderLength:])
+		call.counted = c.served.addAnswer(h.Type, f.data[messageHeaderLength:])
 	}
 	if s.state != stateIdle {
 		c.removeLocked(s)

@@ -89,6 +89,18 @@ func (n *CallCounts) addCode(code codes.Code) {
 	}
 }
 
+// recount has a call that was counted as one that has ended with code before be one that
+// has ended with code after.
+func (n *CallCounts) recount(before, after codes.Code) {
+	var one CallCounts
+	one.addCode(before)
+	n.OK -= one.OK
+	n.Failed -= one.Failed
+	n.Canceled -= one.Canceled
+	n.Deadline -= one.Deadline
+	n.addCode(after)
+}
+
 // addError counts a call that this end has given up.
 func (n *CallCounts) addError(err error) {
 	switch {
@@ -103,11 +115,13 @@ func (n *CallCounts) addError(err error) {
 	}
 }
 
-// addAnswer counts a call that has ended with a terminal frame.
-func (n *CallCounts) addAnswer(typ messageType, data []byte) {
+// addAnswer counts a call that has ended with a terminal frame, and returns its code.
+func (n *CallCounts) addAnswer(typ messageType, data []byte) codes.Code {
 	if typ != messageTypeResponse {
 		n.OK++
-		return
+		return codes.OK
 	}
-	n.addCode(codes.Code(wire.ResponseCode(data)))
+	code := codes.Code(wire.ResponseCode(data))
+	n.addCode(code)
+	return code
 }

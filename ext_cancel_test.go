@@ -281,6 +281,9 @@ func TestCancelOfPartsOfAnswer(t *testing.T) {
 			synctest.Wait()
 			go p.receive()
 			want(p)
+			if got, want := ts.conn.snapshot().Served, (CallCounts{Canceled: 1}); got != want {
+				t.Errorf("B55: the call is counted as %+v, want %+v", got, want)
+			}
 		})
 	})
 	t.Run("stream", func(t *testing.T) {
@@ -294,6 +297,9 @@ func TestCancelOfPartsOfAnswer(t *testing.T) {
 			synctest.Wait()
 			go p.receive()
 			want(p)
+			if got, want := ts.conn.snapshot().Served, (CallCounts{Canceled: 1}); got != want {
+				t.Errorf("B55: the stream is counted as %+v, want %+v", got, want)
+			}
 			if extOf(ts.conn).send.have != defaultConnectionBytes {
 				t.Errorf("B48: the connection's credit is %d", extOf(ts.conn).send.have)
 			}

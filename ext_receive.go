@@ -203,6 +203,7 @@ func (x *extended) cutAnswerLocked(id uint32, st *status.Status) {
 	for _, tr := range x.waiting {
 		if tr.of.id == id {
 			x.withdrawAllLocked(tr.of)
+			x.c.served.recount(tr.of.call.(*serverCall).counted, st.Code())
 			x.c.replyLocked(id, st)
 			return
 		}
