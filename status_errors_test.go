@@ -263,7 +263,7 @@ func TestHandlerAtTheDeadline(t *testing.T) {
 		if handler.Err() != nil {
 			t.Errorf("B81: before the deadline: %v", handler.Err())
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		p.conn.Close() // who gives up closes its connection, as old clients do
 		synctest.Wait()
 		if handler.Err() != context.DeadlineExceeded {

@@ -232,17 +232,18 @@ func TestSendAfterEnd(t *testing.T) {
 // TestWithinMistakes holds that what Within returns for no context, or where no stream takes it,
 // is an error that a user understands.
 func TestWithinMistakes(t *testing.T) {
+	var none context.Context
 	onBothModes(t, func(t *testing.T, extended bool) {
 		handled := make(chan error, 2)
 		s, done := newEchoes(t, extended, func(ctx context.Context, s StreamServer) (any, error) {
 			m := new(wrapperspb.StringValue)
-			handled <- s.RecvMsg(Within(nil, m)) //nolint:staticcheck // the mistake
-			handled <- s.SendMsg(Within(nil, m)) //nolint:staticcheck // the mistake
+			handled <- s.RecvMsg(Within(none, m))
+			handled <- s.SendMsg(Within(none, m))
 			return nil, s.RecvMsg(m)
 		})
 		m := wrapperspb.String("")
 		for what, err := range map[string]error{
-			"RecvMsg": s.RecvMsg(Within(nil, m)), "SendMsg": s.SendMsg(Within(nil, m)), //nolint:staticcheck // the mistake
+			"RecvMsg": s.RecvMsg(Within(none, m)), "SendMsg": s.SendMsg(Within(none, m)),
 			"the handler's RecvMsg": <-handled, "the handler's SendMsg": <-handled,
 		} {
 			if !errors.Is(err, errNoBound) {
