@@ -14,32 +14,32 @@ import (
 	"time"
 )
 
-// Dial returns a client that makes its own connections to target, one after the
-// other: an address that [DialAddress] understands, such as unix:path or tcp:host:port;
-// or whatever the Dial of [WithDialer] understands. It returns at once, and its
-// only errors are about the target and the options. The client connects in the
-// background, and again, for ever, whenever the connection is lost. The options apply
-// to each connection; each attempt to connect may take as long as Timeouts.Handshake
-// says, and then the handshake. A target that can be no address is an error.
+// Dial returns a client that makes its own connections to target, one after the other.
+// target is an address that [DialAddress] understands, such as unix:path or tcp:host:port,
+// or whatever the Dial of [WithDialer] understands. Dial returns at once. Its only errors
+// are about the options, and about a target that can be no address.
 //
-// A call waits until there is a connection or its context ends ([Dialer].FailFast).
-// One that was certainly not begun, because the connection was ending or the peer
-// had said goodbye or was shutting down, is made again on the next connection; with
-// FailFast it returns an error that wraps [ErrNotExecuted] instead. One that was lost
-// on its way returns a status of code Unavailable that wraps [ErrClosed], for nobody
-// knows whether it has run; if the context is [Repeatable] it is made again.
-// Interceptors run once around all that. A stream, once opened, is never repeated;
-// if its connection ends, it ends with a status of code Unavailable that wraps
-// ErrClosed and says why.
+// The client connects in the background, and again, for ever, whenever the connection is
+// lost. The options apply to each connection. An attempt to connect may take as long as
+// Timeouts.Handshake says, and the handshake as long again.
 //
-// All errors are statuses, see [WithStatusErrors]. A call whose context has ended
-// while there was no connection says how the last attempt at one has failed. The
-// first failure of several in a row is told to the logger as a warning, which is in
-// the standard log if there is no [WithClientLogger]; the others are debug messages.
+// A call waits until there is a connection, or its context ends; see [Dialer].FailFast. A
+// call that was certainly not begun, because the connection was ending or the peer had
+// said goodbye or was shutting down, is made again on the next connection; with FailFast
+// it returns an error that wraps [ErrNotExecuted] instead. A call that was lost on its way
+// returns a status of code Unavailable that wraps [ErrClosed], for nobody knows whether it
+// has run; if its context is [Repeatable] it is made again. Interceptors run once around
+// all attempts. A stream that was opened is never repeated: if its connection ends, it
+// ends with a status of code Unavailable that wraps ErrClosed and says why.
+//
+// All errors are statuses, see [WithStatusErrors]. A call whose context has ended while
+// there was no connection says how the last attempt to connect has failed. The logger is
+// warned of the first of several failures in a row, and without [WithClientLogger] that is
+// in the standard log; the others are debug messages.
 //
 // Close ends the client for good. Its calls then end with code Canceled. [Client.Cause],
-// [Client.UserOnCloseWait] and [WithOnClose] tell of that end, and not of the end of
-// a connection.
+// [Client.UserOnCloseWait] and [WithOnClose] tell of that end, and not of the end of a
+// connection.
 func Dial(target string, opts ...ClientOpts) (*Client, error) {
 	r := &redialer{
 		target:  target,

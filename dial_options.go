@@ -17,8 +17,8 @@ const (
 	defaultBackoffMax = 5 * time.Second
 )
 
-// WithDialer says how a client made by [Dial] connects. To [NewClient], which does not,
-// it does not apply.
+// WithDialer says how a client made by [Dial] connects. It does not apply to [NewClient],
+// which does not connect.
 func WithDialer(d Dialer) ClientOpts {
 	d.Backoff.check()
 	return func(c *Client) {
@@ -32,17 +32,16 @@ func WithDialer(d Dialer) ClientOpts {
 // A Dialer is how a client made by [Dial] connects. Fields that are zero have their
 // default.
 type Dialer struct {
-	// Dial makes the connections. It is handed the target as it is. The context ends
-	// with the client, and after Timeouts.Handshake. By default it is what the target
-	// asks for, as with [DialAddress].
+	// Dial makes the connections. It is given the target as it is. The context ends with
+	// the client, and after Timeouts.Handshake. By default [DialAddress] does it.
 	Dial func(ctx context.Context, target string) (net.Conn, error)
 
 	// Backoff is how long the client pauses between attempts to connect.
 	Backoff Backoff
 
-	// FailFast has calls fail if there is no connection, and says why: with a status of
-	// code Unavailable that wraps ErrNotExecuted. They wait for an attempt to connect that
-	// is under way, and not while the client pauses after one that failed.
+	// FailFast has calls fail if there is no connection, with a status of code Unavailable
+	// that wraps ErrNotExecuted and says why. They wait for an attempt to connect that is
+	// under way, but not while the client pauses after one that failed.
 	FailFast bool
 
 	// Events is told what becomes of the connections. It is called for one event at a
@@ -64,15 +63,16 @@ func (d *Dialer) override(other *Dialer) {
 	}
 }
 
-// Backoff is how long a client made by [Dial] pauses between attempts to connect:
-// about Min after the first that failed, about twice as long after each more in a
-// row, at most Max. A random part, up to half, is taken off each pause, so that
-// clients of one server do not come all at once. A connection that was of no use
-// counts as a failed attempt; one that answered a unary call, lasted as long as
-// Max or was left because the peer said goodbye does not, and is replaced without
-// a pause, but not sooner than Min after it was made.
+// Backoff is how long a client made by [Dial] pauses between attempts to connect: about
+// Min after the first failure, about twice as long after each more in a row, at most Max.
+// A random part, up to half, is taken off each pause, so that the clients of one server do
+// not come all at once.
 //
-// Fields that are zero have their default, or what fits to the other one.
+// A connection that was of no use counts as a failure. It was of use if it answered a
+// unary call, lasted as long as Max, or was left because the peer said goodbye. Then it is
+// replaced without a pause, but not sooner than Min after it was made.
+//
+// A field that is zero has its default, or a value that fits the other one.
 type Backoff struct {
 	Min time.Duration // 50 ms by default
 	Max time.Duration // 5 s by default

@@ -18,8 +18,7 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// In extended mode a handler is told when its caller gives up, and why: by a cancel, as
-// here, or because its deadline has passed.
+// In extended mode a handler is told when its caller gives up, and why.
 func ExampleWithExtensions() {
 	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
 	if err != nil {
@@ -40,10 +39,10 @@ func ExampleWithExtensions() {
 	client := ttrpc.NewClient(near, ttrpc.WithExtensions())
 	defer client.Close()
 
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
 		<-started
-		cancel()
+		cancel(errors.New("nobody waits any longer"))
 	}()
 	err = client.Call(ctx, "example.Slow", "Wait", wrapperspb.String(""), new(wrapperspb.StringValue))
 	fmt.Println("the caller:", err)
