@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { program.Main(m, main) }
 
 func TestDemo(t *testing.T) {
 	p := program.Start(t)
-	if code := p.Wait(); code != 0 || p.Stderr() != "" {
+	if code := p.Wait(); code != 0 { // plugins that are there before the host warn of that
 		t.Fatalf("exits with %d and prints:\n%s%s", code, p.Stdout(), p.Stderr())
 	}
 	for text, want := range map[string]int{
