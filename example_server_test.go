@@ -135,6 +135,13 @@ func ExampleMD() {
 	md.Set("tenant", "south")
 
 	sent, _ := ttrpc.GetMetadata(ctx)
-	fmt.Println(sent)
-	// Output: map[hop:[first second] tenant:[north]]
+	hops, ok := sent.Get("Hop")
+	fmt.Println(sent, hops, ok)
+
+	more := sent.Clone() // what a context has is not to be changed
+	more.Append("hop", "third")
+	fmt.Println(more)
+	// Output:
+	// map[hop:[first second] tenant:[north]] [first second] true
+	// map[hop:[first second third] tenant:[north]]
 }
