@@ -23,28 +23,30 @@ type StreamDesc struct {
 // or the connection ends; nothing needs to be done to release it. Classic
 // ttrpc has no cancellation: a server learns nothing of the context's end.
 type ClientStream interface {
-	// CloseSend tells the server that no more messages follow. A second time
-	// it returns ErrStreamClosed. If the client does not stream it returns an
-	// error that wraps ErrProtocol. What ended the stream is returned as
-	// SendMsg does.
+	// CloseSend tells the server that no more messages follow. If the client has called
+	// it before it returns ErrStreamClosed; if the client does not stream, an error that
+	// wraps ErrProtocol; if the stream has ended, what SendMsg would.
 	CloseSend() error
 
-	// SendMsg sends a message; nil sends an empty one. It returns once the
-	// message is encoded and queued, and waits if much is queued. It keeps no
-	// reference to m. The errors: ErrStreamClosed after CloseSend; an
-	// *OversizedMessageErr, which sends nothing and leaves the stream as it
-	// was; one that wraps ErrProtocol if the client does not stream; that of
-	// the encoding; ErrClosed if the connection has ended; the context's error
-	// if that has; or their statuses, as Client.Call has them. Once the server has ended the stream messages are dropped,
-	// in extended mode with the error io.EOF, on classic connections without
-	// any: RecvMsg tells how it ended. See [Within], too.
+	// SendMsg sends a message; nil sends an empty one. It returns once the message is
+	// encoded and queued, and waits if much is queued. It keeps no reference to m.
+	//
+	// The error is ErrStreamClosed after CloseSend; an *OversizedMessageErr, and then
+	// nothing was sent and the stream goes on; one that wraps ErrProtocol if the client
+	// does not stream; that of the encoding; ErrClosed if the connection has ended; or the
+	// context's error if that has. Where errors are statuses, it is that of one of these,
+	// see [Client.Call].
+	//
+	// Once the server has ended the stream, messages are dropped: in extended mode with
+	// the error io.EOF, on classic connections without any. RecvMsg tells how the stream
+	// has ended. See [Within], too.
 	SendMsg(m any) error
 
-	// RecvMsg waits for the server's next message and decodes it into m, whose
-	// old content is dropped. At the end of the stream it returns, this time
-	// and from then on, io.EOF as it is, if the server ended it with success,
-	// or the server's status, ErrClosed or the context's error, or the status of
-	// one of these, as Client.Call has them.
+	// RecvMsg waits for the server's next message and decodes it into m, whose old content
+	// is dropped. At the end of the stream it returns, now and each time that it is called
+	// again, io.EOF as it is, if the server ended the stream with success; else the
+	// server's status, ErrClosed, or the context's error. Where errors are statuses, it is
+	// that of one of these, see [Client.Call].
 	RecvMsg(m any) error
 }
 

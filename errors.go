@@ -21,7 +21,7 @@ var (
 	// ErrClosed is what a client's methods, and those of its streams, return
 	// once the connection has ended, whichever side and whatever error ended
 	// it. [Client.Cause] tells why. Where errors are statuses, see
-	// [WithStatusErrors], it is in them, and so are all others of these.
+	// [WithStatusErrors], these wrap it, and all others of this list.
 	ErrClosed = errors.New("ttrpc: closed")
 
 	// ErrServerClosed is what [Server.Serve] returns after Shutdown or Close.
@@ -40,8 +40,8 @@ var (
 	// code Unavailable.
 	ErrNotExecuted = errors.New("ttrpc: not executed")
 
-	// ErrPeerClassic is what calls to the peer of a server's connection return if that
-	// does not know the extended mode, or was not told to use it. Nothing is sent.
+	// ErrPeerClassic is what calls of a server's to its client return if the client does
+	// not know the extended mode, or has not asked for it. Nothing is sent.
 	ErrPeerClassic = errors.New("ttrpc: the peer does not know the extended mode, and takes no calls")
 
 	// ErrNoFiles is what wants to send files returns, and nothing is sent, if the
@@ -49,17 +49,17 @@ var (
 	// one of the two systems is not Linux.
 	ErrNoFiles = errors.New("ttrpc: the connection cannot pass files")
 
-	// ErrNoResponseMetadata is what functions that set or read the metadata of an answer
-	// return if it cannot come: the connection is not in extended mode, or the peer does
-	// not know such metadata. Nothing is sent.
+	// ErrNoResponseMetadata is what [SetHeader] and its like return if an answer cannot
+	// have metadata: the connection is not in extended mode, or the peer does not know
+	// such metadata. Nothing is sent.
 	ErrNoResponseMetadata = errors.New("ttrpc: the connection carries no metadata of answers")
 
 	// ErrKeepalive is the cause of the end of a connection whose peer has sent nothing
 	// for too long, see [WithKeepalive].
 	ErrKeepalive = errors.New("ttrpc: the peer does not answer")
 
-	// ErrTooManyPings is wrapped by the cause of the end of a connection whose peer has
-	// parted from this end because that pings more often than it may, see [Keepalive].
+	// ErrTooManyPings is wrapped by the cause of the end of a connection that the peer has
+	// ended because this end pinged more often than it may, see [Keepalive].
 	ErrTooManyPings = errors.New("ttrpc: the peer wants fewer pings")
 )
 

@@ -48,12 +48,11 @@ type ServiceDesc struct {
 // concurrently with each other, but neither with itself. They must not be used
 // after the handler has returned.
 type StreamServer interface {
-	// SendMsg sends a message; nil sends an empty one. It returns once the
-	// message is encoded and queued, and waits if much is queued. The errors:
-	// an *OversizedMessageErr, which sends nothing and leaves the stream as it
-	// was; one that wraps ErrProtocol if the server does not stream; that of
-	// the encoding; ErrClosed if the connection has ended, or what ended the
-	// stream.
+	// SendMsg sends a message; nil sends an empty one. It returns once the message is
+	// encoded and queued, and waits if much is queued. The error is an
+	// *OversizedMessageErr, and then nothing was sent and the stream goes on; one that
+	// wraps ErrProtocol if the server does not stream; that of the encoding; ErrClosed if
+	// the connection has ended; or what has ended the stream.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the client's next message and decodes it into m, whose
