@@ -17,8 +17,8 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// What a call ends with, as a gRPC program looks at it, and as errors.Is does.
-func ExampleWithStatusErrors() {
+// The error of a lost connection, as a gRPC program looks at it, and as errors.Is does.
+func ExampleWithStatusErrors_lostConnection() {
 	for _, opts := range [][]ttrpc.ClientOpts{nil, {ttrpc.WithStatusErrors()}} {
 		near, far := net.Pipe() // a unix socket, elsewhere
 		client := ttrpc.NewClient(near, opts...)
