@@ -72,6 +72,7 @@ type channel struct {
 	kind   connKind
 	socket *socket // nil unless that is socketConn
 	max    int     // how much data a received or sent frame may carry
+	passes bool    // files may come and leave; set before anything is read
 
 	// Owned by the goroutine that reads.
 	buf  *frame // what was read and not yet parsed is buf.data[r:w]
@@ -105,6 +106,9 @@ type framing interface {
 
 	// drop gives back all that is held. Nothing more is read.
 	drop()
+
+	// closing is called before the conn is closed, by whoever does, while it may be read.
+	closing(ch *channel)
 }
 
 // newChannel returns a channel with the default message limit on conn.

@@ -112,8 +112,12 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if c.config == nil {
 		return ErrClosed
 	}
-	if extras := extrasOf(ctx); extras != nil {
-		defer extras.drop()
+	ctx, extras, err := beginExtras(ctx)
+	if err != nil {
+		return c.via.told(err)
+	}
+	if extras != nil {
+		defer extras.end()
 	}
 	if _, ok := ctx.Deadline(); !ok && c.config.timeouts.Call > 0 {
 		var cancel context.CancelFunc
@@ -127,6 +131,7 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 	if err != nil {
 		return c.via.told(err)
 	}
+	head.extras = extras
 	if c.config.intercepted != nil {
 		return c.config.intercepted(ctx, c.via, head, req, resp)
 	}
@@ -139,6 +144,9 @@ func (c *Client) Call(ctx context.Context, service, method string, req, resp any
 		return err
 	}
 	defer f.release()
+	if extras != nil {
+		extras.received(f, nil)
+	}
 	payload, err := responsePayload(ctx, f.data)
 	if err == nil {
 		err = c.config.codec.decode(f, payload, resp)
@@ -163,9 +171,14 @@ func (cfg *clientConfig) callIntercepted(ctx context.Context, all UnaryClientInt
 	r := &Request{Service: head.service, Method: head.method, Payload: encoded, TimeoutNano: head.timeoutNano, Metadata: head.metadata}
 	answer := new(Response)
 	info := &UnaryClientInfo{FullMethod: fullPath(head.service, head.method)}
-	invoke := func(ctx context.Context, req *Request, resp *Response) error { return invoke(ctx, via, req, resp) }
+	invoke := func(ctx context.Context, req *Request, resp *Response) error {
+		return invoke(ctx, via, head.extras, req, resp)
+	}
 	if err := all(ctx, r, answer, info, invoke); err != nil {
 		return err
+	}
+	if head.extras != nil {
+		head.extras.returned(answer)
 	}
 	err = statusError(ctx, answer.Status)
 	if err == nil {
@@ -174,12 +187,21 @@ func (cfg *clientConfig) callIntercepted(ctx context.Context, all UnaryClientInt
 	return via.told(err)
 }
 
-// invoke is the Invoker behind the interceptors.
-func invoke(ctx context.Context, via connector, req *Request, resp *Response) error {
+// invoke is the Invoker behind the interceptors, of a call that has these extras or nil. An
+// interceptor may have added others to the context.
+func invoke(ctx context.Context, via connector, extras callerExtras, req *Request, resp *Response) error {
 	if err := ctx.Err(); err != nil {
 		return via.told(err)
 	}
-	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
+	ctx, own, err := beginExtras(ctx)
+	if err != nil {
+		return via.told(err)
+	}
+	if own != nil {
+		defer own.end()
+		extras = own.over(extras)
+	}
+	head := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata, extras}
 	f, err := via.roundTrip(ctx, head, rawPayload(req.Payload))
 	if err != nil {
 		return err
@@ -194,6 +216,12 @@ func invoke(ctx context.Context, via connector, req *Request, resp *Response) er
 	}
 	// The interceptors may keep the payload, so it is theirs.
 	resp.Status, resp.Payload = st, f.take(p)
+	if extras != nil {
+		extras.received(f, resp)
+	}
+	if own != nil {
+		own.returned(resp)
+	}
 	return nil
 }
 

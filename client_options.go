@@ -48,6 +48,9 @@ func (c *Client) apply(opts []ClientOpts) {
 // mistake.
 func (cfg *clientConfig) finish() error {
 	cfg.setDefaults()
+	if cfg.mistake == nil {
+		cfg.mistake = cfg.checkFiles("WithExtensions")
+	}
 	return cfg.mistake
 }
 

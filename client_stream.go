@@ -61,8 +61,12 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 	if c.config == nil {
 		return nil, ErrClosed
 	}
-	if extras := extrasOf(ctx); extras != nil {
-		defer extras.drop()
+	ctx, extras, err := beginExtras(ctx)
+	if err != nil {
+		return nil, c.via.told(err)
+	}
+	if extras != nil {
+		defer extras.end()
 	}
 	if err := c.via.await(ctx); err != nil {
 		return nil, err
@@ -72,24 +76,32 @@ func (c *Client) NewStream(ctx context.Context, desc *StreamDesc, service, metho
 		if i := strings.LastIndexByte(fullMethod, '/'); i > 0 {
 			service, method = fullMethod[1:i], fullMethod[i+1:]
 		}
-		return c.via.openStream(ctx, desc, service, method, req)
+		ctx, own, err := beginExtras(ctx)
+		if err != nil {
+			return nil, c.via.told(err)
+		}
+		if own == nil {
+			return c.via.openStream(ctx, desc, service, method, req, extras)
+		}
+		defer own.end()
+		return c.via.openStream(ctx, desc, service, method, req, own.over(extras))
 	}
 	if c.config.stream != nil {
 		return c.config.stream(ctx, desc, fullPath(service, method), open)
 	}
-	return c.via.openStream(ctx, desc, service, method, req)
+	return c.via.openStream(ctx, desc, service, method, req, extras)
 }
 
 // openStream implements [connector].
-func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error) {
-	cs, err := l.open(ctx, desc, service, method, req)
+func (l *link) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any, extras callerExtras) (ClientStream, error) {
+	cs, err := l.open(ctx, desc, service, method, req, extras)
 	if err != nil {
 		return nil, l.told(err)
 	}
 	return cs, nil
 }
 
-func (l *link) open(ctx context.Context, desc *StreamDesc, service, method string, req any) (*clientStream, error) {
+func (l *link) open(ctx context.Context, desc *StreamDesc, service, method string, req any, extras callerExtras) (*clientStream, error) {
 	head, err := newRequestHead(ctx, service, method)
 	if err != nil {
 		return nil, err
@@ -110,7 +122,7 @@ func (l *link) open(ctx context.Context, desc *StreamDesc, service, method strin
 	if err != nil {
 		return nil, err
 	}
-	cs := &clientStream{link: l, ctx: ctx, desc: *desc, extras: extrasOf(ctx)}
+	cs := &clientStream{link: l, ctx: ctx, desc: *desc, extras: extras}
 	if cs.extras != nil {
 		if err := cs.extras.attach(l.conn, f); err != nil {
 			f.release()
@@ -148,9 +160,9 @@ type clientStream struct {
 	link   *link
 	ctx    context.Context
 	desc   StreamDesc
-	extras contextExtras // of ctx, or nil
-	names  about         // is stream.about
-	box    inbox         // is stream.inbox
+	extras callerExtras // or nil
+	names  about        // is stream.about
+	box    inbox        // is stream.inbox
 }
 
 // watch ends the stream when its context ends.
@@ -214,7 +226,7 @@ func (cs *clientStream) recvMsg(m any) error {
 	}
 	f.join()
 	if cs.extras != nil { // and not the message's own
-		cs.extras.received(f)
+		cs.extras.received(f, nil)
 	}
 	payload, err := responsePayload(cs.ctx, f.data)
 	raw := rawOf(m)

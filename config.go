@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -30,6 +31,15 @@ func (c *connConfig) setDefaults() {
 	if c.log == nil {
 		c.log = new(errorLogger)
 	}
+}
+
+// checkFiles returns an error if files are asked for without the mode that passes them, for
+// which option asks.
+func (c *connConfig) checkFiles(option string) error {
+	if c.limits.Files > 0 && c.extends == nil {
+		return errors.New("ttrpc: Limits.Files was given without " + option + ": files pass in extended mode only")
+	}
+	return nil
 }
 
 func setDefault[T int | time.Duration](v *T, value T) {

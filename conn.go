@@ -97,6 +97,9 @@ func (c *conn) start(nc net.Conn) {
 	if c.cfg.extends != nil {
 		c.cfg.extends.start(c)
 	}
+	if c.ch.more == nil {
+		c.ch.takeRights(false)
+	}
 	if t := c.cfg.trace; t != nil && c.base != nil {
 		t.connBegins(c)
 	}
@@ -221,9 +224,16 @@ func (c *conn) endAndUnlock() {
 	c.out.releaseAll()
 	c.room.Broadcast()
 	nc, cause, after, ends := c.nc, c.cause, c.after, c.ends
+	var more framing
+	if c.started {
+		more = c.ch.more
+	}
 	c.after, c.ends = nil, nil
 	c.mu.Unlock()
 
+	if more != nil {
+		more.closing(c.ch)
+	}
 	closeConn(nc)
 	for _, s := range streams {
 		if s.unwatch != nil { // which nobody sets any more

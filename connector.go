@@ -18,7 +18,7 @@ type connector interface {
 	roundTrip(ctx context.Context, head requestHead, p payload) (*frame, error)
 
 	// openStream is Client.openStream.
-	openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (ClientStream, error)
+	openStream(ctx context.Context, desc *StreamDesc, service, method string, req any, extras callerExtras) (ClientStream, error)
 
 	extended(ctx context.Context) (bool, error) // is Client.Extended
 	cause() error                               // is Client.Cause
@@ -137,19 +137,15 @@ func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*fra
 	if err != nil {
 		return nil, l.told(err)
 	}
-	extras := extrasOf(ctx)
-	if extras != nil {
-		if err := extras.attach(l.conn, request); err != nil {
+	if head.extras != nil {
+		if err := head.extras.attach(l.conn, request); err != nil {
 			request.release()
 			return nil, l.told(err)
 		}
 	}
 	f, err := l.conn.call(ctx, head.service, head.method, request)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, l.told(err)
-	case extras != nil:
-		extras.received(f)
 	}
 	return f, nil
 }

@@ -63,9 +63,9 @@ func (l *dialled) refused(response *frame) bool {
 }
 
 // openStream implements [connector].
-func (r *redialer) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any) (cs ClientStream, err error) {
+func (r *redialer) openStream(ctx context.Context, desc *StreamDesc, service, method string, req any, extras callerExtras) (cs ClientStream, err error) {
 	err = r.try(ctx, false, func(l *dialled) (err error) {
-		cs, err = l.link.openStream(ctx, desc, service, method, req)
+		cs, err = l.link.openStream(ctx, desc, service, method, req, extras)
 		return err
 	})
 	return cs, err
@@ -75,12 +75,6 @@ func (r *redialer) openStream(ctx context.Context, desc *StreamDesc, service, me
 // for another reason than its connection, or may not be followed by a next one.
 // repeatable tells whether one that may have run may be.
 func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*dialled) error) error {
-	again := func() error { return nil }
-	if extras := extrasOf(ctx); extras != nil {
-		var done func()
-		again, done = extras.keep()
-		defer done()
-	}
 	var lost error // of the last attempt that may have run
 	for {
 		l, err := r.get(ctx, !r.FailFast)
@@ -91,12 +85,10 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 			return r.told(err)
 		}
 		if err = l.await(ctx); err == nil {
-			err = again()
-		}
-		if err == nil {
 			err = attempt(l)
 		}
-		unbegun := errors.Is(err, ErrNotExecuted)
+		var refused refusedError // as by any other connection
+		unbegun := errors.Is(err, ErrNotExecuted) && !errors.As(err, &refused)
 		switch {
 		case !unbegun && !errors.Is(err, ErrClosed):
 			return r.told(err)

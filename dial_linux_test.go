@@ -7,7 +7,6 @@ package ttrpc
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,7 +24,7 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer(WithServerExtensions())
+	s, err := NewServer(WithServerExtensions(), WithServerLimits(Limits{Files: 10}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +42,7 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 	}})
 	go s.Serve(t.Context(), l)
 
-	c, err := Dial("unix:"+l.Addr().String(), WithExtensions())
+	c, err := Dial("unix:"+l.Addr().String(), WithExtensions(), WithClientLimits(Limits{Files: 10}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,11 +55,11 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
+	before := openFiles(t)
 	ctx, files := WithFiles(t.Context())
 	if err := files.Attach(file, file); err != nil {
 		t.Fatal(err)
 	}
-	attached := files.out
 	first := dialOf(c).current
 	conn := first.conn
 	conn.mu.Lock()
@@ -73,16 +72,16 @@ func TestDialMakesCallsWithFilesAgain(t *testing.T) {
 	if dialOf(c).current == first {
 		t.Error("there was but one attempt")
 	}
+	ctx, files = WithFiles(t.Context())
 	if err := files.Attach(file); err != nil {
 		t.Fatal(err)
 	}
-	attached = append(attached, files.out...)
 	if err := c.Call(ctx, "test", "Count", wrapperspb.Bytes(make([]byte, messageLengthMax)), &n); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("B6: %v", err)
 	}
-	for _, f := range append(attached, files.out...) {
-		if _, err := f.Stat(); !errors.Is(err, os.ErrClosed) {
-			t.Errorf("B54: a duplicate is left open: %v", err)
-		}
+	if err := files.Attach(file); err != errFilesLeft {
+		t.Errorf("B95: a file is attached after the call: %v", err)
 	}
+	first.conn.close(ErrClosed)
+	wantNoMoreFiles(t, "B54", before)
 }

@@ -62,7 +62,7 @@
 // slow; messages may have up to 1 GiB and large ones do not delay small ones; the server
 // can call the client, if that has [WithClientServices], by [ClientFromContext]; open
 // files go with calls ([WithFiles], [FilesFromContext]) and with messages of streams
-// ([FileMessage]); answers have metadata, too ([SetHeader], [WithResponseMetadata]); pings find out whether the peer still is there ([WithKeepalive]); and
+// ([FileMessage]), if both ends ask for them ([Limits]); answers have metadata, too ([SetHeader], [WithResponseMetadata]); pings find out whether the peer still is there ([WithKeepalive]); and
 // who shuts down tells which calls it has not executed ([ErrNotExecuted]).
 //
 // # Limits
@@ -82,7 +82,7 @@
 //	WithChainStreamClientInterceptor yes        yes   -          yes            no
 //	WithClientHandshaker             yes        yes   -          no             no
 //	WithClientTimeouts               yes        yes   -          Call           no
-//	WithClientLimits                 yes        yes   -          no             Queue.Window
+//	WithClientLimits                 yes        yes   -          no             Queue.Window, Files
 //	WithClientLogger                 yes        yes   -          no             no
 //	WithClientTrace                  yes        yes   -          no             no
 //	WithVTProto                      yes        yes   -          no             no
@@ -97,7 +97,7 @@
 //	WithChainStreamServerInterceptor -          -     yes        -              no
 //	WithUnknownServiceHandler        -          -     yes        -              no
 //	WithServerTimeouts               -          -     yes        -              no
-//	WithServerLimits                 -          -     yes        -              Queue.Window
+//	WithServerLimits                 -          -     yes        -              Queue.Window, Files
 //	WithServerLogger                 -          -     yes        -              no
 //	WithServerTrace                  -          -     yes        -              no
 //	WithServerVTProto                -          -     yes        -              no

@@ -24,6 +24,7 @@ type requestHead struct {
 	service, method string
 	timeoutNano     int64
 	metadata        []*KeyValue
+	extras          callerExtras // what goes with the request, or nil
 }
 
 // check says whether protobuf would encode the head.

@@ -28,7 +28,7 @@ func TestEncodeRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata}
+		h := requestHead{req.Service, req.Method, req.TimeoutNano, req.Metadata, nil}
 		got := h.appendBack(append(h.appendFront(nil, len(req.Payload)), req.Payload...))
 		if !bytes.Equal(got, want) || h.size(len(req.Payload)) != len(want) || h.check() != nil {
 			t.Errorf("B42: %v becomes %x of size %d, %v, want %x", req, got, h.size(len(req.Payload)), h.check(), want)

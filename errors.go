@@ -44,9 +44,10 @@ var (
 	// not know the extended mode, or has not asked for it. Nothing is sent.
 	ErrPeerClassic = errors.New("ttrpc: the peer does not know the extended mode, and takes no calls")
 
-	// ErrNoFiles is what wants to send files returns, and nothing is sent, if the
-	// connection cannot pass any: it is not in extended mode, or no unix socket, or
-	// one of the two systems is not Linux.
+	// ErrNoFiles is wrapped by the error of a call or message with files on a connection
+	// that passes none. Nothing is sent. The text says why: this side has not asked for
+	// files, by [Limits]; or the conn cannot pass them, for it is no unix socket, the
+	// system is not Linux, or the socket was told not to; or the peer has not agreed.
 	ErrNoFiles = errors.New("ttrpc: the connection cannot pass files")
 
 	// ErrNoResponseMetadata is what [SetHeader] and its like return if an answer cannot
@@ -106,6 +107,12 @@ func (e *OversizedMessageErr) RejectedLength() int { return e.length }
 
 // MaximumLength returns the limit in bytes.
 func (e *OversizedMessageErr) MaximumLength() int { return e.limit }
+
+// A refusedError is the error of what no connection would take, though it was not executed.
+type refusedError interface {
+	error
+	refused()
+}
 
 // errServesNothing is what calls to a peer get that answers none.
 const errServesNothing = "ttrpc: the peer answers no calls"

@@ -26,7 +26,7 @@ func ExampleWithFiles() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
+	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(ttrpc.Limits{Files: 16}))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func ExampleWithFiles() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client := ttrpc.NewClient(conn, ttrpc.WithExtensions())
+	client := ttrpc.NewClient(conn, ttrpc.WithExtensions(), ttrpc.WithClientLimits(ttrpc.Limits{Files: 16}))
 	defer client.Close()
 	name := filepath.Join(dir, "greeting")
 	if err := os.WriteFile(name, []byte("hello"), 0o600); err != nil {
@@ -101,7 +101,7 @@ func ExampleFileMessage() {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
+	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(ttrpc.Limits{Files: 16}))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func ExampleFileMessage() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client := ttrpc.NewClient(conn, ttrpc.WithExtensions())
+	client := ttrpc.NewClient(conn, ttrpc.WithExtensions(), ttrpc.WithClientLimits(ttrpc.Limits{Files: 16}))
 	defer client.Close()
 	stream, err := client.NewStream(context.Background(), &ttrpc.StreamDesc{StreamingServer: true},
 		"example.Logs", "Open", wrapperspb.String(""))

@@ -186,7 +186,7 @@ func (x *extended) expectMetadataLocked(s *stream, request *frame) {
 	for _, r := range m.told {
 		r.expect(true)
 	}
-	if m.told = nil; len(m.files) == 0 {
+	if m.told = nil; m.files == nil {
 		request.extras = nil // so that it leaves together with others
 	}
 }

@@ -5,7 +5,11 @@ package ttrpc
 
 import (
 	"fmt"
-	"os"
+	"net"
+	"syscall"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 const (
@@ -24,10 +28,13 @@ const (
 // part is wanted it asks by handing up a frame that has only the part's header. The answer
 // is a call of takePart, before anything else is read.
 type assembler struct {
-	agreed bool // else all is as without it, but that files may come
-	takes  bool // files may come with what is read
+	agreed  bool // else all is as without it, but that files may come
+	takes   bool // files may come with what is read; others are closed
+	watches bool // some may come, wanted or not
+	refuses bool // the kernel takes none but those that it has
 
-	arrived []*os.File // they did, and the frame that says whose they are has not
+	files   *fileAccount // of the connection
+	arrived []int        // files, whose frame that says whose they are has not
 	open    map[uint32]*assembly
 	into    *assembly // whose part is arriving, or nil
 	held    int       // how many files open has
@@ -41,6 +48,22 @@ func newAssembler(most int, takes bool) *assembler {
 	return &assembler{open: make(map[uint32]*assembly), most: most, takes: takes, asks: frame{class: -1}, piece: pieceSize}
 }
 
+// newAssembler returns the connection's.
+func (c *conn) newAssembler(takes bool) *assembler {
+	a := newAssembler(c.cfg.limits.Queue.ConnectionBytes, takes)
+	a.files = closing.account(c.cfg.limits.Files, func(why error) {
+		c.mu.Lock()
+		defer c.unlock()
+		if c.cause == nil {
+			c.cause = why
+			c.warnLocked("ttrpc: connection ended", "error", why)
+		}
+	})
+	_, isUnix := c.ch.conn.(*net.UnixConn)
+	a.watches = isUnix && c.ch.kind == socketConn
+	return a
+}
+
 // An assembly is what has arrived of a message before its last frame.
 type assembly struct {
 	frame   *frame // nil if there were no parts, or they are dropped
@@ -48,9 +71,10 @@ type assembly struct {
 	before  int    // how many bytes those have
 	total   int    // how many bytes there were
 	beyond  int    // how many of those that are held came after the first part
-	files   []*os.File
-	dropped bool // it is over the limit, or nobody wants it
-	lost    int  // what the files cost that were dropped
+	files   *descriptors
+	dropped bool  // it is over the limit, or nobody wants it
+	lost    int   // what the files cost that were dropped
+	refused error // why its files were, a status; nil if they were not
 }
 
 // begin implements [framing].
@@ -128,13 +152,17 @@ func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame
 		if m.lost > 0 {
 			moreOf(f).charged = m.lost
 		}
-		return f, oversized(m.total, ch.max)
+		big := oversized(m.total, ch.max)
+		if m.refused != nil {
+			big.err = m.refused
+		}
+		return f, big
 	}
 	m.makeRoom(ch, rest, a.piece)
 	f := m.frame
 	f.header = h
-	if len(m.files) > 0 {
-		moreOf(f).files = m.files
+	if m.files != nil {
+		moreOf(f).files, m.files = m.files, nil
 	}
 	for p := m.pieces; p != nil; p = m.pieces { // the first first
 		more := moreOf(f)
@@ -186,23 +214,28 @@ func (a *assembler) assign(id uint32, n int, keep bool) error {
 	if n < 1 || n > maxFiles || n > len(a.arrived) {
 		return &connError{fmt.Sprintf("a frame says that %d files come with it, and %d did", n, len(a.arrived))}
 	}
-	files := a.arrived[:n:n]
+	room := a.files.hasRoom(n)
+	files := newDescriptors(a.files, a.arrived[:n:n])
 	a.arrived = a.arrived[n:]
 	m := a.open[id]
 	if m == nil {
 		var err error
 		if m, err = a.add(id); err != nil {
-			closeFiles(files)
+			files.drop()
 			return err
 		}
 	}
-	if len(m.files) > 0 || a.held+n > maxFilesHeld {
-		closeFiles(files)
-		return &connError{fmt.Sprintf("too many files wait for their messages: %d on stream %d, %d in all", len(m.files)+n, id, a.held+n)}
+	if m.files != nil || a.held+n > maxFilesHeld {
+		files.drop()
+		return &connError{fmt.Sprintf("too many files wait for their messages: %d on stream %d, %d in all", m.files.count()+n, id, a.held+n)}
+	}
+	if keep && !room {
+		m.refused = status.Errorf(codes.ResourceExhausted, "ttrpc: %d files with a message, and the connection may hold %d and has %d",
+			n, a.files.most, a.files.size()-n)
 	}
 	m.files = files
 	a.held += n
-	if m.dropped || !keep {
+	if m.dropped || !keep || !room {
 		a.release(m)
 		m.drop()
 	}
@@ -224,7 +257,7 @@ func (a *assembler) remove(id uint32, m *assembly) {
 
 // release takes what is held of a message out of the sums.
 func (a *assembler) release(m *assembly) {
-	a.held -= len(m.files)
+	a.held -= m.files.count()
 	a.bytes -= m.beyond
 	m.beyond = 0
 }
@@ -238,42 +271,69 @@ func (m *assembly) drop() {
 		p.release()
 	}
 	m.frame, m.dropped = nil, true
-	if n := len(m.files); n > 0 {
+	if n := m.files.count(); n > 0 {
 		m.lost = n * fileCharge
 	}
-	closeFiles(m.files)
+	m.files.drop()
 	m.files = nil
 }
 
 // drop implements [framing].
 func (a *assembler) drop() {
-	a.takeFiles(false)
+	a.dropArrived()
 	for id := range a.open {
 		a.forget(id)
 	}
 }
 
-// takeFiles says whether files may come with what is read.
-func (a *assembler) takeFiles(takes bool) {
-	if a.takes = takes; !takes {
-		closeFiles(a.arrived)
-		a.arrived = nil
+// takeFiles says whether files may come with what is read from now on.
+func (a *assembler) takeFiles(ch *channel, takes bool) {
+	a.takes = takes
+	a.refuses = ch.takeRights(takes) && !takes
+	if !takes {
+		a.dropArrived()
 	}
 }
 
-// read implements [framing].
+func (a *assembler) dropArrived() {
+	a.files.drop(a.arrived)
+	a.arrived = nil
+}
+
+// read implements [framing]. It receives descriptors that nobody wants, too, for to have
+// the kernel drop them may take as long as their sender likes.
 func (a *assembler) read(fd int, b []byte) (int, error) {
-	if !a.takes {
+	if !a.watches {
 		return readSocket(fd, b)
-	}
-	if len(a.arrived) > maxFiles { // and all frames that are here have taken theirs
-		return 0, errFilesUnannounced
 	}
 	control := newFrame(controlSize())
 	defer control.release()
 	n, files, err := recvFiles(fd, b, control.data[:controlSize()])
-	a.arrived = append(a.arrived, files...)
+	switch {
+	case !a.takes:
+		a.files.drop(files)
+		if err == errFilesTruncated {
+			err = nil
+		}
+		a.watches = err != syscall.EAGAIN || !a.refuses
+	case err != nil || files != nil && len(a.arrived) > maxFiles: // and all frames that are here have taken theirs
+		a.files.drop(files)
+		if err == nil {
+			err = errFilesUnannounced
+		}
+		n = 0
+	default:
+		a.arrived = append(a.arrived, files...)
+	}
 	return n, err
+}
+
+// closing implements [framing]. What has come and was not read the kernel would drop in the
+// close, which may take as long as the sender of a descriptor likes.
+func (a *assembler) closing(ch *channel) {
+	if ch.passes {
+		emptySocket(ch.socket, a.files)
+	}
 }
 
 // roomFor is how much memory a message may take up of which n bytes have arrived, when

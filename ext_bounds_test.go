@@ -27,7 +27,8 @@ func TestFilesBehindLarge(t *testing.T) {
 	for i := range files {
 		files[i] = f
 	}
-	p := newExtendedPair(t, nil)
+	limits := Limits{Files: 1 << 20}
+	p := newExtendedPair(t, []ServerOpt{WithServerLimits(limits)}, WithClientLimits(limits))
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Add(1)

@@ -38,6 +38,13 @@ func numberFrame(t messageType, id, n uint32) *frame {
 	return f
 }
 
+// emptyPart returns a sealed part that has no data yet.
+func emptyPart(id uint32) *frame {
+	f := newOutFrame(0)
+	f.seal(messageHeader{StreamID: id, Type: messageTypePart})
+	return f
+}
+
 // resetFrame returns a sealed frame that drops the parts of a message.
 func resetFrame(id uint32) *frame {
 	f := newOutFrame(0)

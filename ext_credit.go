@@ -46,7 +46,7 @@ func newFlow(theirs uint64, ours int) *flow {
 }
 
 // chargeOfReceived is how much credit a received message has taken.
-func chargeOfReceived(f *frame) int { return chargeOf(f.size(), len(filesOf(f))) }
+func chargeOfReceived(f *frame) int { return chargeOf(f.size(), filesOf(f).count()) }
 
 // awaitLocked implements [mode]. What is queued behind a large message waits, too.
 func (x *extended) awaitLocked(s *stream, over *bound) bool {
@@ -68,7 +68,7 @@ func (f *flow) maySend(all *sendCredit) bool {
 
 // spendLocked charges a message that is to be sent.
 func (x *extended) spendLocked(s *stream, f *frame) {
-	files := len(filesOf(f))
+	files := filesOf(f).count()
 	n := chargeOf(len(f.data)-messageHeaderLength, files)
 	if files > 0 {
 		moreOf(f).charged = files * fileCharge
@@ -134,7 +134,7 @@ func (x *extended) chargeLocked(s *stream, f *frame) error {
 	if f.header.Type != messageTypeData || f.header.Flags&flagNoData != 0 {
 		return nil
 	}
-	n := chargeOf(int(f.header.Length), len(filesOf(f)))
+	n := chargeOf(int(f.header.Length), filesOf(f).count())
 	if m, ok := f.extras.(*frameMore); ok {
 		n += m.charged
 	}

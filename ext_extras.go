@@ -21,7 +21,31 @@ func withExtras(ctx context.Context, list extrasList) context.Context {
 	return context.WithValue(ctx, extrasKey{}, contextExtras(list))
 }
 
-func (l extrasList) attach(c *conn, request *frame) error {
+// begin implements [contextExtras].
+func (l extrasList) begin() (callerExtras, error) {
+	var begun begunExtras
+	for _, e := range l {
+		b, err := e.begin()
+		if err != nil {
+			begun.end()
+			return nil, err
+		}
+		begun = append(begun, b)
+	}
+	return begun, nil
+}
+
+// A begunExtras is an extrasList whose call is being made. It implements [callerExtras].
+type begunExtras []callerExtras
+
+func (l begunExtras) over(others callerExtras) callerExtras {
+	if more, ok := others.(begunExtras); ok {
+		return append(l[:len(l):len(l)], more...)
+	}
+	return l
+}
+
+func (l begunExtras) attach(c *conn, request *frame) error {
 	for _, e := range l {
 		if err := e.attach(c, request); err != nil {
 			return err
@@ -30,37 +54,21 @@ func (l extrasList) attach(c *conn, request *frame) error {
 	return nil
 }
 
-func (l extrasList) received(answer *frame) {
+func (l begunExtras) received(answer *frame, into *Response) {
 	for _, e := range l {
-		e.received(answer)
+		e.received(answer, into)
 	}
 }
 
-func (l extrasList) drop() {
+func (l begunExtras) returned(answer *Response) {
 	for _, e := range l {
-		e.drop()
+		e.returned(answer)
 	}
 }
 
-func (l extrasList) keep() (attempt func() error, done func()) {
-	var attempts []func() error
-	var dones []func()
+func (l begunExtras) end() {
 	for _, e := range l {
-		attempt, done := e.keep()
-		attempts, dones = append(attempts, attempt), append(dones, done)
-	}
-	attempt = func() error {
-		for _, f := range attempts {
-			if err := f(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	return attempt, func() {
-		for _, f := range dones {
-			f()
-		}
+		e.end()
 	}
 }
 

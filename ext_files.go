@@ -19,11 +19,13 @@ const maxFiles = 253
 // Files to what came, in the order in which they were sent, which is then the caller's to
 // close. SendMsg duplicates the files before it returns, and does not close them.
 //
-// At most 253 files come with a message, and only in extended mode over a unix socket on
-// Linux; else SendMsg returns [ErrNoFiles] and sends nothing. Received files are closed on
-// exec. What comes with a message that is received without a FileMessage, or not received
-// because of an error, is closed; what a client has not received of a stream that the server
-// has ended is closed by the garbage collector. An open file's position and its O_NONBLOCK are shared by
+// At most 253 files come with a message, in extended mode over a unix socket on Linux, and
+// only if both ends ask for files, see [Limits]; else SendMsg returns an error that wraps
+// [ErrNoFiles], and sends nothing. A file that the system refuses to pass fails the stream,
+// as does one more than the other end may hold. Received files are closed on exec. What
+// comes with a message that is received without a FileMessage, or not received because of an
+// error, is closed; what a client has not received of a stream that the server has ended is
+// closed by the garbage collector. An open file's position and its O_NONBLOCK are shared by
 // all who have it.
 type FileMessage struct {
 	Message any
@@ -34,18 +36,29 @@ type FileMessage struct {
 // request or answer, and those that came with the other's. Its methods may be used
 // concurrently.
 type CallFiles struct {
-	mu  sync.Mutex
-	out []*os.File // duplicates
-	in  []*os.File
+	mu   sync.Mutex
+	out  []int        // duplicates
+	lost *descriptors // out, so that it is closed if no call is made
+	in   *descriptors
+	over error // why nothing can be attached any more, or nil
 }
+
+var (
+	errFilesUsed = errors.New("ttrpc: the context of WithFiles was used for another call: each takes one of its own")
+	errFilesLeft = errors.New("ttrpc: files are attached before the call is made, or before its handler returns")
+)
 
 // Attach has files come with the message, after those that are attached already: with the
 // request of the call that is made with the context of [WithFiles], or with the answer of
-// the handler. It duplicates them; the caller may close his own at once. The error says
-// that there are more than 253, or a file could not be duplicated.
+// the handler. It duplicates them; the caller may close its own at once. The error says
+// that there are more than 253, a file could not be duplicated, or it is too late: the call
+// was made, or the handler has returned.
 func (f *CallFiles) Attach(files ...*os.File) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.over != nil {
+		return f.over
+	}
 	if n := len(f.out) + len(files); n > maxFiles {
 		return fmt.Errorf("ttrpc: %d files with one message, and %d are the most", n, maxFiles)
 	}
@@ -54,70 +67,49 @@ func (f *CallFiles) Attach(files ...*os.File) error {
 		return fmt.Errorf("ttrpc: cannot pass a file: %w", err)
 	}
 	f.out = append(f.out, dups...)
+	if f.lost != nil {
+		f.lost.cleanup.Stop()
+	}
+	f.lost = newDescriptors(nil, f.out)
 	return nil
 }
 
 // Claim returns the files that came with the message of the other side, in the order in
 // which they were attached. They are the caller's to close. A second time it returns none.
-// What a handler has not claimed is closed when it returns.
+// What a handler has not claimed is closed when it returns, what a caller has not by the
+// garbage collector; until then it counts as held, see [Limits].
 func (f *CallFiles) Claim() []*os.File {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	files := f.in
+	in := f.in
 	f.in = nil
-	return files
+	return in.files()
 }
 
-// take returns what was attached.
-func (f *CallFiles) take() []*os.File {
+// take returns what was attached, and lets nothing more be attached, for the reason over.
+func (f *CallFiles) take(over error) *descriptors {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	files := f.out
-	f.out = nil
-	return files
+	out := f.lost
+	f.out, f.lost, f.over = nil, nil, over
+	return out
 }
 
-// drop implements [contextExtras].
-func (f *CallFiles) drop() { closeFiles(f.take()) }
-
-// received implements [contextExtras].
-func (f *CallFiles) received(answer *frame) {
+// came has what came with the other side's message in the place of what came before.
+func (f *CallFiles) came(in *descriptors) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.in = append(f.in, takeFiles(answer)...)
-}
-
-// keep implements [contextExtras]. Each attempt sends duplicates.
-func (f *CallFiles) keep() (attempt func() error, done func()) {
-	kept := f.take()
-	attempt = func() error {
-		f.drop() // if they were not sent
-		if len(kept) == 0 {
-			return nil
-		}
-		return f.Attach(kept...)
-	}
-	return attempt, func() { f.drop(); closeFiles(kept) }
-}
-
-// attach implements [contextExtras].
-func (f *CallFiles) attach(c *conn, request *frame) error {
-	out := f.take()
-	if len(out) == 0 {
-		return nil
-	}
-	if !c.passesFiles() {
-		closeFiles(out)
-		return ErrNoFiles
-	}
-	moreOf(request).files = out
-	return nil
+	f.in.drop()
+	f.in = in
 }
 
 // WithFiles returns a context for one call or stream of a client, and what holds its
-// files: those attached to it before the call go with the request; those that came with
-// the answer can be claimed once the call has returned. The call returns [ErrNoFiles], and
-// nothing is sent, if files are attached that the connection cannot pass.
+// files: those attached to it before the call go with the request, and with each attempt if
+// an interceptor or [Dial] makes the call again; those that came with the answer that the
+// call has returned can be claimed then. The call returns an error that wraps [ErrNoFiles],
+// and nothing is sent, if files are attached that the connection cannot pass; and an error
+// if the context was used before. An interceptor sees a context without the files, so that
+// its own calls neither take nor get them.
 func WithFiles(ctx context.Context) (context.Context, *CallFiles) {
 	files := new(CallFiles)
 	var others extrasList
@@ -127,6 +119,85 @@ func WithFiles(ctx context.Context) (context.Context, *CallFiles) {
 		}
 	}
 	return withExtras(ctx, append(others, files)), files
+}
+
+// begin implements [contextExtras].
+func (f *CallFiles) begin() (callerExtras, error) {
+	f.mu.Lock()
+	over := f.over
+	f.mu.Unlock()
+	if over != nil {
+		return nil, errFilesUsed
+	}
+	return &filesSent{of: f, out: f.take(errFilesLeft)}, nil
+}
+
+// A filesSent are the files of a call that is being made. It implements [callerExtras].
+type filesSent struct {
+	of  *CallFiles
+	out *descriptors
+
+	mu  sync.Mutex
+	got []filesGot // where interceptors may choose
+}
+
+// A filesGot is what came with one answer.
+type filesGot struct {
+	files   *descriptors
+	into    *Response
+	payload []byte
+}
+
+// attach implements [callerExtras]. Files of an interceptor's are in the place of those of
+// its caller.
+func (s *filesSent) attach(c *conn, request *frame) error {
+	if s.out == nil || filesOf(request) != nil {
+		return nil
+	}
+	if err := c.noFiles(); err != nil {
+		return err
+	}
+	moreOf(request).files = s.out.share()
+	return nil
+}
+
+// received implements [callerExtras].
+func (s *filesSent) received(answer *frame, into *Response) {
+	files := takeFiles(answer)
+	if into == nil {
+		s.of.came(files)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, filesGot{files, into, into.Payload})
+}
+
+// returned implements [callerExtras].
+func (s *filesSent) returned(answer *Response) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.got) - 1; i >= 0; i-- {
+		if got := &s.got[i]; got.into == answer || len(got.payload) > 0 && len(answer.Payload) > 0 && &got.payload[0] == &answer.Payload[0] {
+			s.of.came(got.files)
+			got.files = nil
+			return
+		}
+	}
+}
+
+// over implements [callerExtras]: begunExtras.over is called.
+func (s *filesSent) over(callerExtras) callerExtras { return s }
+
+// end implements [callerExtras].
+func (s *filesSent) end() {
+	s.out.drop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, got := range s.got {
+		got.files.drop()
+	}
+	s.got = nil
 }
 
 // FilesFromContext returns the files of the call that a handler runs: it claims those of
@@ -143,28 +214,46 @@ func FilesFromContext(ctx context.Context) (*CallFiles, error) {
 
 // leave is that of [callExtras]. The answer is an error if the files cannot be passed.
 func (f *CallFiles) leave(c *conn, answer *frame) *frame {
-	closeFiles(f.Claim())
-	files := f.take()
-	if len(files) == 0 || answer == nil {
-		closeFiles(files)
+	f.came(nil)
+	files := f.take(errFilesLeft)
+	if files == nil || answer == nil {
+		files.drop()
 		return answer
 	}
-	if c.passesFiles() {
+	err := c.noFiles()
+	if err == nil {
 		moreOf(answer).files = files
 		return answer
 	}
-	closeFiles(files)
+	files.drop()
 	h, _ := parseHeader(answer.data)
 	answer.release()
-	return responseFrame(h.StreamID, statusOf(ErrNoFiles).Proto())
+	return responseFrame(h.StreamID, statusOf(err).Proto())
 }
 
-// passesFiles tells whether the connection can pass files.
-func (c *conn) passesFiles() bool {
+// A noFilesError is an [ErrNoFiles] with its reason.
+type noFilesError struct{ why string }
+
+func (e *noFilesError) Error() string { return ErrNoFiles.Error() + ": " + e.why }
+
+func (e *noFilesError) Unwrap() error { return ErrNoFiles }
+
+// noFiles says why the connection passes no files, or nil if it does.
+func (c *conn) noFiles() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x, ok := c.mode.(*extended)
-	return ok && x.files
+	x, extended := c.mode.(*extended)
+	switch {
+	case extended && x.files:
+		return nil
+	case c.cfg.limits.Files == 0:
+		return &noFilesError{"this side has not asked for them, by Limits.Files"}
+	case c.started && !c.ch.passes:
+		return &noFilesError{"they pass only over a unix socket on Linux that takes them"}
+	case !extended:
+		return &noFilesError{"the peer has not agreed to the extended mode"}
+	}
+	return &noFilesError{"the peer takes none: it has not asked for them, or its socket does not pass them"}
 }
 
 // dataFrame implements [extraMessage].
@@ -172,8 +261,8 @@ func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	if len(fm.Files) == 0 {
 		return c.cfg.codec.dataFrame(fm.Message, c.messageLimit())
 	}
-	if !c.passesFiles() {
-		return nil, ErrNoFiles
+	if err := c.noFiles(); err != nil {
+		return nil, err
 	}
 	var files CallFiles
 	if err := files.Attach(fm.Files...); err != nil {
@@ -181,10 +270,10 @@ func (fm *FileMessage) dataFrame(c *conn) (*frame, error) {
 	}
 	f, err := c.cfg.codec.dataFrame(fm.Message, c.messageLimit())
 	if err != nil {
-		closeFiles(files.take())
+		files.take(nil).drop()
 		return nil, err
 	}
-	moreOf(f).files = files.take()
+	moreOf(f).files = files.take(nil)
 	return f, nil
 }
 
@@ -195,34 +284,6 @@ func (fm *FileMessage) message() any { return fm.Message }
 func (fm *FileMessage) received(f *frame) {
 	fm.Files = nil
 	if f != nil {
-		fm.Files = takeFiles(f)
-	}
-}
-
-// announceLocked queues a frame that has the files of the message f, which is queued
-// next. It reports whether the caller has become the writer.
-func (x *extended) announceLocked(s *stream, f *frame) (lead bool) {
-	files := filesOf(f)
-	if len(files) == 0 || isLarge(f) { // then they leave before the last part
-		return false
-	}
-	a := filesFrame(s.id, takeFiles(f))
-	a.owner = s
-	if s.opening == f {
-		s.opening = a
-	}
-	return x.c.pushLocked(a)
-}
-
-// filesFrame returns a sealed frame that announces files, which come with it.
-func filesFrame(id uint32, files []*os.File) *frame {
-	a := numberFrame(messageTypeFiles, id, uint32(len(files)))
-	moreOf(a).files = files
-	return a
-}
-
-func closeFiles(files []*os.File) {
-	for _, f := range files {
-		f.Close()
+		fm.Files = takeFiles(f).files()
 	}
 }

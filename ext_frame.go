@@ -3,11 +3,11 @@
 
 package ttrpc
 
-import "os"
-
 // A frameMore is what a frame has in extended mode. It implements [frameExtras].
 type frameMore struct {
-	files   []*os.File          // that came with a message, or are to leave with this frame
+	files   *descriptors        // that came with a message, or are to leave with this frame
+	of      *stream             // if this is a frame that announces files: whose message they belong to
+	opens   bool                // it is the first frame of that
 	before  *frame              // of a large message that was received: what stands before the data
 	length  int                 // of that
 	charged int                 // how much credit the files have taken
@@ -25,7 +25,7 @@ func moreOf(f *frame) *frameMore {
 }
 
 // filesOf returns the frame's files, which stay the frame's.
-func filesOf(f *frame) []*os.File {
+func filesOf(f *frame) *descriptors {
 	if m, ok := f.extras.(*frameMore); ok {
 		return m.files
 	}
@@ -33,7 +33,7 @@ func filesOf(f *frame) []*os.File {
 }
 
 // takeFiles takes the frame's files off it.
-func takeFiles(f *frame) []*os.File {
+func takeFiles(f *frame) *descriptors {
 	m, ok := f.extras.(*frameMore)
 	if !ok {
 		return nil
@@ -44,7 +44,7 @@ func takeFiles(f *frame) []*os.File {
 }
 
 func (m *frameMore) release() {
-	closeFiles(m.files)
+	m.files.drop()
 	m.files = nil
 	for p := m.before; p != nil; p = m.before {
 		m.before, p.next = p.next, nil
@@ -70,12 +70,12 @@ func (m *frameMore) join(f *frame) {
 	last.release()
 }
 
-func (m *frameMore) writes() bool { return len(m.files) > 0 }
+func (m *frameMore) writes() bool { return m.files.count() > 0 }
 
 // write writes to a socket. The files leave with the first byte.
 func (m *frameMore) write(fd int, b []byte) (n int, err error) {
-	if n, err = sendFiles(fd, b, m.files); n > 0 {
-		closeFiles(m.files)
+	if n, err = m.of.conn.mode.(*extended).pass(fd, b, m.files); n > 0 {
+		m.files.drop()
 		m.files = nil
 	}
 	return n, err

@@ -36,7 +36,7 @@ func parseHello(b []byte) (hello, error) { return wire.ParseHello(b) }
 func ourHello(c *conn) hello {
 	return hello{
 		Version:          helloVersion,
-		Files:            passesFiles(c.ch),
+		Files:            c.ch.passes,
 		Metadata:         true,
 		MaxMessage:       uint64(c.cfg.limits.MessageSize),
 		Window:           uint64(c.cfg.limits.Queue.Window),
@@ -48,14 +48,15 @@ func ourHello(c *conn) hello {
 // start implements [extension]. A client may be sent files together with the answer to
 // its Hello.
 func (e *extensions) start(c *conn) {
+	c.ch.passes = c.cfg.limits.Files > 0 && canPassFiles(c.ch) && !closing.isTiedUp()
 	switch {
 	case c.role == roleServer:
 		c.offer = e
 		if e.required {
 			e.awaitHello(c)
 		}
-	case passesFiles(c.ch):
-		c.ch.more = newAssembler(c.cfg.limits.Queue.ConnectionBytes, true)
+	case c.ch.passes:
+		c.ch.more = c.newAssembler(true)
 	}
 }
 
@@ -149,8 +150,7 @@ func (e *extensions) answeredLocked(c *conn, f *frame) {
 	}
 	if err != nil || st != nil && st.Code != int32(codes.OK) {
 		if a, ok := c.ch.more.(*assembler); ok {
-			a.drop()
-			c.ch.more = nil
+			a.takeFiles(c.ch, false)
 		}
 		e.warnOfClassicLocked(c)
 		return
@@ -184,17 +184,18 @@ func (e *extensions) extendLocked(c *conn, peer hello) *extended {
 	limit := min(uint64(c.cfg.limits.MessageSize), peer.MaxMessage, maxMessageCap)
 	x := &extended{
 		c: c, cfg: e, peer: peer,
-		files:    peer.Files && passesFiles(c.ch),
+		files:    peer.Files && c.ch.passes,
+		pass:     sendFiles,
 		credit:   credit{send: newSendCredit(peer.ConnectionWindow), recv: newRecvWindow(c.cfg.limits.Queue.ConnectionBytes)},
 		incoming: make(map[uint32]struct{}),
 	}
 	x.parts, _ = c.ch.more.(*assembler)
 	if x.parts == nil {
-		x.parts = newAssembler(c.cfg.limits.Queue.ConnectionBytes, x.files)
+		x.parts = c.newAssembler(false)
 		c.ch.more = x.parts
 	}
 	x.parts.agreed = true
-	x.parts.takeFiles(x.files)
+	x.parts.takeFiles(c.ch, x.files)
 	c.mode = x
 	if c.host == nil {
 		c.host = servesNothing{}

@@ -25,6 +25,7 @@ const (
 // pings is what a connection knows of being alive.
 type pings struct {
 	timer *time.Timer // nil if we do not ping
+	as    Keepalive   // how we do
 
 	// Of ours.
 	sent   time.Duration // when one was sent, if nothing has come since; else 0
@@ -87,9 +88,29 @@ func (p *pings) stop() {
 // keepAliveLocked begins to look whether the peer is alive.
 func (x *extended) keepAliveLocked() {
 	if interval := x.cfg.keepalive.Interval; interval > 0 {
-		x.c.ch.heard = new(atomic.Int64)
-		x.c.ch.heard.Store(int64(now()))
-		x.pings.timer = time.AfterFunc(interval, x.checkAlive)
+		x.pingAfterLocked(interval)
+	}
+}
+
+// pingAfterLocked has the peer pinged whenever nothing has come for that long. The reader
+// calls it.
+func (x *extended) pingAfterLocked(interval time.Duration) {
+	x.c.ch.heard = new(atomic.Int64)
+	x.c.ch.heard.Store(int64(now()))
+	x.pings.as = x.cfg.keepalive
+	x.pings.as.Interval = interval
+	x.pings.timer = time.AfterFunc(interval, x.checkAlive)
+}
+
+// silenceWithFiles is how long nothing may come from a peer that has sent files, before it
+// is pinged whatever the options say.
+const silenceWithFiles = time.Minute
+
+// gotFilesLocked is called when files have come: one may be the peer's own end of the
+// connection, or lead to it, and then that does not end when the peer does.
+func (x *extended) gotFilesLocked() {
+	if x.pings.timer == nil && !x.c.closed {
+		x.pingAfterLocked(silenceWithFiles)
 	}
 }
 
@@ -102,7 +123,7 @@ func (x *extended) checkAlive() {
 	if c.closed || c.lost != nil {
 		return
 	}
-	step, next := x.pings.look(now(), time.Duration(c.ch.heard.Load()), &x.cfg.keepalive)
+	step, next := x.pings.look(now(), time.Duration(c.ch.heard.Load()), &x.pings.as)
 	switch step {
 	case pingGiveUp:
 		if c.cause == nil {

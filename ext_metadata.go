@@ -102,7 +102,7 @@ func (r *ResponseMetadata) expect(expected bool) {
 	}
 }
 
-// attach implements [contextExtras].
+// attach implements [callerExtras].
 func (r *ResponseMetadata) attach(c *conn, request *frame) error {
 	comes := c.carriesMetadata()
 	r.mu.Lock()
@@ -118,28 +118,30 @@ func (r *ResponseMetadata) attach(c *conn, request *frame) error {
 	return nil
 }
 
-// received implements [contextExtras].
-func (r *ResponseMetadata) received(*frame) {}
-
-// drop implements [contextExtras]. If no stream was opened, nothing comes.
-func (r *ResponseMetadata) drop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.expected {
-		r.knownLocked()
-	}
-}
-
-// keep implements [contextExtras]. The last attempt counts.
-func (r *ResponseMetadata) keep() (attempt func() error, done func()) {
+// begin implements [contextExtras]. The last attempt counts.
+func (r *ResponseMetadata) begin() (callerExtras, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kept = true
-	return func() error { return nil }, func() {
-		r.mu.Lock()
-		r.kept = false
-		r.mu.Unlock()
-		r.drop()
+	return r, nil
+}
+
+// over implements [callerExtras]: begunExtras.over is called.
+func (r *ResponseMetadata) over(callerExtras) callerExtras { return r }
+
+// received implements [callerExtras].
+func (r *ResponseMetadata) received(*frame, *Response) {}
+
+// returned implements [callerExtras].
+func (r *ResponseMetadata) returned(*Response) {}
+
+// end implements [callerExtras]. If no stream was opened, nothing comes.
+func (r *ResponseMetadata) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = false
+	if !r.expected {
+		r.knownLocked()
 	}
 }
 

@@ -5,7 +5,6 @@ package ttrpc
 
 import (
 	"errors"
-	"os"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -22,6 +21,7 @@ type extended struct {
 	cfg   *extensions // immutable
 	peer  hello       // immutable
 	files bool        // immutable: both pass files
+	pass  fileSender  // immutable: sendFiles, but in tests
 	parts *assembler  // the reader's
 
 	credit  // of the connection
@@ -34,8 +34,7 @@ type extended struct {
 	incoming map[uint32]struct{} // the peer's ids whose requests have come in part
 	parked   []*serverCall       // wait until the peer reads its answers
 
-	bye     parting
-	closing []*os.File // to be closed once the lock is released, for that may take time
+	bye parting
 }
 
 // A streamMore is what a stream has in extended mode.
@@ -58,26 +57,6 @@ func (s *stream) moreLocked() *streamMore {
 
 // extra returns the same of a stream that has anything.
 func (s *stream) extra() *streamMore { return s.more.(*streamMore) }
-
-// closeLaterLocked takes the files off a frame that is dropped.
-func (x *extended) closeLaterLocked(f *frame) {
-	files := takeFiles(f)
-	if len(files) == 0 {
-		return
-	}
-	if x.closing == nil {
-		x.c.after = append(x.c.after, x.closeFiles)
-	}
-	x.closing = append(x.closing, files...)
-}
-
-func (x *extended) closeFiles() {
-	x.c.mu.Lock()
-	files := x.closing
-	x.closing = nil
-	x.c.mu.Unlock()
-	closeFiles(files)
-}
 
 // maxUrgent is how much memory control frames may take up that a peer does not read.
 const maxUrgent = 16 << 20
@@ -112,23 +91,21 @@ func (x *extended) failConnLocked(err error) {
 }
 
 // expectsLocked implements [mode].
-func (x *extended) expectsLocked() bool { return len(x.incoming) > 0 }
+func (x *extended) expectsLocked() bool { return len(x.incoming) > 0 || len(x.held) > 0 }
 
 // droppedLocked implements [mode]: it empties the queues.
 func (x *extended) droppedLocked() {
 	x.urgent.releaseAll()
-	for _, tr := range x.waiting {
+	for _, tr := range x.all() {
 		tr.of.extra().train = nil
 		for f := tr.pop(); f != nil; f = tr.pop() {
-			x.closeLaterLocked(f)
 			if f != x.cut { // which is being written
 				f.release()
 			}
 		}
 	}
-	x.waiting, x.next = nil, nil
+	x.waiting, x.held, x.next = nil, nil, nil
 	for _, call := range x.parked {
-		x.closeLaterLocked(call.request)
 		call.request.release()
 	}
 	x.parked = nil
@@ -234,7 +211,7 @@ func (x *extended) isUnreadLocked() bool {
 func (x *extended) beginCall(s *stream) {
 	call := s.call.(*serverCall)
 	if files := takeFiles(call.request); files != nil {
-		call.moreExtras().files.in = files
+		call.moreExtras().files.came(files)
 	}
 }
 
@@ -263,12 +240,12 @@ func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }
 
 // snapshotLocked implements [snapshotter].
 func (x *extended) snapshotLocked(snap *ConnSnapshot) {
-	snap.Extended, snap.Files = true, x.files
+	snap.Extended, snap.Files, snap.HeldFiles = true, x.files, x.parts.files.size()
 	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), len(x.parked)
 	snap.Arriving = len(x.incoming)
 	snap.QueuedFrames += x.urgent.count
 	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()
-	for _, tr := range x.waiting {
+	for _, tr := range x.all() {
 		snap.QueuedFrames += tr.count
 	}
 }

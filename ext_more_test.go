@@ -222,7 +222,7 @@ func TestFilesOfFailedCall(t *testing.T) {
 	if err := p.echo(ctx, "a"); !errors.Is(err, context.Canceled) {
 		t.Errorf("B51: %v", err)
 	}
-	if n := len(files.take()); n != 0 {
+	if n := files.take(nil).count(); n != 0 {
 		t.Errorf("B51: %d files are left", n)
 	}
 }

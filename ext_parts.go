@@ -32,11 +32,12 @@ const maxRotating = 8
 type trains struct {
 	waiting []*train // the first few take turns
 	turn    int
-	last    bool   // a part was written last
-	next    *train // its files have left, so its message is next, or nil
-	cut     *frame // whose part is being written, or nil
-	done    bool   // cut has left its train
-	view    frame  // the part of cut
+	last    bool     // a part was written last
+	next    *train   // its files have left, so its message is next, or nil
+	held    []*train // wait until the kernel takes their files
+	cut     *frame   // whose part is being written, or nil
+	done    bool     // cut has left its train
+	view    frame    // the part of cut
 }
 
 // queuedLocked implements [mode].
@@ -59,7 +60,7 @@ func (x *extended) pushLocked(s *stream, f *frame) (lead bool) {
 
 // bytesLocked is how much memory the frames take up.
 func (t *trains) bytesLocked() (n int) {
-	for _, tr := range t.waiting {
+	for _, tr := range t.all() {
 		n += tr.bytes
 	}
 	return n
@@ -113,7 +114,7 @@ func (x *extended) collectLocked() (batch frameQueue, size int) {
 		default:
 			size += n
 			batch.push(c.popLocked())
-			if n > maxCombined {
+			if n > maxCombined || f.writes() { // whose files may be refused
 				return batch, size
 			}
 		}
@@ -152,7 +153,7 @@ func (t *trains) nextPartLocked() *frame {
 	n := min(len(f.data)-messageHeaderLength-tr.sent, partSize)
 	if last := tr.sent+n == len(f.data)-messageHeaderLength; last && f.writes() && f.header.Type != messageTypeFiles {
 		tr.of.passed, t.last, t.next = true, true, tr
-		return filesFrame(f.header.StreamID, takeFiles(f))
+		return filesFrame(tr.of, takeFiles(f))
 	}
 	h := f.header
 	if t.done = tr.sent+n == len(f.data)-messageHeaderLength; !t.done {
@@ -166,7 +167,8 @@ func (t *trains) nextPartLocked() *frame {
 	t.cut, t.last = f, true
 	t.view = frame{data: piece, class: -1}
 	if f.header.Type == messageTypeFiles {
-		moreOf(&t.view).files = takeFiles(f)
+		m, from := moreOf(&t.view), moreOf(f)
+		m.files, m.of, m.opens = takeFiles(f), from.of, from.opens
 		t.next = tr
 	}
 	if !t.done {
@@ -212,10 +214,7 @@ func (x *extended) withdrawAllLocked(s *stream) (left bool) {
 // dropTrainLocked drops what would have left in parts. It reports whether that was
 // not the request.
 func (x *extended) dropTrainLocked(tr *train) (left bool) {
-	x.waiting = slices.DeleteFunc(x.waiting, func(t *train) bool { return t == tr })
-	if x.next == tr {
-		x.next = nil
-	}
+	x.dequeueLocked(tr)
 	first := tr.head
 	left = first.header.Type != messageTypeRequest
 	if tr.sent > 0 {
@@ -224,7 +223,6 @@ func (x *extended) dropTrainLocked(tr *train) (left bool) {
 	for f := tr.pop(); f != nil; f = tr.pop() {
 		if f == x.cut { // it is being written
 			x.refundLocked(f)
-			x.closeLaterLocked(f)
 			x.done = true
 			continue
 		}
@@ -233,10 +231,26 @@ func (x *extended) dropTrainLocked(tr *train) (left bool) {
 	return left
 }
 
+// all returns the trains, also those that are held.
+func (t *trains) all() []*train {
+	if t.held == nil {
+		return t.waiting
+	}
+	return slices.Concat(t.waiting, t.held)
+}
+
+// dequeueLocked has a train not take turns any more.
+func (t *trains) dequeueLocked(tr *train) {
+	is := func(other *train) bool { return other == tr }
+	t.waiting, t.held = slices.DeleteFunc(t.waiting, is), slices.DeleteFunc(t.held, is)
+	if t.next == tr {
+		t.next = nil
+	}
+}
+
 // dropUnsentLocked releases a frame that was to be sent.
 func (x *extended) dropUnsentLocked(f *frame) {
 	x.refundLocked(f)
-	x.closeLaterLocked(f)
 	f.release()
 }
 

@@ -138,6 +138,9 @@ func (x *extended) receivePartLocked(s *stream, f *frame) {
 	if keep && s == nil {
 		x.bye.arrivals++
 	}
+	if h.Type == messageTypeFiles {
+		x.gotFilesLocked()
+	}
 	c.unlock()
 	var err error
 	if h.Type == messageTypePart {
@@ -200,7 +203,7 @@ func (x *extended) cutAnswerLocked(id uint32, st *status.Status) {
 	if !x.c.isPeers(id) {
 		return
 	}
-	for _, tr := range x.waiting {
+	for _, tr := range x.all() {
 		if tr.of.id == id {
 			x.withdrawAllLocked(tr.of)
 			x.c.served.recount(tr.of.call.(*serverCall).counted, st.Code())

@@ -66,6 +66,11 @@ type frameExtras interface {
 
 	// writeFirst is the socket's writeExtras.
 	writeFirst(s *socket, f *frame) (n int, err error)
+
+	// refused is called, without locks, by who writes if nothing of the frame could be
+	// written. It reports whether that is about the extras: then it has seen to what they
+	// belong to, and all else can be written.
+	refused(f *frame, err error) bool
 }
 
 // Frames of up to 256 bytes share a pool. Above that each power of 2, and each
@@ -175,6 +180,9 @@ func (f *frame) join() {
 
 // writes tells whether the frame has extras that must be written with it.
 func (f *frame) writes() bool { return f.extras != nil && f.extras.writes() }
+
+// refused is that of the extras, if they are still there.
+func (f *frame) refused(err error) bool { return f.writes() && f.extras.refused(f, err) }
 
 // A frameQueue is a first-in first-out queue of frames, linked through them.
 type frameQueue struct {

@@ -45,6 +45,14 @@ type Limits struct {
 	// there is another, the one of these that has taken longest is closed, so that peers
 	// that never get through keep nobody out. By default there is no cap.
 	Connections int
+
+	// Files asks for open files in extended mode, from the other end and for it, and caps
+	// how many of its files a connection may hold at once: in messages that have not
+	// arrived in full, calls whose handlers have not claimed them, messages that nobody has
+	// received, and those that are being closed. A message with more fails alone, with
+	// ResourceExhausted; files count no more once they were claimed or received. A
+	// connection ends if they take too long to close. By default, 0, none are passed.
+	Files int
 }
 
 // check panics if no limits can be such.
@@ -55,6 +63,7 @@ func (l *Limits) check() {
 	}
 	refuse("Limits.Handlers", l.Handlers)
 	refuse("Limits.Connections", l.Connections)
+	refuse("Limits.Files", l.Files)
 	l.Queue.check()
 }
 
@@ -63,6 +72,7 @@ func (l *Limits) override(other *Limits) {
 	override(&l.MessageSize, other.MessageSize)
 	override(&l.Handlers, other.Handlers)
 	override(&l.Connections, other.Connections)
+	override(&l.Files, other.Files)
 	l.Queue.override(&other.Queue)
 }
 

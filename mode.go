@@ -126,18 +126,27 @@ type extension interface {
 
 // A contextExtras is what a function like WithFiles puts into the context of a call.
 type contextExtras interface {
-	// attach gives the request what is to leave with it.
+	// begin returns them for a call that is now made, or why it may not be.
+	begin() (callerExtras, error)
+}
+
+// A callerExtras is what a call has of its context's extras.
+type callerExtras interface {
+	// attach gives a request what is to leave with it, at each attempt.
 	attach(c *conn, request *frame) error
 
-	// received takes from the answer what came with it.
-	received(answer *frame)
+	// received takes from an answer what came with it. If there are interceptors the answer
+	// has become the response into, else that is nil.
+	received(answer *frame, into *Response)
 
-	// drop gives back what was attached and has not left.
-	drop()
+	// returned is called with the response that the interceptors have returned.
+	returned(*Response)
 
-	// keep takes what was attached, for a call that may be made again: attempt attaches
-	// it once more, and done gives it back.
-	keep() (attempt func() error, done func())
+	// end is called when the call has returned, or the stream is open.
+	end()
+
+	// over returns those of both, for an interceptor and its caller, who may have none.
+	over(callers callerExtras) callerExtras
 }
 
 type extrasKey struct{}
@@ -160,6 +169,17 @@ func extrasOf(ctx context.Context) contextExtras {
 func findExtras(ctx context.Context) contextExtras {
 	extras, _ := ctx.Value(extrasKey{}).(contextExtras)
 	return extras
+}
+
+// beginExtras begins to use what the context has, for a call that is made with it. It
+// returns the context for its interceptors, whose own calls have none of that.
+func beginExtras(ctx context.Context) (context.Context, callerExtras, error) {
+	extras := extrasOf(ctx)
+	if extras == nil {
+		return ctx, nil, nil
+	}
+	begun, err := extras.begin()
+	return context.WithValue(ctx, extrasKey{}, nil), begun, err
 }
 
 // A callExtras is what the handler of a call has beyond classic ttrpc.

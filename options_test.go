@@ -298,6 +298,7 @@ func TestImpossibleOptions(t *testing.T) {
 		"ttrpc: Limits.MessageSize is over 1073741824: 1073741825":                             limits(Limits{MessageSize: 1<<30 + 1}),
 		"ttrpc: Limits.Handlers is negative: -2":                                               limits(Limits{Handlers: -2}),
 		"ttrpc: Limits.Connections is negative: -3":                                            limits(Limits{Connections: -3}),
+		"ttrpc: Limits.Files is negative: -4":                                                  limits(Limits{Files: -4}),
 		"ttrpc: StreamQueue.Messages is negative: -1":                                          limits(Limits{Queue: StreamQueue{Messages: -1}}),
 		"ttrpc: StreamQueue.Bytes is negative: -1":                                             limits(Limits{Queue: StreamQueue{Bytes: -1}}),
 		"ttrpc: StreamQueue.Patience is negative: -1s":                                         limits(Limits{Queue: StreamQueue{Patience: -time.Second}}),
@@ -343,14 +344,14 @@ func TestImpossibleOptions(t *testing.T) {
 // TestOptionsGivenTwice holds that of structs the fields that are not zero count.
 func TestOptionsGivenTwice(t *testing.T) {
 	s, err := NewServer(
-		WithServerLimits(Limits{1, StreamQueue{1, 2, 3, 4, 5}, 6, 7}), WithServerLimits(Limits{}),
+		WithServerLimits(Limits{1, StreamQueue{1, 2, 3, 4, 5}, 6, 7, 8}), WithServerLimits(Limits{}),
 		WithServerLimits(Limits{MessageSize: 10, Queue: StreamQueue{Bytes: 20}}),
 		WithServerTimeouts(Timeouts{1, 2}), WithServerTimeouts(Timeouts{Call: 3}),
 		WithServerKeepalive(Keepalive{MinInterval: 5}), WithServerKeepalive(Keepalive{Interval: time.Minute}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := s.config.limits, (Limits{10, StreamQueue{1, 20, 3, 4, 4}, 6, 7}); got != want {
+	if got, want := s.config.limits, (Limits{10, StreamQueue{1, 20, 3, 4, 4}, 6, 7, 8}); got != want {
 		t.Errorf("limits %+v, want %+v", got, want)
 	}
 	if got, want := s.config.timeouts, (Timeouts{1, 3}); got != want {

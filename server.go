@@ -47,6 +47,9 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		}
 	}
 	cfg.setDefaults()
+	if err := cfg.checkFiles("WithServerExtensions"); err != nil {
+		return nil, err
+	}
 	s := &Server{
 		config:    cfg,
 		closing:   make(chan struct{}),

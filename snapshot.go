@@ -33,6 +33,7 @@ type ConnSnapshot struct {
 	RecvCredit int // how many the peer may send
 	Parked     int // how many calls of the peer's wait until it reads
 	Arriving   int // how many of its requests have come in part
+	HeldFiles  int // how many of its open files nobody has taken yet, or are not closed yet
 
 	Streams []StreamSnapshot // by id
 }

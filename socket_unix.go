@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"syscall"
-	"time"
 )
 
 // A socket is the kernel's stream socket under a net.Conn. It can be tried
@@ -32,13 +31,6 @@ type socket struct {
 	werr  error
 	write func(fd uintptr) bool // s.writeOnce, made once
 }
-
-// When too many descriptors that were sent are not yet received, the kernel takes no
-// more, and does not tell when it would.
-const (
-	errTooManyInFlight = syscall.ETOOMANYREFS
-	inFlightPause      = 10 * time.Millisecond
-)
 
 // kernelKind is what a stream socket of the kernel is.
 const kernelKind = socketConn
@@ -126,18 +118,12 @@ func (s *socket) tryWrite(f *frame) (int, error) {
 // writeExtras writes the first bytes of a frame, with its extras, and waits until the
 // socket takes them. It says how many there were.
 func (s *socket) writeExtras(f *frame) (n int, err error) {
-	for n == 0 && err == nil {
-		rawErr := s.raw.Write(func(fd uintptr) bool {
-			n, err = f.extras.write(int(fd), f.data)
-			return err != syscall.EAGAIN
-		})
-		if rawErr != nil {
-			return 0, rawErr
-		}
-		if err == errTooManyInFlight {
-			err = nil
-			time.Sleep(inFlightPause)
-		}
+	rawErr := s.raw.Write(func(fd uintptr) bool {
+		n, err = f.extras.write(int(fd), f.data)
+		return err != syscall.EAGAIN
+	})
+	if rawErr != nil {
+		return 0, rawErr
 	}
 	if err != nil {
 		return 0, os.NewSyscallError("sendmsg", err)
@@ -154,7 +140,7 @@ func (s *socket) writeOnce(fd uintptr) bool {
 		} else {
 			n, err = ignoringEINTR(syscall.Write, fd, f.data[s.wrote:])
 		}
-		if err == syscall.EAGAIN || err == errTooManyInFlight {
+		if err == syscall.EAGAIN {
 			break
 		}
 		if err != nil {

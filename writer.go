@@ -125,8 +125,9 @@ func (c *conn) lead(idle bool) {
 			go c.writeOut(f, n)
 			return
 		}
+		lost := err != nil && !(n == 0 && f.refused(err))
 		f.release()
-		if err != nil {
+		if lost {
 			c.peerLost(err)
 			return
 		}
@@ -144,9 +145,10 @@ func (c *conn) writeOut(f *frame, written int) {
 			c.traceSent(f)
 		}
 		err := c.ch.writeFrame(f, written)
+		lost := err != nil && !(written == 0 && f.refused(err))
 		f.release()
 		f = nil
-		if err != nil {
+		if lost {
 			c.peerLost(err)
 			return
 		}

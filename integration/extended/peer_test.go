@@ -67,7 +67,7 @@ func runServer(k kind, address string) {
 	s := newStation()
 	opts := k.server
 	if !k.classic {
-		opts = append([]ttrpc.ServerOpt{ttrpc.WithServerExtensions()}, opts...)
+		opts = append([]ttrpc.ServerOpt{ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(filesToo)}, opts...)
 	}
 	srv := s.server(opts...)
 	l, err := net.Listen("unix", address)
@@ -126,7 +126,7 @@ type host struct {
 
 func newHost(t *testing.T, ours string, opts ...ttrpc.ServerOpt) *host {
 	h := &host{local: newStation(), hooks: make(chan context.Context, mostConns)}
-	opts = append(opts, ttrpc.WithConnectionHook(func(ctx context.Context) { h.hooks <- ctx }))
+	opts = append(opts, ttrpc.WithServerLimits(filesToo), ttrpc.WithConnectionHook(func(ctx context.Context) { h.hooks <- ctx }))
 	srv := h.local.server(append(opts, kinds[ours].server...)...)
 	l := listen(t)
 	h.address = l.Addr().String()

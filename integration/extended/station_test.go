@@ -44,6 +44,9 @@ type station struct {
 // stations counts those of the process, for their names.
 var stations atomic.Int64
 
+// filesToo has an end take files.
+var filesToo = ttrpc.Limits{Files: 10_000}
+
 func newStation() *station {
 	return &station{
 		name:   fmt.Sprintf("%d/%d", os.Getpid(), stations.Add(1)),
@@ -65,7 +68,7 @@ func (s *station) server(opts ...ttrpc.ServerOpt) *ttrpc.Server {
 
 // client returns a client that offers the station to its server.
 func (s *station) client(nc net.Conn, opts ...ttrpc.ClientOpts) *ttrpc.Client {
-	return ttrpc.NewClient(nc, append([]ttrpc.ClientOpts{ttrpc.WithClientServices(s.server())}, opts...)...)
+	return ttrpc.NewClient(nc, append([]ttrpc.ClientOpts{ttrpc.WithClientServices(s.server()), ttrpc.WithClientLimits(filesToo)}, opts...)...)
 }
 
 func (s *station) desc() *ttrpc.ServiceDesc {

@@ -32,18 +32,21 @@ var extendedKinds = []kind{
 	{"cancel of a call, told", 20, leavesNothing, toldCancelOfCall},
 }
 
+// files has either end take as many files as callers have at once.
+var files = ttrpc.Limits{Files: 1000}
+
 func (m mode) clientOptions() []ttrpc.ClientOpts {
 	if m == classic {
 		return nil
 	}
-	return []ttrpc.ClientOpts{ttrpc.WithExtensions(), ttrpc.WithClientServices(ours().server)}
+	return []ttrpc.ClientOpts{ttrpc.WithExtensions(), ttrpc.WithClientServices(ours().server), ttrpc.WithClientLimits(files)}
 }
 
 func (m modes) serverOptions() []ttrpc.ServerOpt {
 	if !slices.Contains(m, extended) {
 		return nil
 	}
-	return []ttrpc.ServerOpt{ttrpc.WithServerExtensions()}
+	return []ttrpc.ServerOpt{ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(files)}
 }
 
 // agreed returns an error if the client's connection is not in the mode.

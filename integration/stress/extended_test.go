@@ -132,7 +132,8 @@ func newExtendedStress(t *testing.T, kind string, q ttrpc.StreamQueue) *extended
 	}
 	t.Cleanup(func() { null.Close() })
 	w := &extendedStress{T: t, null: null, passes: kind == "unix", window: cmp.Or(q.ConnectionBytes, defaultWindow), ends: make(chan struct{})}
-	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(ttrpc.Limits{Queue: q}))
+	limits := ttrpc.Limits{Queue: q, Files: 10_000}
+	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(limits))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +163,7 @@ func newExtendedStress(t *testing.T, kind string, q ttrpc.StreamQueue) *extended
 		return new(wrapperspb.BytesValue), err
 	}})
 	w.server.Hand(peer)
-	w.client = ttrpc.NewClient(w.nc, ttrpc.WithClientServices(w.services), ttrpc.WithClientLimits(ttrpc.Limits{Queue: q}))
+	w.client = ttrpc.NewClient(w.nc, ttrpc.WithClientServices(w.services), ttrpc.WithClientLimits(limits))
 	if ok, err := w.client.Extended(context.Background()); !ok {
 		t.Fatalf("B46: %v", err)
 	}

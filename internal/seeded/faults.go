@@ -329,7 +329,7 @@ var faults = []fault{
 	},
 	{
 		name: "files of dropped messages stay open", kind: leak, file: "ext_assembler.go",
-		old: "	closeFiles(m.files)\n	m.files = nil",
+		old: "	m.files.drop()\n	m.files = nil",
 		new: "	m.files = nil",
 	},
 	{

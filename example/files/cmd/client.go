@@ -22,6 +22,12 @@ import (
 // that come back.
 type runner func(command *files.Command, stdout *os.File) (*files.Exit, []*os.File, error)
 
+// withFiles are the options with which files pass: in extended mode, and as many as a few
+// calls have reports.
+func withFiles() []ttrpc.ClientOpts {
+	return []ttrpc.ClientOpts{ttrpc.WithExtensions(), ttrpc.WithClientLimits(ttrpc.Limits{Files: 16})}
+}
+
 // takeSteps has the server run commands, each with a call of its own and then all on
 // one stream.
 func takeSteps(ctx context.Context, address string, out io.Writer) error {
@@ -29,7 +35,7 @@ func takeSteps(ctx context.Context, address string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client := ttrpc.NewClient(conn, ttrpc.WithExtensions()) // classic ttrpc passes no files
+	client := ttrpc.NewClient(conn, withFiles()...)
 	defer client.Close()
 	exec := files.NewExecClient(client)
 	unary := callRunner(ctx, exec)

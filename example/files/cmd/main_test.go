@@ -110,7 +110,7 @@ func null(t *testing.T) *os.File {
 
 func TestReportIsSealed(t *testing.T) {
 	_, address := startServer(t)
-	exec := newClient(t, address, ttrpc.WithExtensions())
+	exec := newClient(t, address, withFiles()...)
 	_, reports, err := callRunner(context.Background(), exec)(&files.Command{Args: []string{"true"}}, null(t))
 	if err != nil || len(reports) != 1 {
 		t.Fatalf("B51: %d files came back, and the error %v", len(reports), err)
@@ -129,7 +129,7 @@ func TestNothingLeaks(t *testing.T) {
 	if err := unix.Prlimit(server.PID(), unix.RLIMIT_NOFILE, few, nil); err != nil {
 		t.Fatal(err)
 	}
-	exec := newClient(t, address, ttrpc.WithExtensions())
+	exec := newClient(t, address, withFiles()...)
 	stdout := null(t)
 	stream, err := exec.RunAll(context.Background())
 	if err != nil {
@@ -168,14 +168,14 @@ func TestNoFiles(t *testing.T) {
 	if _, _, err := streamRunner(stream)(command, null(t)); !errors.Is(err, ttrpc.ErrNoFiles) {
 		t.Errorf("B51: a classic message with a file: %v", err)
 	}
-	if _, err := newClient(t, address, ttrpc.WithExtensions()).Run(context.Background(), command); status.Code(err) != codes.InvalidArgument {
+	if _, err := newClient(t, address, withFiles()...).Run(context.Background(), command); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("a call without a file: %v", err)
 	}
 }
 
 func TestGivenUp(t *testing.T) {
 	_, address := startServer(t)
-	exec := newClient(t, address, ttrpc.WithExtensions())
+	exec := newClient(t, address, withFiles()...)
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func TestGivenUp(t *testing.T) {
 
 func TestMissingProgram(t *testing.T) {
 	_, address := startServer(t)
-	exec := newClient(t, address, ttrpc.WithExtensions())
+	exec := newClient(t, address, withFiles()...)
 	missing := &files.Command{Args: []string{filepath.Join(t.TempDir(), "missing")}}
 	if _, reports, err := callRunner(context.Background(), exec)(missing, null(t)); !strings.Contains(err.Error(), "no such file") || len(reports) != 0 {
 		t.Errorf("a program that is not there: %d files and the error %v", len(reports), err)

@@ -26,7 +26,10 @@ import (
 // serve answers calls until ctx ends.
 func serve(ctx context.Context, address string, out io.Writer) error {
 	// Who may have commands run is what this process may do anyway.
-	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()))
+	server, err := ttrpc.NewServer(
+		ttrpc.WithServerExtensions(),
+		ttrpc.WithServerLimits(ttrpc.Limits{Files: 16}), // of each client's, until they are claimed
+		ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()))
 	if err != nil {
 		return err
 	}
