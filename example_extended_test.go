@@ -48,8 +48,8 @@ func ExampleWithExtensions() {
 	fmt.Println("the caller:", err)
 	fmt.Println("the handler:", <-told)
 	// Output:
-	// the caller: context canceled
-	// the handler: context canceled
+	// the caller: context canceled: nobody waits any longer
+	// the handler: context canceled: nobody waits any longer
 }
 
 // Who wants to know whether the other end has agreed asks.

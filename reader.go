@@ -103,6 +103,9 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
 	act, why, err := c.judgeLocked(s, f, big)
+	if f.header.StreamID == 1 && c.role == roleClient && c.mode == nil && big == nil {
+		c.firstAnsweredLocked(f, act)
+	}
 	switch act {
 	case actOpen:
 		return c.host.acceptLocked(c, f)
@@ -110,17 +113,7 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 		c.host.rejectLocked(c, s, f, why, big)
 	case actFail:
 		c.failLocked(s, err)
-	case actIgnore:
-		if c.role == roleClient && f.header.StreamID == 1 && f.header.Type == messageTypeResponse && c.mode == nil && big == nil {
-			c.firstAnsweredLocked(f)
-		}
 	case actEnd:
-		if s.id == 1 && c.role == roleClient && c.mode == nil && big == nil {
-			c.firstAnsweredLocked(f)
-			if c.cfg.extends != nil {
-				c.cfg.extends.answeredLocked(c, f)
-			}
-		}
 		c.endLocked(s, f)
 		if s.done != nil {
 			s.result = f

@@ -68,10 +68,16 @@ func refusalIn(answer []byte) error {
 	return nil
 }
 
-// firstAnsweredLocked looks at the answer to the client's first call. It may come before that
-// has left, or after it has failed.
-func (c *conn) firstAnsweredLocked(f *frame) {
+// firstAnsweredLocked looks whether a frame is the answer to the client's first call. That
+// may come before the call has left, or after it has failed.
+func (c *conn) firstAnsweredLocked(f *frame, act action) {
+	if f.header.Type != messageTypeResponse || act != actIgnore && act != actEnd {
+		return
+	}
 	if why := refusalIn(f.data); why != nil {
 		c.blame = why
+	}
+	if act == actEnd && c.cfg.extends != nil {
+		c.cfg.extends.answeredLocked(c, f)
 	}
 }
