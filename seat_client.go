@@ -43,7 +43,7 @@ func (c *conn) leaveLocked() bool {
 func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 	if ctx.Done() != nil {
 		stop := context.AfterFunc(watched(ctx), func() {
-			c.fail(s, errOf(ctx))
+			c.giveUpCall(ctx, s)
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.moveSeatLocked(seatGivenUp)

@@ -150,14 +150,14 @@ func (c *conn) fail(s *stream, err error) {
 
 // giveUpCall ends a stream whose caller's context has ended.
 func (c *conn) giveUpCall(ctx context.Context, s *stream) {
+	err, why := errOf(ctx), gaveUp(ctx) // the context may be a user's
 	c.mu.Lock()
 	defer c.unlock()
-	switch {
-	case !s.isActive():
-	case c.mode != nil:
-		c.failLocked(s, gaveUp(ctx))
-	default:
-		c.failLocked(s, errOf(ctx))
+	if c.mode != nil {
+		err = why
+	}
+	if s.isActive() {
+		c.failLocked(s, err)
 	}
 }
 

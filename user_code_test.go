@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // A nosy is all the code of a user's that the library calls, and which asks the client and
@@ -69,7 +70,7 @@ func (n *nosy) look(place string) {
 	select {
 	case <-done:
 	case <-time.After(10 * time.Second):
-		n.t.Errorf("B62: %s is called under a lock", place)
+		n.t.Errorf("B62: %s is called under a lock\n%s", place, testkit.Stacks())
 	}
 }
 
