@@ -195,7 +195,7 @@ type callContext struct {
 	ended   error           // the cause, once the call has ended
 	inner   context.Context // has the channel and the timer
 	cancels [2]func()
-	lapse   *lapse     // has the timer instead of inner if toldLate
+	lapse   lapse      // has the timer instead of inner if toldLate
 	extras  callExtras // nil if nobody asked for any and none came
 }
 
@@ -234,7 +234,7 @@ func (x *callContext) innerLocked() context.Context {
 	base := x.base
 	x.cancels[1] = func() {}
 	if x.toldLate {
-		x.lapse = newLapse(base, deadline)
+		x.lapse = x.of.conn.mode.newLapse(base, deadline)
 		x.cancels[1] = func() { x.lapse.end(context.Canceled) }
 		base = x.lapse
 	}

@@ -21,7 +21,7 @@ type connConfig struct {
 	trace   tracer    // nil if there is none
 	extends extension // makes the extended mode; nil if no option asks for it
 
-	statusErrors bool // errors are statuses on classic connections, too
+	asStatus statusFunc // makes statuses of errors on classic connections, too; nil if no option asks for it
 }
 
 // setDefaults sets what no option has set.

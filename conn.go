@@ -30,7 +30,11 @@ type conn struct {
 
 	// twoClientsLocked is at a client conn.refuseClientLocked, so that servers do not link it.
 	twoClientsLocked func(*conn, *frame) bool
-	calls            sync.Pool // of *stream: a client's finished unary calls
+
+	// firstAnsweredLocked is at a client conn.answeredFirstLocked, for the same reason.
+	firstAnsweredLocked func(c *conn, f *frame, act action)
+
+	calls sync.Pool // of *stream: a client's finished unary calls
 
 	number uint64 // counts the connections of the process
 

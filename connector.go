@@ -40,7 +40,7 @@ type link struct {
 func newLink(cfg *clientConfig, nc net.Conn) *link {
 	l := &link{conn: newConn(roleClient, nc, &cfg.connConfig), cfg: cfg}
 	l.conn.user = l
-	l.conn.twoClientsLocked = (*conn).refuseClientLocked
+	l.conn.twoClientsLocked, l.conn.firstAnsweredLocked = (*conn).refuseClientLocked, (*conn).answeredFirstLocked
 	if cfg.extends != nil {
 		l.ready = make(chan struct{})
 	}

@@ -50,7 +50,7 @@ func Dial(target string, opts ...ClientOpts) (*Client, error) {
 		running: true,
 	}
 	c := &Client{config: newClientConfig(), via: r}
-	c.config.statusErrors = true
+	c.config.asStatus = asStatus
 	c.apply(opts)
 	if c.config.log == nil {
 		c.config.log = new(dialLogger)

@@ -6,7 +6,6 @@ package ttrpc
 import (
 	"context"
 	"io"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -22,7 +21,7 @@ type dispatcher struct {
 	unary          UnaryServerInterceptor              // nil if there is none
 	stream         StreamServerInterceptor             // nil if there is none
 	defaultTimeout time.Duration                       // for unary calls without one; 0 means none
-	recovered      recoverFunc                         // is dispatcher.panicked, or nil if panics go on
+	recovered      recoverer                           // of panics in handlers, or nil if they go on
 	log            Logger
 }
 
@@ -72,20 +71,7 @@ func (d *dispatcher) notReturned(call *serverCall, panicked any) error {
 	case d.recovered == nil:
 		panic(panicked) // with the handler still on the stack
 	}
-	return d.recovered(d, call, panicked)
-}
-
-// A recoverFunc makes an error of a panic. It is called while the handler is on the stack.
-type recoverFunc func(d *dispatcher, call *serverCall, panicked any) error
-
-// panicked is the error of a handler whose panic is not to end the program.
-func (d *dispatcher) panicked(call *serverCall, panicked any) error {
-	args := []any{"method", call.fullMethod(), "panic", panicked, "stack", string(debug.Stack())}
-	if peer, ok := PeerFromContext(call.base); ok {
-		args = append([]any{"peer", peer.Addr}, args...)
-	}
-	d.log.Error("ttrpc: panic in a handler", args...)
-	return status.Errorf(codes.Internal, "ttrpc: panic in the handler: %v", panicked)
+	return d.recovered.panicked(d, call, panicked)
 }
 
 // route decodes a call's envelope and finds its handler, unless that was done.
@@ -153,7 +139,11 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 	r.codec, r.frame, r.payload = call.conn.cfg.codec, call.request, call.payload
 	defer r.release()
 	if d.unary != nil {
-		return d.unary(&call.callContext, r.decode, &m.info, d.unaryInside(call, m.handle))
+		handle := m.handle
+		if d.recovered != nil {
+			handle = d.recovered.unary(d, call, handle)
+		}
+		return d.unary(&call.callContext, r.decode, &m.info, handle)
 	}
 	return m.handle(&call.callContext, r.decode)
 }
@@ -185,39 +175,13 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 		}()
 	}
 	if d.stream != nil {
-		return d.stream(call, call, &s.info, d.streamInside(call, s.handle))
+		handle := s.handle
+		if d.recovered != nil {
+			handle = d.recovered.stream(d, call, handle)
+		}
+		return d.stream(call, call, &s.info, handle)
 	}
 	return s.handle(call, call)
-}
-
-// unaryInside is the handler as interceptors see it: a panic that is not to end the program
-// is an error to them.
-func (d *dispatcher) unaryInside(call *serverCall, handle Method) Method {
-	if d.recovered == nil {
-		return handle
-	}
-	return func(ctx context.Context, unmarshal func(any) error) (resp any, err error) {
-		defer d.recoverInside(call, &resp, &err)
-		return handle(ctx, unmarshal)
-	}
-}
-
-// streamInside is the same for a stream.
-func (d *dispatcher) streamInside(call *serverCall, handle StreamHandler) StreamHandler {
-	if d.recovered == nil {
-		return handle
-	}
-	return func(ctx context.Context, stream StreamServer) (resp any, err error) {
-		defer d.recoverInside(call, &resp, &err)
-		return handle(ctx, stream)
-	}
-}
-
-// recoverInside is deferred around a handler.
-func (d *dispatcher) recoverInside(call *serverCall, resp *any, err *error) {
-	if panicked := recover(); panicked != nil {
-		*resp, *err = nil, d.recovered(d, call, panicked)
-	}
 }
 
 // answer makes the terminal frame of what the handler returned.

@@ -6,6 +6,7 @@ package ttrpc
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc/status"
 )
@@ -27,6 +28,16 @@ type mode interface {
 	// not idle.
 	expectsLocked() bool
 
+	// asStatus is the function asStatus: errors are statuses.
+	asStatus(err, ended error) error
+
+	// gaveUp is the error of a call whose caller's context has ended.
+	gaveUp(ctx context.Context) error
+
+	// newLapse returns a context that ends with base, at the deadline if that is not zero, or
+	// when the caller says so.
+	newLapse(base context.Context, deadline time.Time) lapse
+
 	// settledLocked is called, again and again, when the connection is draining and what
 	// had arrived before was read.
 	settledLocked()
@@ -34,6 +45,12 @@ type mode interface {
 	// droppedLocked is called when nothing more is written: the peer is lost, or the
 	// connection has ended.
 	droppedLocked()
+}
+
+// A lapse is a context that can be ended with an error. The first stands.
+type lapse interface {
+	context.Context
+	end(err error)
 }
 
 // modeStreams is what a mode has to do with the table of streams.

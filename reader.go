@@ -103,8 +103,8 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	c.awaitRoomLocked()
 	s := c.streams[f.header.StreamID]
 	act, why, err := c.judgeLocked(s, f, big)
-	if f.header.StreamID == 1 && c.role == roleClient && c.mode == nil && big == nil {
-		c.firstAnsweredLocked(f, act)
+	if c.firstAnsweredLocked != nil && c.mode == nil && f.header.StreamID == 1 && big == nil {
+		c.firstAnsweredLocked(c, f, act)
 	}
 	switch act {
 	case actOpen:

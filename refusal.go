@@ -68,9 +68,9 @@ func refusalIn(answer []byte) error {
 	return nil
 }
 
-// firstAnsweredLocked looks whether a frame is the answer to the client's first call. That
-// may come before the call has left, or after it has failed.
-func (c *conn) firstAnsweredLocked(f *frame, act action) {
+// answeredFirstLocked looks whether a frame is the answer to the client's first call, which
+// is Hello if that was asked. It may come before the call has left, or after it has failed.
+func (c *conn) answeredFirstLocked(f *frame, act action) {
 	if f.header.Type != messageTypeResponse || act != actIgnore && act != actEnd {
 		return
 	}

@@ -16,7 +16,7 @@ type serverConfig struct {
 	unknown       func(*serverCall, requestView) bool // routes calls that services does not; or nil
 	newGoroutines bool
 	shake         func(s *Server, ctx context.Context, c *conn, nc net.Conn) // is Server.shakeHands if there is a handshaker, else nil
-	recovered     recoverFunc                                                // is dispatcher.panicked, or nil
+	recovered     recoverer                                                  // of panics in handlers, or nil
 
 	// The one that is not in the chain, the chain, and both; nil if there are none.
 	firstUnary, restUnary, unary UnaryServerInterceptor
@@ -103,7 +103,7 @@ func WithServerTimeouts(t Timeouts) ServerOpt {
 // around the handler see the error. By default a panic in a handler is the program's.
 func WithRecoverPanics() ServerOpt {
 	return func(c *serverConfig) error {
-		c.recovered = (*dispatcher).panicked
+		c.recovered = recovers{}
 		return nil
 	}
 }

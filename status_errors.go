@@ -19,8 +19,11 @@ import (
 // which ends a stream with success, and errors that an interceptor makes, stay as they are.
 // In extended mode, and of a client made by [Dial], errors are such without the option.
 func WithStatusErrors() ClientOpts {
-	return func(c *Client) { c.config.statusErrors = true }
+	return func(c *Client) { c.config.asStatus = asStatus }
 }
+
+// A statusFunc is asStatus. Only programs in which something asks for it link that.
+type statusFunc func(err, ended error) error
 
 // A statusErr is an error of this package that is a status, too. It is a value, so that the
 // same end told twice is the same error.
@@ -40,16 +43,6 @@ func (e statusErr) Unwrap() error { return e.is }
 // notExecuted is the error of a call that the peer has certainly not begun.
 func notExecuted(why string) error {
 	return statusErr{codes.Unavailable, ErrNotExecuted.Error() + ": " + why, ErrNotExecuted}
-}
-
-// gaveUp is the error of a call whose caller's context has ended. It tells the context's
-// cause, if that says more.
-func gaveUp(ctx context.Context) error {
-	err, cause := errOf(ctx), context.Cause(ctx)
-	if cause == nil || cause == err {
-		return err
-	}
-	return statusErr{localCode(err), err.Error() + ": " + cause.Error(), err}
 }
 
 // asStatus is the one place that says which status an error of a call or stream is. ended is
@@ -99,14 +92,16 @@ func closedBy(cause error) (codes.Code, string) {
 
 // told is the one door through which the connection's errors reach who uses this end: as the
 // release has them, or as statuses.
-func (c *conn) told(err error, asStatuses bool) error {
+func (c *conn) told(err error, asStatus statusFunc) error {
 	if err == nil {
 		return nil
 	}
 	c.mu.Lock()
-	asStatuses = asStatuses || c.mode != nil
+	if c.mode != nil {
+		asStatus = c.mode.asStatus
+	}
 	c.mu.Unlock()
-	if !asStatuses {
+	if asStatus == nil {
 		return err
 	}
 	return asStatus(err, c.why())
@@ -117,7 +112,7 @@ func (l *link) told(err error) error {
 	if err == nil {
 		return nil
 	}
-	return l.conn.told(err, l.cfg.statusErrors)
+	return l.conn.told(err, l.cfg.asStatus)
 }
 
 // told is the same for a handler.
@@ -125,5 +120,5 @@ func (call *serverCall) told(err error) error {
 	if err == nil {
 		return nil
 	}
-	return call.conn.told(err, false)
+	return call.conn.told(err, nil)
 }

@@ -239,7 +239,8 @@ func (c slowContext) Deadline() (time.Time, bool) { return c.deadline, true }
 // DeadlineExceeded, whoever of caller, timer and connection is first.
 func TestHandlerAtTheDeadline(t *testing.T) {
 	for _, watched := range []bool{false, true} {
-		x := &callContext{base: context.Background(), toldLate: true, deadline: time.Now().Add(time.Hour)}
+		x := &callContext{base: context.Background(), toldLate: true, deadline: time.Now().Add(time.Hour),
+			of: &serverCall{stream: stream{conn: &conn{mode: new(extended)}}}}
 		child, cancel := context.WithCancel(x)
 		if watched {
 			child.Done()

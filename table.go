@@ -150,15 +150,14 @@ func (c *conn) fail(s *stream, err error) {
 
 // giveUpCall ends a stream whose caller's context has ended.
 func (c *conn) giveUpCall(ctx context.Context, s *stream) {
-	err, why := errOf(ctx), gaveUp(ctx) // the context may be a user's
+	err := errOf(ctx) // the context may be a user's, so it is asked without the lock
 	c.mu.Lock()
-	defer c.unlock()
-	if c.mode != nil {
-		err = why
+	m := c.mode
+	c.mu.Unlock()
+	if m != nil {
+		err = m.gaveUp(ctx)
 	}
-	if s.isActive() {
-		c.failLocked(s, err)
-	}
+	c.fail(s, err)
 }
 
 // failLocked ends a stream with err. Who opened it withdraws what the writer has

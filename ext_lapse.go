@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// A lapse is the part of a handler's context that ends at the deadline: as its own timer
+// A lapsing is the part of a handler's context that ends at the deadline: as its own timer
 // has it, or as the caller says, whose timer is a little ahead. Those of package context end
 // with DeadlineExceeded by their own timers only.
-type lapse struct {
+type lapsing struct {
 	context.Context // what it derives from
 	done            chan struct{}
 	timer           *time.Timer // nil without a deadline
@@ -24,10 +24,9 @@ type lapse struct {
 	then func() // ends the one context that derives from it
 }
 
-// newLapse returns a context that ends with base, at the deadline if that is not zero, or by
-// end.
-func newLapse(base context.Context, deadline time.Time) *lapse {
-	l := &lapse{Context: base, done: make(chan struct{})}
+// newLapse implements [mode].
+func (*extended) newLapse(base context.Context, deadline time.Time) lapse {
+	l := &lapsing{Context: base, done: make(chan struct{})}
 	left := time.Until(deadline)
 	switch {
 	case base.Err() != nil:
@@ -48,8 +47,8 @@ func newLapse(base context.Context, deadline time.Time) *lapse {
 	return l
 }
 
-// end ends the context. The first error stands.
-func (l *lapse) end(err error) {
+// end implements [lapse].
+func (l *lapsing) end(err error) {
 	l.mu.Lock()
 	if l.err != nil {
 		l.mu.Unlock()
@@ -71,17 +70,17 @@ func (l *lapse) end(err error) {
 }
 
 // Done implements context.Context.
-func (l *lapse) Done() <-chan struct{} { return l.done }
+func (l *lapsing) Done() <-chan struct{} { return l.done }
 
 // Err implements context.Context.
-func (l *lapse) Err() error {
+func (l *lapsing) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
 }
 
 // AfterFunc is what package context asks for instead of a goroutine that waits.
-func (l *lapse) AfterFunc(f func()) (stop func() bool) {
+func (l *lapsing) AfterFunc(f func()) (stop func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
@@ -96,4 +95,16 @@ func (l *lapse) AfterFunc(f func()) (stop func() bool) {
 		l.then = nil
 		return stopped
 	}
+}
+
+// asStatus implements [mode].
+func (*extended) asStatus(err, ended error) error { return asStatus(err, ended) }
+
+// gaveUp implements [mode]. It tells the context's cause, if that says more.
+func (*extended) gaveUp(ctx context.Context) error {
+	err, cause := errOf(ctx), context.Cause(ctx)
+	if cause == nil || cause == err {
+		return err
+	}
+	return statusErr{localCode(err), err.Error() + ": " + cause.Error(), err}
 }
