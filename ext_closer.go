@@ -43,7 +43,7 @@ var errTooManyUnclosed = &connError{"the peer sends files faster than they can b
 type fileAccount struct {
 	most int         // how many it may have; immutable
 	end  func(error) // ends the connection; immutable, nil of descriptors that are our own
-	pool *closers    // immutable
+	pool *closers    // immutable; nil of those, which the pool has itself
 
 	held    atomic.Int64 // came with messages that nobody has taken
 	waiting atomic.Int64 // are to be closed
@@ -92,10 +92,19 @@ func (a *fileAccount) hasRoom(n int) bool { return a.size()+n <= a.most }
 
 // drop has descriptors closed that are in no sum yet. It does not wait, so locks may be held.
 func (a *fileAccount) drop(fds []int) {
-	if len(fds) == 0 {
-		return
+	if len(fds) > 0 {
+		a.pool.drop(a, fds)
 	}
-	p := a.pool
+}
+
+// dropOwn has descriptors closed that this process has made.
+func (p *closers) dropOwn(fds []int) {
+	if len(fds) > 0 {
+		p.drop(&p.own, fds)
+	}
+}
+
+func (p *closers) drop(a *fileAccount, fds []int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a.dropped = append(a.dropped, fds...)
@@ -105,14 +114,6 @@ func (a *fileAccount) drop(fds []int) {
 	if !a.queued {
 		p.enqueueLocked(a)
 	}
-}
-
-// dropOwn has descriptors closed that this process has made.
-func (p *closers) dropOwn(fds []int) {
-	p.mu.Lock()
-	p.own.pool = p
-	p.mu.Unlock()
-	p.own.drop(fds)
 }
 
 // endLocked ends the connection.
