@@ -30,8 +30,9 @@ const (
 type assembler struct {
 	agreed  bool // else all is as without it, but that files may come
 	takes   bool // files may come with what is read; others are closed
-	watches bool // some may come, wanted or not
-	refuses bool // the kernel takes none but those that it has
+	isUnix  bool // some may come, wanted or not, unless
+	refuses bool // the kernel takes none any more; written under the connection's mu
+	drained bool // and has none
 
 	files   *fileAccount // of the connection
 	arrived []int        // files, whose frame that says whose they are has not
@@ -60,7 +61,7 @@ func (c *conn) newAssembler(takes bool) *assembler {
 		}
 	})
 	_, isUnix := c.ch.conn.(*net.UnixConn)
-	a.watches = isUnix && c.ch.kind == socketConn
+	a.isUnix = isUnix && c.ch.kind == socketConn
 	return a
 }
 
@@ -289,7 +290,7 @@ func (a *assembler) drop() {
 // takeFiles says whether files may come with what is read from now on.
 func (a *assembler) takeFiles(ch *channel, takes bool) {
 	a.takes = takes
-	a.refuses = ch.takeRights(takes) && !takes
+	a.refuses, a.drained = ch.takeRights(takes) && !takes, false
 	if !takes {
 		a.dropArrived()
 	}
@@ -303,7 +304,7 @@ func (a *assembler) dropArrived() {
 // read implements [framing]. It receives descriptors that nobody wants, too, for to have
 // the kernel drop them may take as long as their sender likes.
 func (a *assembler) read(fd int, b []byte) (int, error) {
-	if !a.watches {
+	if !a.isUnix || a.drained {
 		return readSocket(fd, b)
 	}
 	control := newFrame(controlSize())
@@ -315,7 +316,7 @@ func (a *assembler) read(fd int, b []byte) (int, error) {
 		if err == errFilesTruncated {
 			err = nil
 		}
-		a.watches = err != syscall.EAGAIN || !a.refuses
+		a.drained = a.refuses && err == syscall.EAGAIN
 	case err != nil || files != nil && len(a.arrived) > maxFiles: // and all frames that are here have taken theirs
 		a.files.drop(files)
 		if err == nil {
@@ -331,7 +332,7 @@ func (a *assembler) read(fd int, b []byte) (int, error) {
 // closing implements [framing]. What has come and was not read the kernel would drop in the
 // close, which may take as long as the sender of a descriptor likes.
 func (a *assembler) closing(ch *channel) {
-	if ch.passes {
+	if a.isUnix && !a.refuses {
 		emptySocket(ch.socket, a.files)
 	}
 }
