@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,7 +238,7 @@ func TestDialPingsTooOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const interval, may = 50 * time.Millisecond, 10 * time.Second
 		ts := newTestServer(t, WithServerKeepalive(Keepalive{MinInterval: may}))
-		connected := 0
+		var connected atomic.Int32
 		c, err := Dial("", WithKeepalive(Keepalive{Interval: interval, Timeout: time.Second}), WithClientLogger(new(countingLogger)), WithDialer(Dialer{
 			Dial: func(context.Context, string) (net.Conn, error) {
 				a, b := memconn.Pipe(0)
@@ -247,7 +248,7 @@ func TestDialPingsTooOften(t *testing.T) {
 			Events: func(e ConnectionEvent) {
 				switch {
 				case e.Kind == EventConnected:
-					connected++
+					connected.Add(1)
 				case e.Kind == EventDisconnected && !errors.Is(e.Err, ErrTooManyPings) && e.Err != ErrClosed: // which is the last
 					t.Errorf("B52: the connection is lost by %v", e.Err)
 				}
@@ -257,8 +258,8 @@ func TestDialPingsTooOften(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		if doublings := 8; connected != 1+doublings || interval<<doublings < may {
-			t.Errorf("B52: %d connections in an hour of pings that come too often at first", connected)
+		if doublings := 8; int(connected.Load()) != 1+doublings || interval<<doublings < may {
+			t.Errorf("B52: %d connections in an hour of pings that come too often at first", connected.Load())
 		}
 		c.Close()
 	})
