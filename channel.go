@@ -88,6 +88,7 @@ type channel struct {
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
 	from  int                                // where in part's data the frame's begins
 	into  bool                               // space handed out part's own memory
+	empty int                                // how many Reads in a row gave nothing
 	full  bool                               // the last Read left no room in the buffer
 }
 

@@ -46,6 +46,7 @@ func (x *extended) settledLocked() {
 		x.partLocked(status.New(codes.Unavailable, "the peer is shutting down"))
 	}
 	if x.bye.hurry == nil && len(x.incoming) > 0 {
+		x.bye.arrivalsSeen = x.bye.arrivals
 		x.bye.hurry = time.AfterFunc(standstill, x.giveUpIncoming)
 	}
 }

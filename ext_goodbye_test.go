@@ -139,7 +139,7 @@ func TestGoodbyeToHalfARequest(t *testing.T) {
 		e.peer.wantGoodbye("B53", e.theirs(1))
 		at := 1
 		for range 3 {
-			time.Sleep(standstill - 1)
+			time.Sleep(standstill / 2)
 			e.peer.send(e.theirs(1), messageTypePart, 0, request[at:at+1])
 			at++
 			synctest.Wait()

@@ -171,12 +171,12 @@ func (x *extended) pingsTooOftenLocked(why string) {
 const maxPingInterval = 24 * time.Hour
 
 // following implements [extension]: after a peer to which pings came too often, they are sent
-// half as often.
+// a quarter as often.
 func (e *extensions) following(cause error) extension {
 	if !errors.Is(cause, ErrTooManyPings) || e.keepalive.Interval >= maxPingInterval {
 		return e
 	}
 	calmer := *e
-	calmer.keepalive.Interval *= 2
+	calmer.keepalive.Interval *= 4
 	return &calmer
 }

@@ -147,8 +147,8 @@ func WithConnectionHook(hook func(ctx context.Context)) ServerOpt {
 // their default; Interval or MinInterval must be set, and Timeout goes with Interval.
 type Keepalive struct {
 	// Interval is how long nothing may have come from the other end before a ping is
-	// sent: 10 ms or more. By default none are. A client of [Dial] doubles it for its next
-	// connection if the other end has parted because of its pings.
+	// sent: 10 ms or more. By default none are. A client of [Dial] makes it four times as
+	// long for its next connection if the other end has parted because of its pings.
 	Interval time.Duration
 
 	// Timeout is how long nothing may come after a ping either, before the connection

@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"errors"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -168,14 +169,21 @@ func (ch *channel) fillSoon() error {
 	return err
 }
 
+// maxEmptyReads is how often in a row a conn may read nothing and not say why.
+const maxEmptyReads = 100
+
 // fillOnce is fill on what is no kernel socket.
 func (ch *channel) fillOnce() error {
 	b := ch.space()
 	n, err := ch.conn.Read(b)
 	ch.full = n == len(b) && !ch.into
 	if n > 0 {
+		ch.empty = 0
 		ch.advance(n)
 		return nil // an error comes again
+	}
+	if ch.empty++; err == nil && ch.empty >= maxEmptyReads {
+		err = io.ErrNoProgress
 	}
 	return err
 }

@@ -57,6 +57,31 @@ func TestShortWrite(t *testing.T) {
 	}
 }
 
+// An emptyConn is one whose Read gives nothing, and does not say why.
+type emptyConn struct {
+	net.Conn
+	reads int
+}
+
+func (c *emptyConn) Read([]byte) (int, error) {
+	c.reads++
+	return 0, nil
+}
+
+// TestEmptyReads holds that the reader does not go on for ever with such a conn.
+func TestEmptyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memconn.Pipe(0)
+		defer b.Close()
+		nc := &emptyConn{Conn: a}
+		c := NewClient(nc)
+		<-c.Done()
+		if c.Cause() != io.ErrNoProgress || nc.reads != maxEmptyReads {
+			t.Errorf("B5: a conn that reads nothing: cause %v after %d reads", c.Cause(), nc.reads)
+		}
+	})
+}
+
 // A silentContext is one that ends and does not say why, against what contexts promise.
 type silentContext struct {
 	context.Context
