@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"container/list"
 	"errors"
 	"sync"
 	"time"
@@ -21,7 +20,7 @@ var (
 // It is guarded by the server's mu.
 type admission struct {
 	connections map[*conn]struct{}
-	shaking     list.List // of those that shake hands, in the order in which they came
+	shaking     []*conn // those that shake hands, in the order in which they came
 }
 
 // addConnection admits a connection, to its handshake if there is to be one, or says why not.
@@ -34,12 +33,12 @@ func (s *Server) addConnection(c *conn) (crowded *conn, err error) {
 	case s.stopping:
 		return nil, ErrServerClosed
 	case c.handshakes:
-		if limit > 0 && s.shaking.Len() >= limit {
-			crowded = s.shaking.Remove(s.shaking.Front()).(*conn)
-			crowded.shakes = nil
+		if limit > 0 && len(s.shaking) >= limit {
+			crowded = s.shaking[0]
+			s.endShakingLocked(crowded)
 			delete(s.connections, crowded)
 		}
-		c.shakes = s.shaking.PushBack(c)
+		s.shaking = append(s.shaking, c)
 	case limit > 0 && len(s.connections) >= limit:
 		return nil, errTooManyConnections
 	}
@@ -51,26 +50,33 @@ func (s *Server) addConnection(c *conn) (crowded *conn, err error) {
 func (s *Server) shaken(c *conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.shakes == nil { // it was cut off, or has ended
+	if !s.endShakingLocked(c) { // it was cut off, or has ended
 		return errCrowdedOut
 	}
 	limit := s.config.limits.Connections
-	if limit > 0 && len(s.connections)-s.shaking.Len() >= limit {
+	if limit > 0 && len(s.connections)-len(s.shaking) > limit {
 		return errTooManyConnections
 	}
-	s.shaking.Remove(c.shakes)
-	c.shakes = nil
 	return nil
+}
+
+// endShakingLocked reports whether the connection was among those that shake hands, where it
+// is no longer.
+func (s *Server) endShakingLocked(c *conn) bool {
+	for i, other := range s.shaking {
+		if other == c {
+			s.shaking = append(s.shaking[:i], s.shaking[i+1:]...)
+			return true
+		}
+	}
+	return false
 }
 
 // removeConnection forgets a connection.
 func (s *Server) removeConnection(c *conn) {
 	s.mu.Lock()
 	delete(s.connections, c)
-	if c.shakes != nil {
-		s.shaking.Remove(c.shakes)
-		c.shakes = nil
-	}
+	s.endShakingLocked(c)
 	s.emptyLocked()
 	s.mu.Unlock()
 }

@@ -123,8 +123,8 @@ func TestHandshakesCrowd(t *testing.T) {
 			t.Error(err)
 		}
 		synctest.Wait()
-		if n := s.countConnection(); n != 0 || s.shaking.Len() != 0 {
-			t.Errorf("B64: after Close the server holds %d, of which %d shake hands", n, s.shaking.Len())
+		if n := s.countConnection(); n != 0 || len(s.shaking) != 0 {
+			t.Errorf("B64: after Close the server holds %d, of which %d shake hands", n, len(s.shaking))
 		}
 	})
 }

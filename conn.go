@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	"container/list"
 	"context"
 	"net"
 	"sync"
@@ -38,8 +37,7 @@ type conn struct {
 
 	number uint64 // counts the connections of the process
 
-	handshakes bool          // at the server: start comes after a handshake
-	shakes     *list.Element // in Server.shaking, or nil; guarded by the server's mu
+	handshakes bool // at the server: start comes after a handshake
 
 	total atomic.Int64 // bytes in all inboxes, and of requests that are to be started
 	limit atomic.Int64 // how large a message may be
