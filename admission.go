@@ -65,7 +65,9 @@ func (s *Server) shaken(c *conn) error {
 func (s *Server) endShakingLocked(c *conn) bool {
 	for i, other := range s.shaking {
 		if other == c {
-			s.shaking = append(s.shaking[:i], s.shaking[i+1:]...)
+			last := copy(s.shaking[i:], s.shaking[i+1:]) + i
+			s.shaking[last] = nil
+			s.shaking = s.shaking[:last]
 			return true
 		}
 	}
