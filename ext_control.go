@@ -4,7 +4,6 @@
 package ttrpc
 
 import (
-	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -85,14 +84,14 @@ func appendStatus(b []byte, st *status.Status) []byte {
 	return append(b, p...)
 }
 
-// parseStatus decodes a status that tells why; one that tells nothing becomes
-// one of the code otherwise.
-func parseStatus(b []byte, otherwise codes.Code) *status.Status {
-	p := new(spb.Status)
-	if unmarshalStatus(b, p) != nil || p.Code == int32(codes.OK) {
-		return status.New(otherwise, p.GetMessage())
+// parseReason decodes a status that tells why; one that tells nothing becomes one of
+// the code otherwise. What it keeps is bounded, whatever came.
+func parseReason(b []byte, otherwise codes.Code) *status.Status {
+	code, message := wire.ParseReason(b)
+	if code == int32(codes.OK) {
+		return status.New(otherwise, message)
 	}
-	return status.FromProto(p)
+	return status.New(codes.Code(code), message)
 }
 
 // numberOf returns the number that a credit or files frame holds.

@@ -87,7 +87,7 @@ func (x *extended) partLocked(why *status.Status) {
 // heardGoodbyeLocked ends the calls that the peer does not serve.
 func (x *extended) heardGoodbyeLocked(f *frame) {
 	last, why, _ := wire.ParseGoodbye(f.data) // checkControl has looked at its length
-	st := parseStatus(why, codes.Unavailable)
+	st := parseReason(why, codes.Unavailable)
 	upTo, err := x.bye.hear(last, x.c.lastID, st)
 	if err != nil {
 		x.failConnLocked(&connError{err.Error()})

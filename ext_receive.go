@@ -175,7 +175,7 @@ func (x *extended) wantsLocked(s *stream, id uint32) bool {
 
 // cancelledLocked ends a stream that the peer has given up.
 func (x *extended) cancelledLocked(s *stream, f *frame) {
-	st := parseStatus(f.data, codes.Canceled)
+	st := parseReason(f.data, codes.Canceled)
 	switch {
 	case s != nil && s.call == nil && s.isActive():
 		x.c.failLocked(s, failure(false, violationType, f.header, nil))

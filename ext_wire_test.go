@@ -291,7 +291,7 @@ func wantCaller(t *testing.T, e *extendedEnd, rule string, id uint32, does strin
 		if _, err := end(); !errors.Is(err, ErrProtocol) {
 			t.Errorf("%s: %v", rule, err)
 		}
-		if f := e.peer.next(rule); f.StreamID != id || f.Type != messageTypeCancel || parseStatus(f.data, 0).Code() != codes.InvalidArgument {
+		if f := e.peer.next(rule); f.StreamID != id || f.Type != messageTypeCancel || parseReason(f.data, 0).Code() != codes.InvalidArgument {
 			t.Errorf("%s: %v on %d with %x, want a cancel with status 3", rule, f.Type, f.StreamID, f.data)
 		}
 		return

@@ -361,7 +361,7 @@ func TestResponseMetadataViolations(t *testing.T) {
 				if err := s.RecvMsg(new(wrapperspb.StringValue)); !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), `"metadata"`) {
 					t.Errorf("B58: %v", err)
 				}
-				if f := p.next("B58"); f.Type != messageTypeCancel || parseStatus(f.data, 0).Code() != codes.InvalidArgument {
+				if f := p.next("B58"); f.Type != messageTypeCancel || parseReason(f.data, 0).Code() != codes.InvalidArgument {
 					t.Errorf("B58: %v", f.messageHeader)
 				}
 				p.send(3, messageTypeMetadata, 0, nil)

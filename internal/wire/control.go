@@ -7,6 +7,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strings"
+	"unicode/utf8"
 )
 
 // What the frames of the extended mode hold:
@@ -76,6 +78,35 @@ func ParseNumber(b []byte) (uint32, error) {
 	}
 	return binary.BigEndian.Uint32(b), nil
 }
+
+// MaxReason is how much text a cancel or goodbye is looked at for.
+const MaxReason = 1 << 10
+
+// ParseReason decodes as much of a google.rpc.Status as tells why: its code, and up to
+// MaxReason bytes of its message. Its details, each of which takes up many times what it
+// has on the wire, are passed over. If b is malformed there is nothing in it.
+func ParseReason(b []byte) (code int32, message string) {
+	ok := eachField(b, func(tag byte, value []byte, n uint64) bool {
+		switch tag {
+		case tagReasonCode:
+			code = int32(n)
+		case tagReasonMessage:
+			message = string(value[:min(len(value), MaxReason)])
+			return utf8.Valid(value)
+		}
+		return true
+	})
+	if !ok {
+		return 0, ""
+	}
+	return code, strings.ToValidUTF8(message, "") // it may be cut within a character
+}
+
+// Tags of the fields of google.rpc.Status.
+const (
+	tagReasonCode    = 1<<3 | varintType
+	tagReasonMessage = 2<<3 | bytesType
+)
 
 // AppendGoodbye appends the data of a goodbye. The status is encoded, and empty
 // if it does not tell why.

@@ -4,9 +4,11 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -73,6 +75,31 @@ func TestControlData(t *testing.T) {
 			t.Errorf("B53: %d bytes are %d, %v, and %d, %q, %v", n, number, nerr, last, status, gerr)
 		case n >= NumberLength && (nerr != nil || gerr != nil || number != 0x01020304 || last != number || string(status) != "why"[:n-NumberLength]):
 			t.Errorf("B53: %d bytes are %d, %v, and %d, %q, %v", n, number, nerr, last, status, gerr)
+		}
+	}
+}
+
+// TestParseReason holds that of a status the code and a bounded text are kept, whatever
+// else is in it.
+func TestParseReason(t *testing.T) {
+	details := bytes.Repeat([]byte{0x1a, 0}, 1000)
+	for name, test := range map[string]struct {
+		b       []byte
+		code    int32
+		message string
+	}{
+		"nothing":      {nil, 0, ""},
+		"code":         {[]byte("\x08\x04"), 4, ""},
+		"text":         {[]byte("\x08\x04\x12\x02no"), 4, "no"},
+		"text alone":   {[]byte("\x12\x02no"), 0, "no"},
+		"details":      {append([]byte("\x08\x04\x12\x02no"), details...), 4, "no"},
+		"no status":    {[]byte("\x08\x04\x12\x09no"), 0, ""},
+		"no text":      {[]byte("\x08\x04\x12\x01\xff"), 0, ""},
+		"long":         {append([]byte("\x08\x04\x12\x84\x08"), bytes.Repeat([]byte("x"), 1028)...), 4, strings.Repeat("x", MaxReason)},
+		"cut within ä": {append([]byte("\x08\x04\x12\x83\x08x"), bytes.Repeat([]byte("ä"), 513)...), 4, "x" + strings.Repeat("ä", 511)},
+	} {
+		if code, message := ParseReason(test.b); code != test.code || message != test.message {
+			t.Errorf("%s: %d, %q; want %d, %q", name, code, message, test.code, test.message)
 		}
 	}
 }
