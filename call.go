@@ -24,6 +24,7 @@ type serverCall struct {
 	counted codes.Code // what its answer was counted as; guarded by conn.mu
 
 	parked bool // it waited for the peer to read
+	waits  bool // it does; guarded by conn.mu
 	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
 
 	// Set by route.

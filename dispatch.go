@@ -121,6 +121,8 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 	switch err := d.route(call); {
 	case err != nil:
 		return nil, err
+	case call.parked && !call.deadline.IsZero() && !time.Now().Before(call.deadline):
+		return nil, context.DeadlineExceeded
 	case call.method != nil:
 		return d.callUnary(call, call.method)
 	}

@@ -74,8 +74,8 @@ func TestParkedCallsStart(t *testing.T) {
 		p.request(7, 0, "Wait", nil)
 		synctest.Wait()
 		c.mu.Lock()
-		if len(extOf(c).parked) != 1 {
-			t.Errorf("%d parked, %d bytes", len(extOf(c).parked), c.out.bytes)
+		if extOf(c).parked.count != 1 {
+			t.Errorf("%d parked, %d bytes", extOf(c).parked.count, c.out.bytes)
 		}
 		c.mu.Unlock()
 		for { // until the first is gone and the second is leaving

@@ -386,8 +386,8 @@ func extCheckEmpty(t testing.TB, c *conn) {
 	if len(a.open)+a.held+a.bytes != 0 {
 		t.Errorf("B49: left are %d messages with %d files and %d bytes", len(a.open), a.held, a.bytes)
 	}
-	if !c.closed && len(x.incoming)+len(x.parked)+int(c.accepted) != 0 {
-		t.Errorf("B21: left are %d begun requests, %d parked calls, %d accepted ones", len(x.incoming), len(x.parked), c.accepted)
+	if !c.closed && len(x.incoming)+x.parked.count+int(c.accepted) != 0 {
+		t.Errorf("B21: left are %d begun requests, %d parked calls, %d accepted ones", len(x.incoming), x.parked.count, c.accepted)
 	}
 }
 

@@ -32,7 +32,8 @@ type extended struct {
 
 	lastPeer uint32              // the last id of the peer's that has come
 	incoming map[uint32]struct{} // the peer's ids whose requests have come in part
-	parked   []*serverCall       // wait until the peer reads its answers
+
+	parking // calls that wait until the peer reads its answers
 
 	bye parting
 }
@@ -105,10 +106,7 @@ func (x *extended) droppedLocked() {
 		}
 	}
 	x.waiting, x.held, x.next = nil, nil, nil
-	for _, call := range x.parked {
-		call.request.release()
-	}
-	x.parked = nil
+	x.dropParkedLocked()
 	x.pings.stop()
 	for _, s := range x.c.streams { // which may wait for credit
 		s.waiting.Broadcast()
@@ -127,17 +125,6 @@ func (x *extended) mayOpenLocked() error {
 		return status.Error(codes.Unimplemented, errServesNothing)
 	}
 	return nil
-}
-
-// maxParked is how many calls may wait for the peer to read its answers.
-const maxParked = 1000
-
-// mayAcceptLocked implements [mode].
-func (x *extended) mayAcceptLocked() *status.Status {
-	if len(x.parked) < maxParked {
-		return nil
-	}
-	return status.New(codes.ResourceExhausted, "ttrpc: answers are not read")
 }
 
 // addedLocked implements [mode].
@@ -171,40 +158,12 @@ func (x *extended) freedLocked(s *stream, gone bool) {
 			x.c.withdrawLocked(s)
 		}
 	}
+	if call, ok := s.call.(*serverCall); ok && call.waits {
+		x.leaveParkedLocked(call)
+	}
 	if !s.unary {
 		x.grantRoomLocked()
 	}
-}
-
-// parkLocked implements [mode]: it keeps a call from being started while the peer does not
-// read its answers.
-func (x *extended) parkLocked(s *stream) (parked bool) {
-	if !x.isUnreadLocked() && len(x.parked) == 0 {
-		return false
-	}
-	call := s.call.(*serverCall)
-	call.parked = true
-	call.arrives()
-	x.parked = append(x.parked, call)
-	return true
-}
-
-// unparkLocked has a goroutine start the calls that waited for the peer to read.
-func (x *extended) unparkLocked() {
-	if len(x.parked) > 0 && !x.isUnreadLocked() {
-		calls := x.parked
-		x.parked = nil
-		go func() {
-			for _, call := range calls {
-				x.c.host.(serveFunc)(call)
-			}
-		}()
-	}
-}
-
-// isUnreadLocked tells whether the peer leaves too much of what it is sent unread.
-func (x *extended) isUnreadLocked() bool {
-	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.limits.Queue.ConnectionBytes
 }
 
 // beginCall implements [mode].
@@ -241,7 +200,7 @@ func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }
 // snapshotLocked implements [snapshotter].
 func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 	snap.Extended, snap.Files, snap.HeldFiles = true, x.files, x.parts.files.size()
-	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), len(x.parked)
+	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), x.parked.count
 	snap.Arriving = len(x.incoming)
 	snap.QueuedFrames += x.urgent.count
 	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()

@@ -353,7 +353,7 @@ func TestReaderNeverBlocks(t *testing.T) {
 			p.send(3+2*n, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large}))
 			synctest.Wait()
 		}
-		if parked := len(extOf(ts.conn).parked); parked < 10 || parked > 19 {
+		if parked := extOf(ts.conn).parked.count; parked < 10 || parked > 19 {
 			t.Errorf("B48: %d requests wait for the peer to read", parked)
 		}
 		p.send(3+2*(n-1), messageTypeCancel, 0, nil)

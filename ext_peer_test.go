@@ -156,8 +156,8 @@ func wantAllClean(t *testing.T, rule string, c *conn) {
 		return
 	}
 	a := x.parts
-	if x.urgent.count != 0 || len(x.waiting) != 0 || len(x.parked) != 0 {
-		t.Errorf("%s: left are %d control frames, %d frames in parts, %d parked calls", rule, x.urgent.count, len(x.waiting), len(x.parked))
+	if x.urgent.count != 0 || len(x.waiting) != 0 || x.parked.count != 0 {
+		t.Errorf("%s: left are %d control frames, %d frames in parts, %d parked calls", rule, x.urgent.count, len(x.waiting), x.parked.count)
 	}
 	if len(a.open) != 0 || a.held != 0 || a.bytes != 0 || len(a.arrived) != 0 {
 		t.Errorf("%s: left are %d messages in part, %d bytes, %d and %d files", rule, len(a.open), a.bytes, a.held, len(a.arrived))

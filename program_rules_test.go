@@ -223,7 +223,7 @@ func (w *progWorld) check() {
 			}
 		}
 		if extOf(w.sconn) != nil {
-			n -= len(extOf(w.sconn).parked)
+			n -= extOf(w.sconn).parked.count
 		}
 		if !w.sconn.closed && n != len(w.handlers) {
 			w.Errorf("B26: %d streams are open at the server, and %d handlers run", n, len(w.handlers))

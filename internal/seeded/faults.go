@@ -343,9 +343,9 @@ var faults = []fault{
 		new: "	if false {",
 	},
 	{
-		name: "calls that were parked are forgotten", kind: wakeup, file: "ext_mode.go",
-		old: "				x.c.host.(serveFunc)(call)\n",
-		new: "				_ = call\n",
+		name: "calls that were parked are forgotten", kind: wakeup, file: "ext_parked.go",
+		old: "		x.c.host.(serveFunc)(call)\n",
+		new: "		_ = call\n",
 	},
 	{
 		name: "a call that may have run is repeated without leave", kind: rule, file: "dial_call.go",

@@ -1,0 +1,94 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpc
+
+import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// A call is parked while the peer does not read its answers: the reader waits for nobody.
+// It has arrived, so its timeout runs, and if it is cancelled it is never run.
+
+// A parking is the calls of a connection that are parked. It is guarded by the
+// connection's mu.
+type parking struct {
+	parked    frameQueue // their requests, whose owners they are
+	unparking bool       // a goroutine starts them
+}
+
+// maxParked is how many calls may wait for the peer to read its answers.
+const maxParked = 1000
+
+// mayAcceptLocked implements [mode].
+func (x *extended) mayAcceptLocked() *status.Status {
+	if x.parked.count < maxParked {
+		return nil
+	}
+	return status.New(codes.ResourceExhausted, "ttrpc: answers are not read")
+}
+
+// parkLocked implements [mode].
+func (x *extended) parkLocked(s *stream) (parked bool) {
+	if !x.isUnreadLocked() && x.parked.head == nil {
+		return false
+	}
+	call := s.call.(*serverCall)
+	call.parked, call.waits = true, true
+	call.arrives()
+	call.request.owner = call
+	x.parked.push(call.request)
+	return true
+}
+
+// unparkLocked has a goroutine start the calls that waited for the peer to read.
+func (x *extended) unparkLocked() {
+	if x.parked.head != nil && !x.unparking && !x.isUnreadLocked() {
+		x.unparking = true
+		go x.unpark()
+	}
+}
+
+// unpark starts calls for as long as the peer reads.
+func (x *extended) unpark() {
+	for {
+		x.c.mu.Lock()
+		if x.parked.head == nil || x.isUnreadLocked() {
+			x.unparking = false
+			x.c.mu.Unlock()
+			return
+		}
+		request := x.parked.pop()
+		call := request.owner.(*serverCall)
+		request.owner, call.waits = nil, false
+		x.c.mu.Unlock()
+		x.c.host.(serveFunc)(call)
+	}
+}
+
+// leaveParkedLocked takes a call that has ended out of those that are parked.
+func (x *extended) leaveParkedLocked(call *serverCall) {
+	x.parked.remove(call.request)
+	x.dropRequestLocked(call)
+	x.c.removeLocked(&call.stream)
+}
+
+// dropParkedLocked drops all of them. The connection has ended.
+func (x *extended) dropParkedLocked() {
+	for f := x.parked.pop(); f != nil; f = x.parked.pop() {
+		x.dropRequestLocked(f.owner.(*serverCall))
+	}
+}
+
+// dropRequestLocked gives back the request of a call that is not run.
+func (x *extended) dropRequestLocked(call *serverCall) {
+	call.waits = false
+	call.request.release()
+	call.request = nil
+}
+
+// isUnreadLocked tells whether the peer leaves too much of what it is sent unread.
+func (x *extended) isUnreadLocked() bool {
+	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.limits.Queue.ConnectionBytes
+}
