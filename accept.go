@@ -53,8 +53,8 @@ func (serve serveFunc) acceptLocked(c *conn, f *frame) bool {
 		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	case limit > 0 && c.accepted >= limit:
 		c.replyLocked(f.header.StreamID, tooManyCalls(limit))
-	case c.mode != nil && c.mode.mayAcceptLocked() != nil:
-		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked())
+	case c.mode != nil && c.mode.mayAcceptLocked(f) != nil:
+		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked(f))
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
 		call.opened = c.clockLocked()

@@ -83,6 +83,9 @@ func (call *serverCall) finish(f *frame) {
 		f = extras.leave(c, f)
 	}
 	c.mu.Lock()
+	if c.mode != nil && f != nil {
+		c.mode.awaitLocked(s, f, nil)
+	}
 	active := s.isActive() && !c.closed && c.lost == nil
 	if s.isActive() && f != nil {
 		h, _ := parseHeader(f.data)
@@ -134,11 +137,19 @@ func (c codec) resultFrame(id uint32, msg any, limit int) (*frame, error) {
 	return f, nil
 }
 
-// becomeStream takes note that the handler is a stream's, whatever the caller thinks.
-func (call *serverCall) becomeStream() {
+// becomeStream takes note that the handler is a stream's, whatever the caller thinks, and
+// whether the request is its first message. It returns an error if there may be no such
+// stream.
+func (call *serverCall) becomeStream(hasFirst bool) error {
 	c := call.conn
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if call.unary {
+		if c.mode != nil && call.isActive() {
+			if st := c.mode.mayStreamLocked(call.request, flagRemoteClosed); st != nil {
+				return st.Err()
+			}
+		}
 		call.unary = false
 		call.makeInbox()
 		switch {
@@ -147,11 +158,14 @@ func (call *serverCall) becomeStream() {
 		case !call.isActive():
 			call.inbox.close(call.err, true)
 		}
-		if c.mode != nil {
+		if c.mode != nil && call.isActive() {
 			c.mode.addedLocked(&call.stream)
 		}
 	}
-	c.mu.Unlock()
+	if c.mode != nil && !hasFirst {
+		c.mode.tookRequestLocked(&call.stream)
+	}
+	return nil
 }
 
 // dataFrame returns a sealed data frame that carries a message; nil makes an

@@ -257,7 +257,7 @@ func (c *conn) dataFrame(m any) (*frame, error) {
 // decodeData decodes a data frame that the stream's receiver has taken into m.
 func (c *conn) decodeData(s *stream, f *frame, m any, decode func(*frame, []byte, any) error) error {
 	if c.mode != nil {
-		c.mode.consumed(s, f, false)
+		c.mode.consumed(s, f)
 	}
 	f.join()
 	return decodeMessage(f, f.data, m, decode)

@@ -188,7 +188,7 @@ func (p *rawPeer) answersHello(rule string) {
 	if r.Service != helloService {
 		p.t.Errorf("%s: the first call is to %s", rule, r.Service)
 	}
-	h := hello{Version: helloVersion, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes}
+	h := hello{Version: helloVersion, MaxMessage: messageLengthMax, Window: 6 << 10, ConnectionWindow: 8 << 20}
 	h.Serves = true
 	p.send(1, messageTypeResponse, 0, encode(p.t, &Response{Payload: h.Append(nil)}))
 }

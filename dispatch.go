@@ -151,14 +151,17 @@ func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 }
 
 func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) {
-	call.becomeStream()
 	payload := call.payload
 	first, flags := call.request, call.request.header.Flags
-	call.request = nil
 	open := s.info.StreamingClient && acceptedState(flags) == stateOpen
 	// The request's payload is the first message, and the only one if the
 	// client does not stream, even if it is empty (B40).
-	if !s.info.StreamingClient || len(payload) > 0 && flags&flagNoData == 0 {
+	hasFirst := !s.info.StreamingClient || len(payload) > 0 && flags&flagNoData == 0
+	if err := call.becomeStream(hasFirst); err != nil {
+		return nil, err
+	}
+	call.request = nil
+	if hasFirst {
 		first.data = first.data[:copy(first.data, payload)]
 	} else {
 		first.release()

@@ -61,7 +61,7 @@ func (x *extended) announceLocked(s *stream, f *frame) (lead bool) {
 	if filesOf(f).count() == 0 || isLarge(f) { // then they leave before the last part
 		return false
 	}
-	a := filesFrame(s, takeFiles(f))
+	a := filesFrame(s, takeFiles(f), partFlags(f))
 	a.owner = s
 	if s.opening == f {
 		s.opening = a
@@ -71,10 +71,11 @@ func (x *extended) announceLocked(s *stream, f *frame) (lead bool) {
 }
 
 // filesFrame returns a sealed frame that announces files of a message of the stream.
-func filesFrame(s *stream, files *descriptors) *frame {
+func filesFrame(s *stream, files *descriptors, flags uint8) *frame {
 	a := numberFrame(messageTypeFiles, s.id, uint32(files.count()))
+	a.data[messageHeaderLength-1] = flags
 	m := moreOf(a)
-	m.files, m.of = files, s
+	m.files, m.of, m.flags = files, s, flags
 	return a
 }
 
@@ -140,7 +141,7 @@ func (x *extended) postponeLocked(m *frameMore) {
 	if tr.sent > 0 { // they belong to the last part
 		moreOf(tr.head).files = m.files
 	} else {
-		a := filesFrame(s, m.files)
+		a := filesFrame(s, m.files, m.flags)
 		a.header, _ = parseHeader(a.data)
 		tr.pushFront(a)
 	}

@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// maxOpen is how many messages may have arrived in part.
-	maxOpen = 1 << 16
-
 	// pieceSize is how large a frame grows while parts of it arrive.
 	pieceSize = 4 << 20
 
@@ -39,19 +36,17 @@ type assembler struct {
 	open    map[uint32]*assembly
 	into    *assembly // whose part is arriving, or nil
 	held    int       // how many files open has
-	bytes   int       // how much data, beyond the first part of each message
-	most    int       // how much more it may have than maxRotating messages
 	asks    frame     // what is handed up to ask
 	piece   int       // pieceSize, but in tests
 }
 
-func newAssembler(most int, takes bool) *assembler {
-	return &assembler{open: make(map[uint32]*assembly), most: most, takes: takes, asks: frame{class: -1}, piece: pieceSize}
+func newAssembler(takes bool) *assembler {
+	return &assembler{open: make(map[uint32]*assembly), takes: takes, asks: frame{class: -1}, piece: pieceSize}
 }
 
 // newAssembler returns the connection's.
 func (c *conn) newAssembler(takes bool) *assembler {
-	a := newAssembler(c.cfg.limits.Queue.ConnectionBytes, takes)
+	a := newAssembler(takes)
 	a.files = closing.account(c.cfg.limits.Files, func(why error) {
 		c.mu.Lock()
 		defer c.unlock()
@@ -71,11 +66,12 @@ type assembly struct {
 	pieces  *frame // what stands before it, the last first
 	before  int    // how many bytes those have
 	total   int    // how many bytes there were
-	beyond  int    // how many of those that are held came after the first part
 	files   *descriptors
 	dropped bool  // it is over the limit, or nobody wants it
-	lost    int   // what the files cost that were dropped
 	refused error // why its files were, a status; nil if they were not
+
+	paid     int  // how much credit has been taken, and is held; of what is dropped, messageCharge
+	ofStream bool // the stream's
 }
 
 // begin implements [framing].
@@ -89,7 +85,6 @@ func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
 	m := a.open[h.StreamID]
 	switch {
 	case h.Type == messageTypePart && h.Flags&flagReset != 0:
-		a.forget(h.StreamID)
 		ch.pass(h)
 		fallthrough
 	case h.Type == messageTypePart:
@@ -104,39 +99,36 @@ func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
 	return ch.begin(h)
 }
 
-// takePart prepares for the data of a part whose header was handed up, or with keep unset
-// has it dropped.
-func (a *assembler) takePart(ch *channel, h messageHeader, keep bool) error {
-	m := a.open[h.StreamID]
+// at returns what has arrived of the message that is to come on a stream.
+func (a *assembler) at(id uint32) *assembly {
+	m := a.open[id]
 	if m == nil {
-		var err error
-		if m, err = a.add(h.StreamID); err != nil {
-			return err
-		}
+		m = new(assembly)
+		a.open[id] = m
 	}
-	n := int(h.Length)
-	if a.bytes > ch.max*maxRotating+a.most {
-		return &connError{fmt.Sprintf("%d bytes of messages that are not complete", a.bytes)}
-	}
+	return m
+}
+
+// fits tells whether a part with n bytes is to be kept, as far as the limit goes.
+func (m *assembly) fits(n, limit int) bool { return !m.dropped && n <= limit-m.total }
+
+// takePart prepares for the data of a part whose header was handed up, or with keep unset
+// has it dropped, with all that has arrived of its message.
+func (a *assembler) takePart(ch *channel, h messageHeader, keep bool) {
+	m, n := a.at(h.StreamID), int(h.Length)
+	keep = keep && m.fits(n, ch.max)
 	m.total = min(m.total+n, maxMessageCap+1)
-	if m.dropped || m.total > ch.max || !keep {
+	if !keep {
 		a.release(m)
 		m.drop()
 		ch.pass(h)
-		return nil
+		return
 	}
 	m.makeRoom(ch, n, a.piece)
 	m.frame.header = h
 	a.into = m
-	beyond := n
-	if len(m.frame.data) == 0 {
-		beyond = max(0, n-partSize)
-	}
-	a.bytes += beyond
-	m.beyond += beyond
 	ch.room = roomFor
 	ch.receiveInto(m.frame, len(m.frame.data)+n)
-	return nil
 }
 
 // beginLast prepares for the frame that completes a message.
@@ -150,9 +142,7 @@ func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame
 		m.drop()
 		ch.pass(last)
 		f := &frame{header: h}
-		if m.lost > 0 {
-			moreOf(f).charged = m.lost
-		}
+		m.tell(f, rest)
 		big := oversized(m.total, ch.max)
 		if m.refused != nil {
 			big.err = m.refused
@@ -162,6 +152,7 @@ func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame
 	m.makeRoom(ch, rest, a.piece)
 	f := m.frame
 	f.header = h
+	m.tell(f, rest)
 	if m.files != nil {
 		moreOf(f).files, m.files = m.files, nil
 	}
@@ -172,6 +163,14 @@ func (a *assembler) beginLast(ch *channel, h messageHeader, m *assembly) (*frame
 	}
 	ch.receiveInto(f, len(f.data)+rest)
 	return nil, nil
+}
+
+// tell tells with a message's last frame, of n bytes, what credit was taken.
+func (m *assembly) tell(f *frame, n int) {
+	if m.paid > 0 {
+		more := moreOf(f)
+		more.paid, more.rest, more.ofStream = m.paid, n, m.ofStream
+	}
 }
 
 // makeRoom sees to a frame for n more bytes. What would make it large becomes a piece
@@ -200,15 +199,6 @@ func (a *assembler) end(ch *channel, f *frame) (whole bool, err error) {
 	return true, nil
 }
 
-func (a *assembler) add(id uint32) (*assembly, error) {
-	if len(a.open) >= maxOpen {
-		return nil, &connError{fmt.Sprintf("more than %d messages that are not complete", maxOpen)}
-	}
-	m := new(assembly)
-	a.open[id] = m
-	return m, nil
-}
-
 // assign gives the next n files that have arrived to the message that is to come
 // on a stream, or with keep unset closes them.
 func (a *assembler) assign(id uint32, n int, keep bool) error {
@@ -218,14 +208,7 @@ func (a *assembler) assign(id uint32, n int, keep bool) error {
 	room := a.files.hasRoom(n)
 	files := newDescriptors(a.files, a.arrived[:n:n])
 	a.arrived = a.arrived[n:]
-	m := a.open[id]
-	if m == nil {
-		var err error
-		if m, err = a.add(id); err != nil {
-			files.drop()
-			return err
-		}
-	}
+	m := a.at(id)
 	if m.files != nil || a.held+n > maxFilesHeld {
 		files.drop()
 		return &connError{fmt.Sprintf("too many files wait for their messages: %d on stream %d, %d in all", m.files.count()+n, id, a.held+n)}
@@ -257,14 +240,9 @@ func (a *assembler) remove(id uint32, m *assembly) {
 }
 
 // release takes what is held of a message out of the sums.
-func (a *assembler) release(m *assembly) {
-	a.held -= m.files.count()
-	a.bytes -= m.beyond
-	m.beyond = 0
-}
+func (a *assembler) release(m *assembly) { a.held -= m.files.count() }
 
-// drop gives back what is held of a message. What it costs is remembered, for
-// the peer was charged for it.
+// drop gives back what is held of a message.
 func (m *assembly) drop() {
 	m.frame.release()
 	for p := m.pieces; p != nil; p = m.pieces {
@@ -272,9 +250,6 @@ func (m *assembly) drop() {
 		p.release()
 	}
 	m.frame, m.dropped = nil, true
-	if n := m.files.count(); n > 0 {
-		m.lost = n * fileCharge
-	}
 	m.files.drop()
 	m.files = nil
 }
@@ -339,4 +314,9 @@ func (a *assembler) closing(ch *channel) {
 
 // roomFor is how much memory a message may take up of which n bytes have arrived, when
 // nobody has said how many will.
-func roomFor(n int) int { return min(growth*n, max(n+partSize, pieceSize)) }
+func roomFor(n int) int {
+	if n >= pieceSize {
+		return n + partSize
+	}
+	return min(growth*n, max(n+partSize, pieceSize)) // which an int of 32 bits has
+}

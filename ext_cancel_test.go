@@ -122,6 +122,7 @@ func TestCancelOfParts(t *testing.T) {
 			go p.receive()
 			p.wantFrames("B47: a reset and no cancel",
 				headerOf(partSize, 3, messageTypePart, 0), headerOf(0, 3, messageTypePart, flagReset))
+			wantFull(t, "B48: of a request that was reset the peer gives back what it was sent", connOf(c), -partSize-messageCharge)
 		})
 	})
 	t.Run("message", func(t *testing.T) {
@@ -140,11 +141,8 @@ func TestCancelOfParts(t *testing.T) {
 			synctest.Wait()
 			go p.receive()
 			p.wantFrames("B47: a reset, then a cancel, and nothing that was queued",
-				headerOf(partSize, 3, messageTypePart, 0), headerOf(0, 3, messageTypePart, flagReset),
+				headerOf(partSize, 3, messageTypePart, flagStream), headerOf(0, 3, messageTypePart, flagReset),
 				headerOf(uint32(len(statusBytes(t, codes.Canceled, "context canceled"))), 3, messageTypeCancel, 0))
-			if extOf(connOf(c)).send.have != defaultConnectionBytes {
-				t.Errorf("B48: what was reset or withdrawn costs nothing; the credit is %d", extOf(connOf(c)).send.have)
-			}
 		})
 	})
 }
@@ -238,7 +236,7 @@ func TestCancelReachesHandler(t *testing.T) {
 // of a cancel.
 func TestCancelUnblocks(t *testing.T) {
 	h := peerHello()
-	h.Window = 1
+	h.Window = messageCharge
 	for name, wait := range map[string]func(StreamServer) error{
 		"for a message": func(ss StreamServer) error { return ss.RecvMsg(new(wrapperspb.StringValue)) },
 		"for credit":    func(ss StreamServer) error { return ss.SendMsg(nil) },
@@ -255,6 +253,9 @@ func TestCancelUnblocks(t *testing.T) {
 				if len(done) > 0 {
 					t.Error("the handler does not wait")
 				}
+				if name == "for credit" {
+					p.want("B48", 3, messageTypeWant, 0, number(messageCharge))
+				}
 				p.send(3, messageTypeCancel, 0, statusBytes(t, codes.Aborted, "enough"))
 				if err := <-done; err == nil {
 					t.Error("B47: a handler that waits gets no error")
@@ -268,8 +269,8 @@ func TestCancelUnblocks(t *testing.T) {
 
 // TestCancelOfPartsOfAnswer holds that an answer which leaves in parts is reset.
 func TestCancelOfPartsOfAnswer(t *testing.T) {
-	want := func(p *rawPeer) {
-		p.wantFrames("B47: a part, a reset, one terminal frame", headerOf(partSize, 3, messageTypePart, 0),
+	want := func(p *rawPeer, flags uint8) {
+		p.wantFrames("B47: a part, a reset, one terminal frame", headerOf(partSize, 3, messageTypePart, flags),
 			headerOf(0, 3, messageTypePart, flagReset), headerOf(4, 3, messageTypeResponse, 0))
 	}
 	t.Run("unary", func(t *testing.T) {
@@ -282,10 +283,11 @@ func TestCancelOfPartsOfAnswer(t *testing.T) {
 			p.send(3, messageTypeCancel, 0, nil)
 			synctest.Wait()
 			go p.receive()
-			want(p)
+			want(p, 0)
 			if got, want := ts.conn.snapshot().Served, (CallCounts{Canceled: 1}); got != want {
 				t.Errorf("B55: the call is counted as %+v, want %+v", got, want)
 			}
+			wantFull(t, "B48: of an answer that was reset the peer gives back what it was sent", ts.conn, -partSize-messageCharge)
 		})
 	})
 	t.Run("stream", func(t *testing.T) {
@@ -298,12 +300,9 @@ func TestCancelOfPartsOfAnswer(t *testing.T) {
 			p.send(3, messageTypeCancel, 0, nil)
 			synctest.Wait()
 			go p.receive()
-			want(p)
+			want(p, flagStream)
 			if got, want := ts.conn.snapshot().Served, (CallCounts{Canceled: 1}); got != want {
 				t.Errorf("B55: the stream is counted as %+v, want %+v", got, want)
-			}
-			if extOf(ts.conn).send.have != defaultConnectionBytes {
-				t.Errorf("B48: the connection's credit is %d", extOf(ts.conn).send.have)
 			}
 		})
 	})

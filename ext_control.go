@@ -19,11 +19,15 @@ const (
 	messageTypePing     = wire.TypePing
 	messageTypeGoodbye  = wire.TypeGoodbye
 	messageTypeMetadata = wire.TypeMetadata
+	messageTypeWant     = wire.TypeWant
+	messageTypeReturn   = wire.TypeReturn
 	messageTypeOptional = wire.TypeOptional
 
 	flagReset   = wire.FlagReset
 	flagAnswer  = wire.FlagAnswer
 	flagTrailer = wire.FlagTrailer
+	flagBeyond  = wire.FlagBeyond
+	flagStream  = wire.FlagStream
 
 	pingLength = wire.PingLength
 	maxControl = wire.MaxControl
@@ -94,7 +98,7 @@ func parseReason(b []byte, otherwise codes.Code) *status.Status {
 	return status.New(codes.Code(code), message)
 }
 
-// numberOf returns the number that a credit or files frame holds.
+// numberOf returns the number that a credit, want, return or files frame holds.
 // checkControl has found it there.
 func numberOf(f *frame) uint32 {
 	n, _ := wire.ParseNumber(f.data)

@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"container/list"
 	"fmt"
 	"sync/atomic"
 
@@ -11,224 +12,326 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// In extended mode a message of a stream is sent only while there is credit for it,
-// on its stream and on the connection. It may begin when there is any, and is
-// charged as a whole, so a message that is larger than the window can leave. What
-// the receiver consumes it grants again.
+// When the values of ext_flow.go are asked. Requests and answers are in ext_calls.go, and
+// messages that do not fit in ext_want.go.
 
-// A credit is that of a connection, guarded by its mu but for two fields.
+// A credit is that of a connection, guarded by its mu.
 type credit struct {
-	send sendCredit
-	recv recvWindow
-
-	// These need no lock, and are read for each message, so no other is on their cache line.
-	_       [64]byte
-	starved atomic.Bool  // the peer has no credit on the connection
-	owed    atomic.Int64 // what was consumed since it was looked whether credit can be granted
-	_       [64]byte
+	calls    calls
+	streams  budget
+	granting list.List // of *stream: what they are granted is to be told
+	wishes   wishes
 }
 
-// A flow is the credit of one stream, guarded by its connection's mu.
+func newCredit(peer *hello, q *StreamQueue) credit {
+	own, callsOwn, _ := windowsOf(q)
+	return credit{calls: newCalls(peer.ConnectionWindow, callsOwn), streams: budget{size: own}}
+}
+
+// windowsOf is how a connection's memory is divided: what streams share, what is for
+// requests and answers, and what each stream begins with.
+func windowsOf(q *StreamQueue) (streams, calls, share int64) {
+	calls = max(1, int64(q.ConnectionBytes)/4)
+	streams = max(1, int64(q.ConnectionBytes)-calls)
+	return streams, calls, shareOf(streams, q.Window)
+}
+
+// A flow is the credit of one stream, guarded by its connection's mu but for what says
+// otherwise.
 type flow struct {
-	send sendCredit
-	recv recvWindow
+	send   sendCredit
+	recv   recvWindow
+	first  int64 // what the budget holds for the message in the request
+	beyond bool  // it does not, as that is the one over the bound
+	reply  int64 // and for an answer that takes no credit
+	unpaid bool  // the peer has opened it as a unary call, whose answer it takes for one
 
-	// The receiver's, on a cache line of its own: how much it has taken since it last
-	// granted any, and how much of that it has not told the connection.
-	_          [64]byte
-	owed       int
-	unreported int
-	_          [64]byte
-}
+	asking // of us
+	wish   // of the peer
 
-func newFlow(theirs uint64, ours int) *flow {
-	return &flow{send: newSendCredit(theirs), recv: newRecvWindow(ours)}
+	granted int64         // what is not told yet
+	telling *list.Element // in credit.granting, or nil
+
+	// The receiver's, on a cache line of its own, without the lock: how much it has taken
+	// that the others do not know, and from how much on it tells.
+	_    [64]byte
+	owed atomic.Int64
+	most atomic.Int64
+	_    [64]byte
 }
 
 // chargeOfReceived is how much credit a received message has taken.
 func chargeOfReceived(f *frame) int { return chargeOf(f.size(), filesOf(f).count()) }
 
-// awaitLocked implements [mode]. What is queued behind a large message waits, too.
-func (x *extended) awaitLocked(s *stream, over *bound) bool {
-	c, m := x.c, s.extra()
-	for (!m.maySend(&x.send) || m.train != nil && m.train.bytes > maxPending) && s.isActive() && !c.closed && c.lost == nil {
-		if over.errLocked() != nil {
-			return false
+// flowOf returns the credit of a stream that takes part in it, or nil.
+func flowOf(s *stream) *flow {
+	if s == nil || s.more == nil {
+		return nil
+	}
+	return s.extra().flow
+}
+
+// needsLocked is what a stream takes from the budget: what the peer may send, and the
+// message that its request has.
+func (x *extended) needsLocked(state streamState, f *frame, flags uint8) (window, first int64) {
+	if state == stateOpen {
+		_, _, window = windowsOf(&x.c.cfg.limits.Queue)
+	}
+	if state != stateUnary && flags&flagNoData == 0 {
+		first = int64(chargeOfReceived(f))
+	}
+	return window, first
+}
+
+// ownLocked is the same for a stream that we open.
+func (x *extended) ownLocked() (window, answer int64) {
+	_, _, window = windowsOf(&x.c.cfg.limits.Queue)
+	return window, int64(chargeOf(freeAnswer, 0))
+}
+
+// noRoomLocked is how a stream is refused that the budget has no share for.
+func (x *extended) noRoomLocked() *status.Status {
+	return status.Newf(codes.ResourceExhausted, "ttrpc: no room for another stream: the others may hold %d of %d bytes", x.streams.used, x.streams.size)
+}
+
+// A noStreamError is the error of a stream that this end has no share for: nothing was sent.
+type noStreamError struct{ why *status.Status }
+
+func (e *noStreamError) Error() string { return e.why.Message() }
+
+// GRPCStatus makes the error a status of google.golang.org/grpc.
+func (e *noStreamError) GRPCStatus() *status.Status { return e.why }
+
+func (e *noStreamError) Unwrap() error { return ErrNotExecuted }
+
+// mayStreamLocked implements [mode].
+func (x *extended) mayStreamLocked(f *frame, flags uint8) *status.Status {
+	window, first := x.needsLocked(acceptedState(flags), f, flags)
+	switch {
+	case window+first == 0, x.streams.has(window + first), x.isTurnFreeLocked() && x.streams.has(window):
+		return nil
+	}
+	return x.noRoomLocked()
+}
+
+// isTurnFreeLocked tells whether a request may be the one over the bound: no other is, or it
+// had the calls' turn itself.
+func (x *extended) isTurnFreeLocked() bool {
+	return x.wishes.isFree() || x.wishes.calls && !x.calls.recv.isOver()
+}
+
+// addFlowLocked gives a stream its share.
+func (x *extended) addFlowLocked(s *stream) {
+	m := s.moreLocked()
+	if m.flow != nil {
+		return
+	}
+	m.flow = &flow{send: newSendCredit(x.peer.Window)}
+	call, accepted := s.call.(*serverCall)
+	var window int64
+	switch {
+	case !accepted:
+		window, m.reply = x.ownLocked()
+	default:
+		state, flags := s.state, call.request.header.Flags
+		if m.unpaid = acceptedState(flags) == stateUnary; m.unpaid {
+			state, flags = stateRemoteClosed, 0
 		}
-		s.waiting.Wait()
+		window, m.flow.first = x.needsLocked(state, call.request, flags)
 	}
-	return true
-}
-
-// maySend tells whether a message may be begun. A stream of which all was consumed may
-// begin one whatever the others hold: those may be waiting for just this one.
-func (f *flow) maySend(all *sendCredit) bool {
-	return f.send.any() && (all.any() || f.send.isFull())
-}
-
-// spendLocked charges a message that is to be sent.
-func (x *extended) spendLocked(s *stream, f *frame) {
-	files := filesOf(f).count()
-	n := chargeOf(len(f.data)-messageHeaderLength, files)
-	if files > 0 {
-		moreOf(f).charged = files * fileCharge
+	m.recv = recvWindow{room: window, window: window, base: window}
+	m.most.Store(window / 2)
+	if m.beyond = m.flow.first > 0 && !x.streams.has(window+m.flow.first); m.beyond {
+		x.wishes.over, x.wishes.calls = s, false
+	} else {
+		x.streams.used += m.flow.first
 	}
-	s.extra().send.spend(n)
-	x.send.spend(n)
+	x.streams.used += window + m.reply
+	s.inbox.weighWith(chargeOfReceived)
 }
 
-// refundLocked takes back what a frame was charged that will not be sent.
-func (x *extended) refundLocked(f *frame) {
+// freeFlowLocked takes back the share of a stream that has ended.
+func (x *extended) freeFlowLocked(s *stream) {
+	m := flowOf(s)
+	if m == nil {
+		return
+	}
+	x.tookRequestLocked(s)
+	x.streams.used -= m.recv.window + m.reply
+	m.recv, m.reply = recvWindow{}, 0
+	m.granted = 0
+	if m.telling != nil {
+		x.granting.Remove(m.telling)
+		m.telling = nil
+	}
+	x.unwishLocked(s)
+}
+
+// tookRequestLocked implements [mode].
+func (x *extended) tookRequestLocked(s *stream) {
+	m := flowOf(s)
+	switch {
+	case m == nil || m.first == 0:
+		return
+	case m.beyond:
+		m.beyond = false
+		x.settleWishLocked(s)
+	default:
+		x.streams.used -= m.first
+	}
+	m.first = 0
+}
+
+// costOf is what a sealed frame costs, with the files that have gone ahead of it, and who
+// pays for it.
+func costOf(s *stream, f *frame) (n int, who payer) {
 	h := f.header // of one that leaves in parts, else it is in the data
 	if h.Type == 0 {
 		h, _ = parseHeader(f.data)
 	}
-	if h.Type != messageTypeData || h.Flags&flagNoData != 0 {
-		return
-	}
-	n := chargeOf(len(f.data)-messageHeaderLength, 0)
-	if m, ok := f.extras.(*frameMore); ok {
+	n = chargeOf(len(f.data)-messageHeaderLength, filesOf(f).count())
+	if m, ok := f.extras.(*frameMore); ok && m.files.count() == 0 {
 		n += m.charged
 	}
-	had := x.send.any()
-	x.send.refund(n)
-	x.creditedLocked(had)
+	flags := h.Flags
+	if h.Type == messageTypeResponse && flowOf(s) != nil && !s.extra().unpaid {
+		flags |= flagStream
+	}
+	return n, payerOf(h.Type, flags, n, isLarge(f))
 }
 
-// creditedLocked wakes who may wait for the connection's credit, if there was none.
-func (x *extended) creditedLocked(had bool) {
-	if had || !x.send.any() {
+// chargeLocked takes a frame that has come, which completes a message, off the room of who
+// pays for it: of a stream if the message is delivered there, for else it ends or has ended.
+func (x *extended) chargeLocked(s *stream, f *frame, act action) {
+	paid, rest, ofStream := 0, chargeOf(int(f.header.Length), 0), false
+	if m, ok := f.extras.(*frameMore); ok && m.paid > 0 {
+		paid, rest, ofStream = m.paid, m.rest, m.ofStream
+	}
+	ok := true
+	switch who := payerOf(f.header.Type, f.header.Flags, paid+rest, paid > 0); {
+	case paid > 0 && ofStream != (who == payStream): // it is no message that was begun
+		x.consumePartsLocked(s, paid, ofStream)
+	case who == payStream:
+		if m := flowOf(s); m != nil && (act == actMessage || act == actLast || act == actEnd) {
+			ok = m.recv.charge(rest)
+		}
+	case who == payCalls:
+		ok = x.calls.recv.charge(rest)
+		x.calls.recv.consume(paid + rest)
+	case paid > 0:
+		x.consumePartsLocked(s, paid, ofStream)
+	}
+	if !ok {
+		x.noCreditLocked(f.header)
+	}
+}
+
+// consumePartsLocked takes note that parts of a message were dropped.
+func (x *extended) consumePartsLocked(s *stream, paid int, ofStream bool) {
+	if !ofStream {
+		x.calls.recv.consume(paid)
+		x.grantCallsLocked()
+	} else if m := flowOf(s); m != nil && s.isActive() {
+		m.recv.consume(int64(paid))
+		x.grantLocked(s, m.recv.grant())
+		x.settleWishLocked(s)
+	}
+}
+
+// noCreditLocked ends the connection of a peer that sends more than it may.
+func (x *extended) noCreditLocked(h messageHeader) {
+	x.failConnLocked(&connError{fmt.Sprintf("stream %d: a %s of %d bytes without credit", h.StreamID, h.Type, h.Length)})
+}
+
+// consumed implements [mode]. Now and then it grants the peer as much again as has become
+// free.
+func (x *extended) consumed(s *stream, f *frame) {
+	if f.header.Type == messageTypeRequest {
+		x.c.mu.Lock()
+		x.tookRequestLocked(s)
+		x.c.unlock()
 		return
 	}
-	for _, s := range x.c.streams {
-		s.waiting.Broadcast()
+	m := s.extra().flow
+	if m.owed.Add(int64(chargeOfReceived(f))) > m.most.Load() {
+		x.grant(s)
+	}
+}
+
+// grant gives the peer credit for what is free in the stream's window.
+func (x *extended) grant(s *stream) {
+	x.c.mu.Lock()
+	defer x.c.unlock()
+	m := flowOf(s)
+	m.recv.consume(m.owed.Swap(0))
+	if x.c.closed || x.c.lost != nil || !s.isActive() {
+		return
+	}
+	x.streams.resize(&m.recv, int64(x.c.cfg.limits.Queue.Window))
+	m.most.Store(m.recv.window / 2)
+	x.grantLocked(s, m.recv.grant())
+	x.settleWishLocked(s)
+}
+
+// grantLocked has the peer told what it is granted. What it has not been told is one
+// number, so a peer that does not read costs nothing more.
+func (x *extended) grantLocked(s *stream, n uint32) {
+	if n == 0 {
+		return
+	}
+	m := flowOf(s)
+	if m.granted += int64(n); m.telling == nil {
+		m.telling = x.granting.PushBack(s)
+	}
+	x.writeSoonLocked()
+}
+
+// nextGrantLocked returns a sealed frame that tells the peer of credit, or nil.
+func (x *extended) nextGrantLocked() *frame {
+	if n := x.calls.granted; n > 0 {
+		x.calls.granted = 0
+		return numberFrame(messageTypeCredit, 0, uint32(n))
+	}
+	e := x.granting.Front()
+	if e == nil {
+		return nil
+	}
+	s := x.granting.Remove(e).(*stream)
+	m := flowOf(s)
+	n := m.granted
+	m.granted, m.telling = 0, nil
+	return numberFrame(messageTypeCredit, s.id, uint32(n))
+}
+
+// grantsWaitLocked tells whether the peer is to be told of credit.
+func (x *extended) grantsWaitLocked() bool { return x.calls.granted > 0 || x.granting.Len() > 0 }
+
+// writeSoonLocked has a goroutine write if nobody does.
+func (x *extended) writeSoonLocked() {
+	if c := x.c; !c.writing && !c.closed && c.lost == nil {
+		c.writing = true
+		go c.writeOut(nil, 0)
 	}
 }
 
 // grantedLocked takes note of credit that the peer grants.
 func (x *extended) grantedLocked(s *stream, f *frame) {
 	n := numberOf(f)
-	credit := &x.send
-	switch {
+	var err error
+	switch m := flowOf(s); {
+	case f.header.StreamID == 0 && f.header.Flags&flagBeyond != 0:
+		err = x.grantedBeyondLocked(int(n))
 	case f.header.StreamID == 0:
-	case s == nil || s.more == nil || s.extra().flow == nil:
-		return // late
-	default:
-		credit = &s.extra().send
+		if err = x.calls.send.grant(n); err == nil {
+			x.advanceLocked()
+		}
+	case m != nil:
+		if err = m.send.grant(n); err == nil {
+			x.askedLocked(s)
+			s.waiting.Broadcast()
+		}
 	}
-	had := credit.any()
-	if err := credit.grant(n); err != nil {
+	if err != nil {
 		x.failConnLocked(&connError{fmt.Sprintf("stream %d: %v", f.header.StreamID, err)})
-		return
 	}
-	if s != nil {
-		s.waiting.Broadcast()
-	} else {
-		x.creditedLocked(had)
-	}
-}
-
-// chargeLocked takes a message off the room of its stream, which may have ended, and
-// of the connection. It returns an error if the peer had no credit on the stream.
-func (x *extended) chargeLocked(s *stream, f *frame) error {
-	if f.header.Type != messageTypeData || f.header.Flags&flagNoData != 0 {
-		return nil
-	}
-	n := chargeOf(int(f.header.Length), filesOf(f).count())
-	if m, ok := f.extras.(*frameMore); ok {
-		n += m.charged
-	}
-	x.recv.charge(n)
-	had := true
-	if s != nil && s.more != nil && s.extra().flow != nil {
-		had = s.extra().recv.charge(n)
-	}
-	if x.recv.room <= 0 {
-		// Messages may arrive in another order than they were charged, and each stream
-		// may have one that the connection had no credit for.
-		if most := int64(len(x.c.streams)+1) * int64(chargeOf(x.c.messageLimit(), maxFiles)); -x.recv.room > most {
-			x.failConnLocked(&connError{"a message without credit on the connection"})
-		}
-		x.starveLocked(s)
-	}
-	if !had {
-		return status.Error(codes.ResourceExhausted, "ttrpc: a message without credit on the stream")
-	}
-	return nil
-}
-
-// starveLocked takes note whether the peer has used up the connection's credit. As long as
-// that is so, streams get theirs as soon as anything is consumed. What has just arrived
-// for a stream, which may be nil, is not in its inbox yet.
-func (x *extended) starveLocked(arriving *stream) {
-	if starved := x.recv.room <= 0; starved != x.starved.Load() {
-		x.starved.Store(starved)
-		if !starved {
-			return
-		}
-		for _, s := range x.c.streams {
-			if s.more != nil && s.extra().flow != nil && s != arriving {
-				x.grantStreamLocked(s)
-			}
-		}
-		x.grantRoomLocked()
-	}
-}
-
-// consumed implements [mode]. Now and then it grants the peer as much again as has become
-// free.
-func (x *extended) consumed(s *stream, f *frame, dropped bool) {
-	flow := s.extra().flow
-	if dropped {
-		x.grant(s)
-		return
-	}
-	n := chargeOfReceived(f)
-	flow.owed += n
-	flow.unreported += n
-	window := x.c.cfg.limits.Queue.Window
-	if flow.unreported < window/16 && flow.owed < window/2 && !x.starved.Load() {
-		return
-	}
-	owed := int(x.owed.Add(int64(flow.unreported)))
-	flow.unreported = 0
-	if flow.owed >= window/2 || owed >= x.c.cfg.limits.Queue.ConnectionBytes/4 || x.starved.Load() {
-		flow.owed = 0
-		x.grant(s)
-	}
-}
-
-// grant gives the peer credit for what is free in the stream's window, and the
-// connection's.
-func (x *extended) grant(s *stream) {
-	x.c.mu.Lock()
-	defer x.c.unlock()
-	if x.c.closed || x.c.lost != nil {
-		return
-	}
-	x.grantStreamLocked(s)
-	x.grantRoomLocked()
-}
-
-// grantStreamLocked gives the peer credit for what is free in the stream's window.
-func (x *extended) grantStreamLocked(s *stream) {
-	if !s.isActive() {
-		return
-	}
-	if n := s.extra().recv.grant(s.inbox.size()); n > 0 {
-		x.urgeLocked(numberFrame(messageTypeCredit, s.id, n))
-	}
-}
-
-// grantRoomLocked gives the peer credit for what is free of the connection's window,
-// if that is much.
-func (x *extended) grantRoomLocked() {
-	held := int(x.c.total.Load())
-	x.owed.Store(0)
-	if x.recv.free(held) < max(1, x.recv.window/4) || x.c.closed {
-		return
-	}
-	n := x.recv.grant(held)
-	x.starveLocked(nil)
-	x.urgeLocked(numberFrame(messageTypeCredit, 0, n))
 }

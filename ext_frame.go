@@ -8,10 +8,16 @@ type frameMore struct {
 	files   *descriptors        // that came with a message, or are to leave with this frame
 	of      *stream             // if this is a frame that announces files: whose message they belong to
 	opens   bool                // it is the first frame of that
+	flags   uint8               // and those of the parts of that
 	before  *frame              // of a large message that was received: what stands before the data
 	length  int                 // of that
-	charged int                 // how much credit the files have taken
+	charged int                 // how much credit the files that are to leave, or have, take
 	told    []*ResponseMetadata // of a request: get the metadata of the answer
+
+	// Of a message that came in parts, or with files.
+	paid     int  // how much credit was taken before its last frame
+	rest     int  // how much that takes
+	ofStream bool // it was the stream's
 }
 
 // moreOf returns what the frame has in extended mode.

@@ -19,21 +19,23 @@ import (
 // that can be said without knowing when it does it.
 type extModel struct {
 	role    role
-	last    uint32          // the last id that the peer has used
-	coming  map[uint32]bool // ids whose requests have begun to come
-	parts   map[uint32]int  // bytes that have come in parts, if any have
-	opens   map[uint32]int  // how many requests were accepted or refused for good
-	loose   map[uint32]bool // ids of which not all is known
-	charged int             // what the data costs
-	held    int             // bytes of parts
-	served  uint32          // by the last goodbye
-	parted  bool            // there was one
-	broken  bool            // the connection must end
-	unsure  bool            // it may
+	last    uint32           // the last id that the peer has used
+	coming  map[uint32]bool  // ids whose requests have begun to come
+	parts   map[uint32]int   // bytes that have come in parts, if any have
+	paid    map[uint32]int   // what those were charged that calls pay for
+	flags   map[uint32]uint8 // of the parts
+	opens   map[uint32]int   // how many requests were accepted or refused for good
+	loose   map[uint32]bool  // ids of which not all is known
+	charged int              // what requests and answers cost
+	served  uint32           // by the last goodbye
+	parted  bool             // there was one
+	broken  bool             // the connection must end
+	unsure  bool             // it may
+	unpaid  bool             // it is not known who has paid for what
 }
 
 func newExtModel(r role) extModel {
-	m := extModel{role: r, coming: map[uint32]bool{}, parts: map[uint32]int{}, opens: map[uint32]int{}, loose: map[uint32]bool{}}
+	m := extModel{role: r, coming: map[uint32]bool{}, parts: map[uint32]int{}, paid: map[uint32]int{}, flags: map[uint32]uint8{}, opens: map[uint32]int{}, loose: map[uint32]bool{}}
 	if r == roleServer {
 		m.last = 1
 	}
@@ -54,14 +56,23 @@ func (m *extModel) frame(b []byte) {
 	case messageTypePart:
 		m.part(h)
 	case messageTypeRequest, messageTypeResponse, messageTypeData:
+		_, begun := m.parts[id]
+		ofStream := h.Type == messageTypeData && h.Flags&flagNoData == 0 || h.Type == messageTypeResponse && h.Flags&flagStream != 0
+		if begun && ofStream != (m.flags[id] != 0) {
+			m.unsure, m.unpaid = true, true
+		}
 		n += m.parts[id]
-		m.held -= m.parts[id]
-		delete(m.parts, id)
+		if payerOf(h.Type, h.Flags, chargeOf(n, 0), begun) == payCalls {
+			m.charged += chargeOf(n, 0) - m.paid[id]
+		}
+		m.forget(id)
 		m.message(h, n)
 	case messageTypeCredit:
 		credit, _ := wire.ParseNumber(b[messageHeaderLength:])
 		m.broken = id == 0 && credit == 0
 		m.unsure = m.unsure || credit == 0 || credit > 1<<30
+	case messageTypeWant, messageTypeReturn:
+		m.unsure = true
 	case messageTypeMetadata:
 		_, err := parseRequest(b[messageHeaderLength:])
 		m.broken = err != nil
@@ -77,14 +88,24 @@ func (m *extModel) isPeers(id uint32) bool { return (id%2 == 1) == (m.role == ro
 func (m *extModel) part(h messageHeader) {
 	id := h.StreamID
 	if h.Flags&flagReset != 0 {
-		m.held -= m.parts[id]
-		delete(m.parts, id)
+		m.forget(id)
 		delete(m.coming, id)
 		return
 	}
-	m.held += int(h.Length)
+	_, begun := m.parts[id]
+	if begun && m.flags[id] != h.Flags&flagStream {
+		m.unsure, m.unpaid = true, true
+	}
+	m.flags[id] = h.Flags & flagStream
 	m.parts[id] += int(h.Length)
-	m.unsure = m.unsure || m.held > maxRotating*extFuzzLimit
+	if h.Flags&flagStream != 0 {
+		return
+	}
+	if m.paid[id] == 0 {
+		m.paid[id], m.charged = messageCharge, m.charged+messageCharge
+	}
+	m.paid[id] += int(h.Length)
+	m.charged += int(h.Length)
 	if m.isPeers(id) && id > m.last {
 		m.last = id
 		m.coming[id] = true
@@ -92,13 +113,16 @@ func (m *extModel) part(h messageHeader) {
 	}
 }
 
+// forget takes note that no parts of a message are left.
+func (m *extModel) forget(id uint32) {
+	delete(m.parts, id)
+	delete(m.paid, id)
+	delete(m.flags, id)
+}
+
 // message takes note of a message of n bytes.
 func (m *extModel) message(h messageHeader, n int) {
 	id := h.StreamID
-	if h.Type == messageTypeData && h.Flags&flagNoData == 0 {
-		m.charged += chargeOf(n, 0)
-		m.unsure = m.unsure || m.charged > chargeOf(extFuzzLimit, maxFiles)
-	}
 	if !m.isPeers(id) {
 		return
 	}
@@ -147,12 +171,15 @@ func (m *extModel) check(t *testing.T, c *conn, got []byte) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	window := c.cfg.limits.Queue.ConnectionBytes
-	if want := window + granted - m.charged; int(extOf(c).recv.room) != want {
-		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, int(extOf(c).recv.room))
+	w := extOf(c).calls.recv
+	if want := w.size + int64(granted-m.charged); w.room != want && !m.unpaid {
+		t.Errorf("B48: the peer's credit is %d, and the end takes it for %d", want, w.room)
 	}
-	if window-int(extOf(c).recv.room) >= window/4 {
-		t.Errorf("B48: %d of %d are left, and nothing is consumed any more", int(extOf(c).recv.room), window)
+	if w.held != 0 || w.size-w.room >= w.size/4 || w.wanted > 0 && w.wanted <= w.size && w.room != w.size {
+		t.Errorf("B48: %d of %d are left, %d are held, and nothing is consumed any more", w.room, w.size, w.held)
+	}
+	if x := extOf(c); x.streams.used != 0 || x.wishes.over != nil || x.wishes.line.Len()+x.granting.Len()+x.calls.line.Len() != 0 {
+		t.Errorf("B48: without streams %d bytes are theirs, %d wait, %d in line", x.streams.used, x.wishes.line.Len(), x.calls.line.Len())
 	}
 }
 

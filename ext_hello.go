@@ -34,13 +34,14 @@ func parseHello(b []byte) (hello, error) { return wire.ParseHello(b) }
 
 // ourHello returns what this end says of itself.
 func ourHello(c *conn) hello {
+	_, calls, share := windowsOf(&c.cfg.limits.Queue)
 	return hello{
 		Version:          helloVersion,
 		Files:            c.ch.passes,
 		Metadata:         true,
 		MaxMessage:       uint64(c.cfg.limits.MessageSize),
-		Window:           uint64(c.cfg.limits.Queue.Window),
-		ConnectionWindow: uint64(c.cfg.limits.Queue.ConnectionBytes),
+		Window:           uint64(share),
+		ConnectionWindow: uint64(calls),
 		Serves:           c.host != nil,
 	}
 }
@@ -186,7 +187,7 @@ func (e *extensions) extendLocked(c *conn, peer hello) *extended {
 		c: c, cfg: e, peer: peer,
 		files:    peer.Files && c.ch.passes,
 		pass:     sendFiles,
-		credit:   credit{send: newSendCredit(peer.ConnectionWindow), recv: newRecvWindow(c.cfg.limits.Queue.ConnectionBytes)},
+		credit:   newCredit(&peer, &c.cfg.limits.Queue),
 		incoming: make(map[uint32]struct{}),
 	}
 	x.parts, _ = c.ch.more.(*assembler)

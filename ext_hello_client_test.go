@@ -26,7 +26,7 @@ import (
 func onAskingClient(t *testing.T, f func(t *testing.T, c *Client, p *rawPeer), opts ...ClientOpts) {
 	t.Helper()
 	onClient(t, func(t *testing.T, c *Client, p *rawPeer) {
-		h := hello{Version: 1, Metadata: true, MaxMessage: messageLengthMax, Window: defaultWindow, ConnectionWindow: defaultConnectionBytes}
+		h := hello{Version: 1, Metadata: true, MaxMessage: messageLengthMax, Window: 6 << 10, ConnectionWindow: 8 << 20}
 		p.want("B46: the first frame", 1, messageTypeRequest, 0, helloRequest(t, h.Append(nil)))
 		f(t, c, p)
 	}, append([]ClientOpts{WithExtensions()}, opts...)...)

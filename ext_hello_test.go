@@ -33,14 +33,14 @@ func TestHelloOfServer(t *testing.T) {
 		opts   []ServerOpt
 		answer string
 	}{
-		"by default":            {nil, "1212" + "0801" + "1880808002" + "20808010" + "2880808010" + "3001"},
-		"to who knows metadata": {nil, "121c" + "0801" + "12086d65746164617461" + "1880808002" + "20808010" + "2880808010" + "3001"},
-		"with options": {[]ServerOpt{WithServerLimits(Limits{MessageSize: maxMessageCap, Queue: StreamQueue{Window: 1, ConnectionBytes: 2}})},
-			"120e" + "0801" + "188080808004" + "2001" + "2802" + "3001"},
-		"a window over the connection's": {[]ServerOpt{WithServerLimits(Limits{Queue: StreamQueue{Window: 3, ConnectionBytes: 2}})},
-			"120d" + "0801" + "1880808002" + "2002" + "2802" + "3001"},
+		"by default":            {nil, "1211" + "0801" + "1880808002" + "208030" + "2880808004" + "3001"},
+		"to who knows metadata": {nil, "121b" + "0801" + "12086d65746164617461" + "1880808002" + "208030" + "2880808004" + "3001"},
+		"with options": {[]ServerOpt{WithServerLimits(Limits{MessageSize: maxMessageCap, Queue: StreamQueue{Window: 1, ConnectionBytes: 40 << 10}})},
+			"120f" + "0801" + "188080808004" + "2001" + "288050" + "3001"},
+		"a window over the connection's": {[]ServerOpt{WithServerLimits(Limits{Queue: StreamQueue{Window: 50 << 10, ConnectionBytes: 40 << 10}})},
+			"120f" + "0801" + "1880808002" + "208008" + "288050" + "3001"},
 		"the widest": {[]ServerOpt{WithServerLimits(Limits{Queue: StreamQueue{Window: math.MaxInt, ConnectionBytes: math.MaxInt}})},
-			"1215" + "0801" + "1880808002" + "20ffffffff07" + "28ffffffff07" + "3001"},
+			"1212" + "0801" + "1880808002" + "208040" + "28ffffffff01" + "3001"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -175,8 +175,8 @@ func TestHelloLimits(t *testing.T) {
 			if got := e.conn.messageLimit(); got != int(test.want) {
 				t.Errorf("B46: a limit of %d and one of %d make %d", test.ours, test.theirs, got)
 			}
-			if extOf(e.conn).send.have != maxCredit {
-				t.Errorf("B48: the connection's credit is %d", extOf(e.conn).send.have)
+			if have := extOf(e.conn).calls.send.have; have != maxCredit {
+				t.Errorf("B48: the credit of calls is %d", have)
 			}
 		})
 	}

@@ -40,7 +40,8 @@ type extended struct {
 
 // A streamMore is what a stream has in extended mode.
 type streamMore struct {
-	*flow        // nil of a unary call
+	*flow // nil of a unary call
+	lined
 	train *train // what leaves in parts, or nil; guarded by the connection's mu
 
 	// Guarded by the connection's mu.
@@ -92,7 +93,9 @@ func (x *extended) failConnLocked(err error) {
 }
 
 // expectsLocked implements [mode].
-func (x *extended) expectsLocked() bool { return len(x.incoming) > 0 || len(x.held) > 0 }
+func (x *extended) expectsLocked() bool {
+	return len(x.incoming) > 0 || len(x.held) > 0 || x.calls.line.Len() > 0
+}
 
 // droppedLocked implements [mode]: it empties the queues.
 func (x *extended) droppedLocked() {
@@ -106,6 +109,7 @@ func (x *extended) droppedLocked() {
 		}
 	}
 	x.waiting, x.held, x.next = nil, nil, nil
+	x.dropLineLocked()
 	x.dropParkedLocked()
 	x.pings.stop()
 	for _, s := range x.c.streams { // which may wait for credit
@@ -117,12 +121,14 @@ func (x *extended) droppedLocked() {
 }
 
 // mayOpenLocked implements [mode].
-func (x *extended) mayOpenLocked() error {
-	switch {
+func (x *extended) mayOpenLocked(s *stream) error {
+	switch window, answer := x.ownLocked(); {
 	case x.bye.heard:
 		return x.bye.why
 	case !x.peer.Serves:
 		return status.Error(codes.Unimplemented, errServesNothing)
+	case !s.unary && !x.streams.has(window+answer):
+		return &noStreamError{x.noRoomLocked()}
 	}
 	return nil
 }
@@ -132,8 +138,7 @@ func (x *extended) addedLocked(s *stream) {
 	if s.unary {
 		return
 	}
-	s.moreLocked().flow = newFlow(x.peer.Window, x.c.cfg.limits.Queue.Window)
-	s.inbox.weighWith(chargeOfReceived)
+	x.addFlowLocked(s)
 }
 
 // failingLocked implements [mode]: it withdraws what has not left of a stream, and tells
@@ -152,18 +157,14 @@ func (x *extended) failingLocked(s *stream, err error) {
 func (x *extended) freedLocked(s *stream, gone bool) {
 	if gone && s.call == nil {
 		s.endMetadataLocked()
-		if s.more != nil && s.extra().train != nil {
+		if s.opening != nil || s.isInLine() || s.more != nil && s.extra().train != nil {
 			x.withdrawAllLocked(s)
-		} else {
-			x.c.withdrawLocked(s)
 		}
 	}
 	if call, ok := s.call.(*serverCall); ok && call.waits {
 		x.leaveParkedLocked(call)
 	}
-	if !s.unary {
-		x.grantRoomLocked()
-	}
+	x.freeFlowLocked(s)
 }
 
 // beginCall implements [mode].
@@ -176,12 +177,13 @@ func (x *extended) beginCall(s *stream) {
 
 // replyLocked implements [mode]. The reader does not wait for the peer to read.
 func (x *extended) replyLocked(id uint32, st *status.Status) {
+	x.grantCallsLocked()
 	if x.replies > x.c.cfg.limits.Queue.ConnectionBytes {
 		x.failConnLocked(&connError{"the peer does not read its answers"})
 		return
 	}
 	f := responseFrame(id, st.Proto())
-	if isLarge(f) { // what leaves in parts leaves for a stream
+	if len(f.data)-messageHeaderLength > freeAnswer { // more takes credit
 		f.release()
 		f = responseFrame(id, status.New(st.Code(), "ttrpc: the status is too long to be told").Proto())
 	}
@@ -200,10 +202,16 @@ func (x *extended) tookLocked(f *frame) { x.replies -= f.cost() }
 // snapshotLocked implements [snapshotter].
 func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 	snap.Extended, snap.Files, snap.HeldFiles = true, x.files, x.parts.files.size()
-	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.send.have), int(x.recv.room), x.parked.count
+	snap.SendCredit, snap.RecvCredit, snap.Parked = int(x.calls.send.have), int(x.calls.recv.room), x.parked.count
 	snap.Arriving = len(x.incoming)
+	snap.Calls, snap.CallsMost = int(x.calls.recv.held), int(x.calls.recv.size)
+	snap.Windows, snap.WindowsMost = int(x.streams.used), int(x.streams.size)
+	snap.Waiting = x.wishes.line.Len()
 	snap.QueuedFrames += x.urgent.count
-	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked()
+	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked() + x.calls.bytes
+	for e := x.calls.line.Front(); e != nil; e = e.Next() {
+		snap.QueuedFrames += e.Value.(*stream).extra().frames.count
+	}
 	for _, tr := range x.all() {
 		snap.QueuedFrames += tr.count
 	}
@@ -212,6 +220,8 @@ func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 // snapshotStreamLocked implements [snapshotter].
 func (x *extended) snapshotStreamLocked(s *stream, snap *StreamSnapshot) {
 	if s.more != nil && s.extra().flow != nil {
-		snap.SendCredit, snap.RecvCredit = int(s.extra().send.have), int(s.extra().recv.room)
+		m := s.extra()
+		snap.SendCredit, snap.RecvCredit = int(m.send.have), int(m.recv.room)
+		snap.Window, snap.Held = int(m.recv.window), int(m.recv.held-m.owed.Load()+m.first)
 	}
 }

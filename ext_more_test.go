@@ -33,7 +33,7 @@ func TestEchoesBothWays(t *testing.T) {
 		streams, messages int // the streams of each end
 	}{
 		"default windows": {StreamQueue{}, 150, 16},
-		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 256 << 10}, 64, 40},
+		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 512 << 10}, 64, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newExtendedPair(t, []ServerOpt{WithServerLimits(Limits{Queue: test.q})}, WithClientLimits(Limits{Queue: test.q}))
@@ -194,7 +194,7 @@ func TestCancelAmongLargeAnswers(t *testing.T) {
 // once, whether or not there is credit.
 func TestSendAfterCloseNeedsNoCredit(t *testing.T) {
 	h := peerHello()
-	h.Window = 1
+	h.Window = messageCharge + 18
 	onExtendedClient(t, h, func(t *testing.T, c *Client, p *rawPeer) {
 		s := open(t, t.Context(), c, bidi, nil)
 		if err := s.SendMsg(wrapperspb.String("takes all credit")); err != nil {

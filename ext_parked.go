@@ -15,23 +15,27 @@ import (
 // connection's mu.
 type parking struct {
 	parked    frameQueue // their requests, whose owners they are
+	costs     int        // what these take of the credit of calls
 	unparking bool       // a goroutine starts them
 }
 
-// maxParked is how many calls may wait for the peer to read its answers.
-const maxParked = 1000
-
-// mayAcceptLocked implements [mode].
-func (x *extended) mayAcceptLocked() *status.Status {
-	if x.parked.count < maxParked {
-		return nil
+// mayAcceptLocked implements [mode]. Parked calls may take up half of the credit of calls:
+// what else comes with that then still passes, and two ends that park each other's calls
+// do not stop each other.
+func (x *extended) mayAcceptLocked(f *frame) *status.Status {
+	if x.parksLocked() && int64(x.costs+chargeOfReceived(f)) > x.calls.recv.size/2 {
+		return status.New(codes.ResourceExhausted, "ttrpc: answers are not read")
 	}
-	return status.New(codes.ResourceExhausted, "ttrpc: answers are not read")
+	return x.mayStreamLocked(f, f.header.Flags)
 }
+
+// parksLocked tells whether a call that comes is parked.
+func (x *extended) parksLocked() bool { return x.parked.head != nil || x.isUnreadLocked() }
 
 // parkLocked implements [mode].
 func (x *extended) parkLocked(s *stream) (parked bool) {
-	if !x.isUnreadLocked() && x.parked.head == nil {
+	if !x.parksLocked() {
+		x.grantCallsLocked()
 		return false
 	}
 	call := s.call.(*serverCall)
@@ -39,6 +43,8 @@ func (x *extended) parkLocked(s *stream) (parked bool) {
 	call.arrives()
 	call.request.owner = call
 	x.parked.push(call.request)
+	x.calls.recv.hold(chargeOfReceived(call.request))
+	x.costs += chargeOfReceived(call.request)
 	return true
 }
 
@@ -61,8 +67,9 @@ func (x *extended) unpark() {
 		}
 		request := x.parked.pop()
 		call := request.owner.(*serverCall)
-		request.owner, call.waits = nil, false
-		x.c.mu.Unlock()
+		request.owner = nil
+		x.notParkedLocked(call)
+		x.c.unlock()
 		x.c.host.(serveFunc)(call)
 	}
 }
@@ -83,12 +90,21 @@ func (x *extended) dropParkedLocked() {
 
 // dropRequestLocked gives back the request of a call that is not run.
 func (x *extended) dropRequestLocked(call *serverCall) {
-	call.waits = false
+	x.notParkedLocked(call)
 	call.request.release()
 	call.request = nil
 }
 
+// notParkedLocked gives back the credit of a call that is not parked any more.
+func (x *extended) notParkedLocked(call *serverCall) {
+	n := chargeOfReceived(call.request)
+	call.waits = false
+	x.costs -= n
+	x.calls.recv.consume(n)
+	x.grantCallsLocked()
+}
+
 // isUnreadLocked tells whether the peer leaves too much of what it is sent unread.
 func (x *extended) isUnreadLocked() bool {
-	return x.c.out.bytes+x.bytesLocked() > x.c.cfg.limits.Queue.ConnectionBytes
+	return x.c.out.bytes+x.bytesLocked()+x.calls.bytes > x.c.cfg.limits.Queue.ConnectionBytes
 }

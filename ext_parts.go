@@ -3,7 +3,11 @@
 
 package ttrpc
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/containerd/ttrpc/internal/wire"
+)
 
 // In extended mode a frame with more data than partSize leaves in parts, and
 // frames of other streams between them, so that a large message delays nobody.
@@ -20,8 +24,9 @@ func isLarge(f *frame) bool { return len(f.data) > messageHeaderLength+partSize 
 // of that, and the stream's frames behind it.
 type train struct {
 	frameQueue
-	of   *stream
-	sent int // how much data of the first frame has left
+	of    *stream
+	sent  int   // how much data of the first frame has left
+	flags uint8 // of the parts of that
 }
 
 // maxRotating is how many trains take turns. The others wait.
@@ -41,14 +46,46 @@ type trains struct {
 }
 
 // queuedLocked implements [mode].
-func (x *extended) queuedLocked() bool { return x.urgent.head != nil || len(x.waiting) > 0 }
+func (x *extended) queuedLocked() bool {
+	return x.urgent.head != nil || len(x.waiting) > 0 || x.grantsWaitLocked()
+}
 
-// pushLocked implements [mode]. A message is charged, and its files are announced.
+// pushLocked implements [mode]. A message is charged; a request or answer for which there
+// is no credit waits, and all of its stream behind it.
 func (x *extended) pushLocked(s *stream, f *frame) (lead bool) {
-	f.owner = s
-	if h, _ := parseHeader(f.data); h.Type == messageTypeData && h.Flags&flagNoData == 0 {
-		x.spendLocked(s, f)
+	if n := filesOf(f).count(); n > 0 {
+		moreOf(f).charged = n * fileCharge
 	}
+	switch n, who := costOf(s, f); {
+	case who == payStream:
+		flowOf(s).send.spend(n)
+		if messageType(f.data[8]) == messageTypeResponse {
+			f.data[messageHeaderLength-1] |= flagStream
+		}
+	case who == payCalls && (x.calls.line.Len() > 0 || !x.calls.send.fits(n)):
+		f.owner = s
+		x.lineUpLocked(s, f)
+		return false
+	case who == payCalls:
+		x.calls.send.spend(n)
+	}
+	return x.pushInOrderLocked(s, f)
+}
+
+// pushInOrderLocked queues a frame that is paid behind those of its stream.
+func (x *extended) pushInOrderLocked(s *stream, f *frame) (lead bool) {
+	f.owner = s
+	if s.isInLine() {
+		x.lineUpLocked(s, f)
+		return false
+	}
+	return x.queueLocked(s, f)
+}
+
+// queueLocked queues a frame that is paid, after what is to leave ahead of it: metadata,
+// and a frame that announces its files.
+func (x *extended) queueLocked(s *stream, f *frame) (lead bool) {
+	f.owner = s
 	call, accepted := s.call.(*serverCall)
 	ahead := accepted && x.describeLocked(call, f)
 	if f.extras != nil {
@@ -56,6 +93,18 @@ func (x *extended) pushLocked(s *stream, f *frame) (lead bool) {
 		ahead = x.announceLocked(s, f) || ahead
 	}
 	return x.c.pushLocked(f) || ahead
+}
+
+// partFlags are those of what leaves ahead of a sealed frame.
+func partFlags(f *frame) uint8 {
+	h, _ := parseHeader(f.data)
+	if h.Type == messageTypeData {
+		return flagStream
+	}
+	if h.Type == messageTypeResponse {
+		return h.Flags & flagStream
+	}
+	return 0
 }
 
 // bytesLocked is how much memory the frames take up.
@@ -84,6 +133,11 @@ func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
 	for f := x.urgent.head; f != nil && (size == 0 || size+len(f.data) <= limit); f = x.urgent.head {
 		size += len(f.data)
 		batch.push(x.urgent.pop())
+	}
+	for x.urgent.head == nil && x.grantsWaitLocked() && size+messageHeaderLength+wire.NumberLength <= limit {
+		f := x.nextGrantLocked()
+		size += len(f.data)
+		batch.push(f)
 	}
 	switch {
 	case size > 0:
@@ -150,14 +204,17 @@ func (t *trains) nextPartLocked() *frame {
 	}
 	tr := t.waiting[t.turn]
 	f := tr.head
+	if tr.sent == 0 {
+		tr.flags = partFlags(f)
+	}
 	n := min(len(f.data)-messageHeaderLength-tr.sent, partSize)
 	if last := tr.sent+n == len(f.data)-messageHeaderLength; last && f.writes() && f.header.Type != messageTypeFiles {
 		tr.of.passed, t.last, t.next = true, true, tr
-		return filesFrame(tr.of, takeFiles(f))
+		return filesFrame(tr.of, takeFiles(f), tr.flags)
 	}
 	h := f.header
 	if t.done = tr.sent+n == len(f.data)-messageHeaderLength; !t.done {
-		h = messageHeader{StreamID: h.StreamID, Type: messageTypePart}
+		h = messageHeader{StreamID: h.StreamID, Type: messageTypePart, Flags: tr.flags}
 	}
 	h.Length = uint32(n)
 	// The header has the place of what was written before.
@@ -168,7 +225,7 @@ func (t *trains) nextPartLocked() *frame {
 	t.view = frame{data: piece, class: -1}
 	if f.header.Type == messageTypeFiles {
 		m, from := moreOf(&t.view), moreOf(f)
-		m.files, m.of, m.opens = takeFiles(f), from.of, from.opens
+		m.files, m.of, m.opens, m.flags = takeFiles(f), from.of, from.opens, from.flags
 		t.next = tr
 	}
 	if !t.done {
@@ -199,8 +256,9 @@ func (x *extended) withdrawAllLocked(s *stream) (left bool) {
 	for f := s.queued.first; f != nil; f = s.queued.first {
 		left = left && messageType(f.data[8]) != messageTypeRequest
 		c.withdrawFrameLocked(s, f)
-		x.dropUnsentLocked(f)
+		x.dropUnsentLocked(s, f, s.sentAhead(f))
 	}
+	left = !x.withdrawLineLocked(s) && left
 	if s.more != nil && s.extra().train != nil {
 		left = x.dropTrainLocked(s.extra().train) && left
 		s.extra().train = nil
@@ -221,12 +279,16 @@ func (x *extended) dropTrainLocked(tr *train) (left bool) {
 		x.urgeLocked(resetFrame(first.header.StreamID))
 	}
 	for f := tr.pop(); f != nil; f = tr.pop() {
+		paid := tr.of.sentAhead(f)
+		if f == first && tr.sent > 0 {
+			paid = max(paid, messageCharge) + tr.sent
+		}
 		if f == x.cut { // it is being written
-			x.refundLocked(f)
+			x.refundLocked(tr.of, f, paid)
 			x.done = true
 			continue
 		}
-		x.dropUnsentLocked(f)
+		x.dropUnsentLocked(tr.of, f, paid)
 	}
 	return left
 }
@@ -248,9 +310,19 @@ func (t *trains) dequeueLocked(tr *train) {
 	}
 }
 
-// dropUnsentLocked releases a frame that was to be sent.
-func (x *extended) dropUnsentLocked(f *frame) {
-	x.refundLocked(f)
+// sentAhead is what the peer was sent, and gives back, of a request or answer whose files
+// have left.
+func (s *stream) sentAhead(f *frame) int {
+	m, ok := f.extras.(*frameMore)
+	if !ok || !s.passed || m.charged == 0 || m.files.count() > 0 {
+		return 0
+	}
+	return messageCharge + m.charged
+}
+
+// dropUnsentLocked releases a frame that was to be sent, and of which the peer has so much.
+func (x *extended) dropUnsentLocked(s *stream, f *frame, paid int) {
+	x.refundLocked(s, f, paid)
 	f.release()
 }
 

@@ -159,8 +159,8 @@ func wantAllClean(t *testing.T, rule string, c *conn) {
 	if x.urgent.count != 0 || len(x.waiting) != 0 || x.parked.count != 0 {
 		t.Errorf("%s: left are %d control frames, %d frames in parts, %d parked calls", rule, x.urgent.count, len(x.waiting), x.parked.count)
 	}
-	if len(a.open) != 0 || a.held != 0 || a.bytes != 0 || len(a.arrived) != 0 {
-		t.Errorf("%s: left are %d messages in part, %d bytes, %d and %d files", rule, len(a.open), a.bytes, a.held, len(a.arrived))
+	if len(a.open) != 0 || a.held != 0 || len(a.arrived) != 0 {
+		t.Errorf("%s: left are %d messages in part, %d and %d files", rule, len(a.open), a.held, len(a.arrived))
 	}
 }
 
@@ -176,8 +176,10 @@ func statusBytes(t testing.TB, code codes.Code, msg string) []byte {
 // stepper is a bidirectional stream whose handler does what a test tells it.
 type stepper chan func(context.Context, StreamServer) error
 
-func (st stepper) register(s *Server) {
-	s.RegisterService("steps", &ServiceDesc{Streams: map[string]Stream{
+func (st stepper) register(s *Server) { s.RegisterService("steps", st.service()) }
+
+func (st stepper) service() *ServiceDesc {
+	return &ServiceDesc{Streams: map[string]Stream{
 		"Run": {StreamingClient: true, StreamingServer: true, Handler: func(ctx context.Context, ss StreamServer) (any, error) {
 			for {
 				if err := (<-st)(ctx, ss); err != nil {
@@ -185,7 +187,7 @@ func (st stepper) register(s *Server) {
 				}
 			}
 		}},
-	}})
+	}}
 }
 
 // do has the handler do something, and waits for it.

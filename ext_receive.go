@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"context"
+	"fmt"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -45,17 +46,29 @@ func onExtendedReceive(r reception, h messageHeader) (action, violation) {
 // came in parts.
 func isMessageType(t messageType) bool { return t >= messageTypeRequest && t <= messageTypeData }
 
-// onFirstPart decides whether what comes in parts is wanted: it may be a request, which
-// opens a stream if opens is set.
-func onFirstPart(r reception, id uint32) (keep, opens bool) {
+// A partFate is what becomes of a part, or of files.
+type partFate uint8
+
+const (
+	partDrop  partFate = iota // nobody wants it
+	partKeep                  // it is collected
+	partOpens                 // the same, and a request begins with it
+)
+
+// onPart decides what becomes of what comes ahead of a message, for which a stream pays or,
+// with ofStream unset, who calls.
+func onPart(r reception, id uint32, ofStream bool) partFate {
 	switch {
-	case r.state != stateIdle || r.ours:
-		return r.state != stateIdle && r.state != stateEnded, false
-	case r.begun:
-		return true, false
+	case ofStream && r.state == stateOpen:
+		return partKeep
+	case ofStream:
+		return partDrop
+	case r.ours && r.state == stateUnary, !r.ours && r.state == stateIdle && r.begun:
+		return partKeep
+	case !r.ours && r.state == stateIdle && id > r.last && !r.said:
+		return partOpens
 	}
-	opens = id > r.last && !r.said
-	return opens, opens
+	return partDrop
 }
 
 // receptionLocked returns what decides the meaning of a frame with that id.
@@ -79,7 +92,6 @@ func (x *extended) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (a
 	if act == actOpen {
 		x.lastPeer = max(x.lastPeer, h.StreamID)
 	}
-	err = x.chargeLocked(s, f)
 	if act == actMessage && s.call == nil {
 		s.headerPassedLocked()
 	}
@@ -90,13 +102,12 @@ func (x *extended) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (a
 		act = actIgnore
 	case big != nil:
 		act = onOversized(act)
-	case err != nil && s.isActive():
-		act = actFail
 	}
-	if act != actMessage && act != actLast {
-		x.grantRoomLocked() // for what nobody receives
+	x.chargeLocked(s, f, act)
+	if act != actOpen { // else it is known later whether the call is parked
+		x.grantCallsLocked()
 	}
-	if act == actFail && err == nil {
+	if act == actFail {
 		err = failure(s.call != nil, why, h, big)
 	}
 	return act, why, err
@@ -118,6 +129,10 @@ func (x *extended) receiveLocked(f *frame) {
 		x.pingedLocked(f)
 	case messageTypeMetadata:
 		x.describedLocked(s, f)
+	case messageTypeWant:
+		x.wantedLocked(s, f)
+	case messageTypeReturn:
+		x.returnedLocked(s, f)
 	case messageTypeGoodbye:
 		x.heardGoodbyeLocked(f)
 	}
@@ -126,28 +141,39 @@ func (x *extended) receiveLocked(f *frame) {
 }
 
 // receivePartLocked decides whether what comes before a message is wanted, a part whose
-// header has come or files, and unlocks.
+// header has come or files, takes the credit, and unlocks.
 func (x *extended) receivePartLocked(s *stream, f *frame) {
 	c, h := x.c, f.header
 	if h.Type == messageTypePart && h.Flags&flagReset != 0 {
-		delete(x.incoming, h.StreamID)
+		x.resetLocked(s, h.StreamID)
 		c.unlock()
+		x.parts.forget(h.StreamID)
 		return
 	}
-	keep := x.wantsLocked(s, h.StreamID)
+	fate := onPart(x.receptionLocked(s, h.StreamID), h.StreamID, h.Flags&flagStream != 0)
+	keep := fate == partKeep || fate == partOpens && x.beginsRequestLocked(h.StreamID)
 	if keep && s == nil {
 		x.bye.arrivals++
 	}
+	n, files := int(h.Length), 0
 	if h.Type == messageTypeFiles {
 		x.gotFilesLocked()
+		n, files = 0, int(min(numberOf(f), maxFiles+1))
 	}
+	late := h.Flags&flagStream != 0 && !keep
+	keep = x.chargePartLocked(s, h, n, files, keep && !c.closed)
+	closed := c.cause != nil
 	c.unlock()
 	var err error
-	if h.Type == messageTypePart {
-		err = x.parts.takePart(c.ch, h, keep)
-	} else {
+	switch {
+	case h.Type == messageTypeFiles:
 		err = x.parts.assign(h.StreamID, int(numberOf(f)), keep)
 		f.release()
+	case closed, late:
+		x.parts.forget(h.StreamID)
+		c.ch.pass(h)
+	default:
+		x.parts.takePart(c.ch, h, keep)
 	}
 	if err != nil {
 		c.mu.Lock()
@@ -156,12 +182,50 @@ func (x *extended) receivePartLocked(s *stream, f *frame) {
 	}
 }
 
-// wantsLocked tells whether anybody is interested in the message that comes on an id. It
-// may be a request, which opens a stream.
-func (x *extended) wantsLocked(s *stream, id uint32) bool {
-	keep, opens := onFirstPart(x.receptionLocked(s, id), id)
-	if !keep || !opens || x.c.closed {
-		return keep && !x.c.closed
+// chargePartLocked takes a part of n bytes, or files, off the room of who pays. It reports
+// whether it is to be kept. What is not is consumed at once, but for what it costs to
+// remember that the rest of the message is to be dropped as well. Late ones of a stream,
+// which has ended, are no business of it any more.
+func (x *extended) chargePartLocked(s *stream, h messageHeader, n, files int, keep bool) bool {
+	ofStream := h.Flags&flagStream != 0
+	if m := x.parts.open[h.StreamID]; m != nil && m.paid > 0 && m.ofStream != ofStream {
+		x.failConnLocked(&connError{fmt.Sprintf("stream %d: two pay for parts of one message", h.StreamID)})
+		return false
+	}
+	if ofStream && !keep {
+		return false
+	}
+	m := x.parts.at(h.StreamID)
+	cost := n + files*fileCharge
+	if m.paid == 0 {
+		m.ofStream = ofStream
+		cost += messageCharge
+	}
+	m.paid += cost
+	if ofStream && !flowOf(s).recv.charge(cost) || !ofStream && !x.calls.recv.charge(cost) {
+		x.noCreditLocked(h)
+	}
+	keep = keep && m.fits(n, x.c.ch.max)
+	if !keep && !ofStream {
+		x.calls.recv.consume(m.paid - messageCharge)
+		m.paid = messageCharge
+		x.grantCallsLocked()
+	}
+	return keep
+}
+
+// resetLocked takes note that the rest of a message does not come.
+func (x *extended) resetLocked(s *stream, id uint32) {
+	delete(x.incoming, id)
+	if m := x.parts.open[id]; m != nil {
+		x.consumePartsLocked(s, m.paid, m.ofStream)
+	}
+}
+
+// beginsRequestLocked takes note that a request comes in parts, unless that is one too many.
+func (x *extended) beginsRequestLocked(id uint32) bool {
+	if x.c.closed {
+		return false
 	}
 	x.lastPeer = id
 	if n := x.c.hooks.maxHandlers; n > 0 && x.c.accepted+len(x.incoming) >= n {
@@ -203,12 +267,15 @@ func (x *extended) cutAnswerLocked(id uint32, st *status.Status) {
 	if !x.c.isPeers(id) {
 		return
 	}
+	of := x.calls.answers[id]
 	for _, tr := range x.all() {
-		if tr.of.id == id {
-			x.withdrawAllLocked(tr.of)
-			x.c.served.recount(tr.of.call.(*serverCall).counted, st.Code())
-			x.c.replyLocked(id, st)
-			return
+		if of == nil && tr.of.id == id {
+			of = tr.of
 		}
+	}
+	if of != nil {
+		x.withdrawAllLocked(of)
+		x.c.served.recount(of.call.(*serverCall).counted, st.Code())
+		x.c.replyLocked(id, st)
 	}
 }

@@ -5,7 +5,6 @@ package ttrpc
 
 import (
 	"errors"
-	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -64,98 +63,62 @@ func TestExtendedReceiveTable(t *testing.T) {
 	}
 }
 
-// TestFirstPartTable is the whole of onFirstPart.
-func TestFirstPartTable(t *testing.T) {
+// TestPartTable is the whole of onPart.
+func TestPartTable(t *testing.T) {
+	fates := map[partFate]int{}
 	receptions(func(r reception) {
-		active := r.state != stateIdle && r.state != stateEnded
-		wantOpens := r.state == stateIdle && !r.ours && !r.begun && r.last < 7 && !r.said
-		wantKeep := active || wantOpens || r.state == stateIdle && !r.ours && r.begun
-		if keep, opens := onFirstPart(r, 7); keep != wantKeep || opens != wantOpens {
-			t.Errorf("B49: a part for %+v is kept %v, opens a stream %v, want %v, %v", r, keep, opens, wantKeep, wantOpens)
+		for _, ofStream := range []bool{false, true} {
+			var want partFate
+			switch {
+			case ofStream:
+				if r.state == stateOpen {
+					want = partKeep
+				}
+			case r.ours:
+				if r.state == stateUnary {
+					want = partKeep
+				}
+			case r.state == stateIdle && r.begun:
+				want = partKeep
+			case r.state == stateIdle && r.last < 7 && !r.said:
+				want = partOpens
+			}
+			fates[want]++
+			if got := onPart(r, 7, ofStream); got != want {
+				t.Errorf("B49: a part for %+v, of a stream's credit %v, has the fate %d, want %d", r, ofStream, got, want)
+			}
 		}
 	})
-}
-
-// TestSendCredit holds what comes of each step, and that the bounds are refused.
-func TestSendCredit(t *testing.T) {
-	c := newSendCredit(1000)
-	step := func(have int64, any, full bool) {
-		t.Helper()
-		if c.have != have || c.any() != any || c.isFull() != full {
-			t.Errorf("B48: the credit is %d, any %v, full %v; want %d, %v, %v", c.have, c.any(), c.isFull(), have, any, full)
-		}
-	}
-	step(1000, true, true)
-	c.spend(999)
-	step(1, true, false)
-	c.spend(4000) // a message may begin while there is any
-	step(-3999, false, false)
-	c.refund(4000)
-	step(1, true, false)
-	if err := c.grant(999); err != nil {
-		t.Error(err)
-	}
-	step(1000, true, true)
-	for _, n := range []uint32{0, maxCredit - 999, 1<<32 - 1} {
-		if err := c.grant(n); err == nil {
-			t.Errorf("B48: a grant of %d is taken where there are 1000", n)
-		}
-	}
-	step(1000, true, true)
-	if err := c.grant(maxCredit - 1000); err != nil {
-		t.Error(err)
-	}
-	if wide := newSendCredit(1 << 62); wide.have != maxCredit {
-		t.Errorf("B48: a window of 1<<62 is a credit of %d", wide.have)
+	if len(fates) != 3 {
+		t.Errorf("the table has %v", fates)
 	}
 }
 
-// TestCreditCannotLeak plays both ends at random: what one may send, what is under way,
-// what the other holds and what it has not granted are the window together, always.
-func TestCreditCannotLeak(t *testing.T) {
-	for seed := range uint64(200) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		window := 1 + rnd.IntN(2000)
-		send, recv := newSendCredit(uint64(window)), newRecvWindow(window)
-		var sent, held []int
-		for range 300 {
-			switch n := rnd.IntN(1500); {
-			case send.any() && rnd.IntN(3) == 0:
-				send.spend(n)
-				sent = append(sent, n)
-			case len(sent) > 0 && rnd.IntN(2) == 0:
-				if !recv.charge(sent[0]) {
-					t.Fatalf("B48: seed %d: a message that was sent with credit has come without", seed)
-				}
-				held, sent = append(held, sent[0]), sent[1:]
-			case len(held) > 0:
-				held = held[1:]
-			}
-			if rnd.IntN(4) == 0 {
-				if n := recv.grant(sum(held)); n > 0 && send.grant(n) != nil {
-					t.Fatalf("B48: seed %d: a grant of %d is refused where there are %d", seed, n, send.have)
+// TestPayerTable is the whole of payerOf.
+func TestPayerTable(t *testing.T) {
+	for _, typ := range []messageType{messageTypeRequest, messageTypeResponse, messageTypeData, 4, messageTypeMetadata} {
+		for flags := range uint8(8) {
+			for _, cost := range []int{messageCharge, freeAnswer + messageCharge, freeAnswer + messageCharge + 1, 1 << 30} {
+				for _, cut := range []bool{false, true} {
+					want := payNobody
+					switch {
+					case typ == messageTypeRequest:
+						want = payCalls
+					case typ == messageTypeData && flags&flagNoData == 0:
+						want = payStream
+					case typ == messageTypeResponse && (cut || cost > freeAnswer+messageCharge):
+						want = payCalls
+						if flags&flagStream != 0 {
+							want = payStream
+						}
+					}
+					if got := payerOf(typ, flags, cost, cut); got != want {
+						t.Errorf("B48: %v with flags %#x that costs %d, cut %v, is paid by %d, want %d", typ, flags, cost, cut, got, want)
+					}
 				}
 			}
-			free := recv.free(sum(held))
-			if send.have != recv.room-int64(sum(sent)) || recv.room+int64(sum(held))+free < int64(window) {
-				t.Fatalf("B48: seed %d: %d may be sent, %d are under way; room %d, held %d, free %d of %d", seed, send.have, sum(sent), recv.room, sum(held), free, window)
-			}
-		}
-		for _, n := range sent {
-			recv.charge(n)
-		}
-		send.grant(recv.grant(0))
-		if send.have != int64(window) || !send.isFull() {
-			t.Fatalf("B48: seed %d: once all was consumed the credit is %d of %d", seed, send.have, window)
 		}
 	}
-}
-
-func sum(ns []int) (s int) {
-	for _, n := range ns {
-		s += n
-	}
-	return s
 }
 
 // TestPartingHears holds what goodbyes may follow one another.

@@ -22,9 +22,15 @@ func extendedViolations() map[string][]rawFrame {
 	return map[string][]rawFrame{
 		"metadata without feature":  {raw(3, messageTypeMetadata, 0, nil)},
 		"metadata on 0":             {raw(0, messageTypeMetadata, 0, nil)},
-		"an unknown type 47":        {raw(3, 0x47, 0, nil)},
+		"an unknown type 49":        {raw(3, 0x49, 0, nil)},
 		"an unknown type 7f":        {raw(2, 0x7f, 0, nil)},
-		"an unknown type 47 on 0":   {raw(0, 0x47, 0, nil)},
+		"an unknown type 49 on 0":   {raw(0, 0x49, 0, nil)},
+		"a credit beyond, unasked":  {raw(0, messageTypeCredit, flagBeyond, number(1))},
+		"a want of 3 bytes":         {raw(3, messageTypeWant, 0, number(1)[1:])},
+		"a return of too much":      {raw(0, messageTypeReturn, 0, number(1<<31))},
+		"a return of 0":             {raw(0, messageTypeReturn, 0, number(0))},
+		"a want of too much":        {raw(0, messageTypeWant, 0, number(uint32(chargeOf(messageLengthMax, maxFiles)+1)))},
+		"a return of 5 bytes":       {raw(3, messageTypeReturn, 0, append(number(1), 0))},
 		"a request on 0":            {raw(0, messageTypeRequest, 0, nil)},
 		"a response on 0":           {raw(0, messageTypeResponse, 0, nil)},
 		"data on 0":                 {raw(0, messageTypeData, 0, nil)},
@@ -46,7 +52,7 @@ func extendedViolations() map[string][]rawFrame {
 		"credit of 0":               {raw(0, messageTypeCredit, 0, number(0))},
 		"a credit of 2^31":          {raw(0, messageTypeCredit, 0, number(1<<31))},
 		"a credit of 2^32-1":        {raw(0, messageTypeCredit, 0, number(1<<32-1))},
-		"credit over the most":      {raw(0, messageTypeCredit, 0, number(maxCredit-defaultConnectionBytes+1))},
+		"credit over the most":      {raw(0, messageTypeCredit, 0, number(maxCredit-defaultConnectionBytes+1000))},
 		"a ping on 3":               {raw(3, messageTypePing, 0, make([]byte, 8))},
 		"a ping on 2":               {raw(2, messageTypePing, 0, make([]byte, 8))},
 		"a ping of no bytes":        {raw(0, messageTypePing, 0, nil)},
@@ -111,7 +117,7 @@ func TestExtendedAllowed(t *testing.T) {
 		"type 80 over the limit":     raw(21, 0x80, 0, make([]byte, messageLengthMax+1)),
 		"the longest cancel":         raw(21, messageTypeCancel, 0, long),
 		"unknown flags on a cancel":  raw(21, messageTypeCancel, 0xff, nil),
-		"unknown flags on a credit":  raw(21, messageTypeCredit, 0xff, number(1)),
+		"unknown flags on a credit":  raw(21, messageTypeCredit, 0xfe, number(1)),
 		"unknown flags on a reset":   raw(21, messageTypePart, 0xff, nil),
 		"an answer to no ping":       raw(0, messageTypePing, flagAnswer, make([]byte, 8)),
 		"unknown flags on an answer": raw(0, messageTypePing, 0xff, make([]byte, 8)),
@@ -151,29 +157,42 @@ func TestExtendedOptionalTypes(t *testing.T) {
 
 // TestExtendedTypeNames is for people who read logs.
 func TestExtendedTypeNames(t *testing.T) {
-	for typ, want := range map[messageType]string{0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "metadata", 0x47: "type 0x47"} {
+	for typ, want := range map[messageType]string{0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "metadata", 0x47: "want", 0x48: "return", 0x49: "type 0x49"} {
 		if got := fmt.Sprint(typ); got != want {
 			t.Errorf("type %#x is called %q, want %q", uint8(typ), got, want)
 		}
 	}
 }
 
-// TestExtendedManyBegun holds the limit of messages that are begun and not finished.
+// TestExtendedManyBegun holds that what was begun and is not finished takes credit, also if
+// nothing of it is kept.
 func TestExtendedManyBegun(t *testing.T) {
-	onExtendedServer(t, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
-		var all []byte
-		for i := range uint32(maxOpen) {
-			all = append(all, frameBytes(3+2*i, messageTypePart, 0, nil)...)
-		}
-		p.write(all)
-		p.wantAlive("B56: 65,536 messages are begun")
-		p.send(3, messageTypePart, flagReset, nil)
-		p.send(3+2*maxOpen, messageTypePart, 0, nil)
-		p.wantAlive("B56: one was reset and another begun")
-		p.send(5+2*maxOpen, messageTypePart, 0, nil)
-		p.wantEnd("B56: 65,537 messages are begun")
-		if err := ts.conn.why(); !errors.Is(err, ErrProtocol) || errors.Is(err, io.EOF) {
-			t.Errorf("B56: the cause is %v", err)
-		}
-	})
+	for name, n := range map[string]int{"empty": 0, "over the limit": 1001} {
+		t.Run(name, func(t *testing.T) {
+			onEitherEndWith(t, peerHello(), StreamQueue{ConnectionBytes: 40 << 10}, 1000, func(t *testing.T, e *extendedEnd) {
+				most := 10 << 10 / messageCharge // with the calls' part of ConnectionBytes
+				e.peer.send(0, messageTypeWant, 0, number(1))
+				for i := range most {
+					size := n
+					if i > 30 { // there is no room for what is dropped at once
+						size = 0
+					}
+					e.peer.send(e.theirs(i), messageTypePart, 0, make([]byte, size))
+					e.peer.takeCredit(0)
+				}
+				e.peer.wantAlive("B56: messages are begun for which there is credit")
+				e.peer.send(e.theirs(0), messageTypePart, flagReset, nil)
+				if got := e.peer.takeCredit(0); got != messageCharge {
+					t.Errorf("B48: one was reset, and a credit of %d comes back", got)
+				}
+				e.peer.send(e.theirs(most), messageTypePart, 0, nil)
+				e.peer.wantAlive("B56: one was reset and another begun")
+				e.peer.send(e.theirs(most+1), messageTypePart, 0, nil)
+				e.peer.wantEnd("B56: one too many is begun")
+				if err := e.conn.why(); !errors.Is(err, ErrProtocol) || errors.Is(err, io.EOF) {
+					t.Errorf("B56: the cause is %v", err)
+				}
+			})
+		})
+	}
 }

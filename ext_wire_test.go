@@ -245,6 +245,9 @@ func TestExtendedCaller(t *testing.T) {
 					if state == "never used" {
 						id = e.ours(5)
 					}
+					if f.typ == messageTypePart && f.flags == 0 && state == "open" {
+						f.flags = flagStream
+					}
 					e.peer.send(id, f.typ, f.flags, f.data)
 					wantCaller(t, e, rule, id, does, end)
 					e.peer.wantNothing(rule)

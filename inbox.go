@@ -31,6 +31,9 @@ type inbox struct {
 	// likely one that the peer waits for. It needs no lock.
 	waited atomic.Bool
 
+	waiting int    // how many receivers wait for a message
+	hungry  func() // is to be called before one does, or nil
+
 	opening int32 // the memory of the request, until start
 	held    int   // what is queued, as weigh has it
 
@@ -60,14 +63,13 @@ func (b *inbox) countLocked(n int) {
 	}
 }
 
-// put adds a frame to the inbox, which then owns it; it is released if the
-// stream has ended. If the receiver stays too slow the stream fails.
+// put adds a frame to the inbox, which then owns it, unless the stream has ended. If the
+// receiver stays too slow the stream fails.
 func (s *stream) put(f *frame) (kept bool) {
 	b, q := s.inbox, &s.conn.cfg.limits.Queue
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.end != nil {
-		f.release()
 		return false
 	}
 	b.queue.push(f)
@@ -152,15 +154,41 @@ func (b *inbox) take(ctx context.Context) (*frame, error) {
 			return nil, b.end
 		case over.errLocked() != nil:
 			return nil, over.errLocked()
+		case b.hungry != nil:
+			b.tellHungryLocked()
+			continue
 		}
 		b.waited.Store(true)
+		b.waiting++
 		b.ready.Wait()
+		b.waiting--
 	}
 	f := b.queue.pop()
 	b.countFrameLocked(f, -1)
 	b.begun, b.taken = true, true
 	b.ready.Broadcast() // for awaitTake
 	return f, nil
+}
+
+// waits tells whether the receiver waits for a message. If not, hungry is called when it
+// is about to.
+func (b *inbox) waits(hungry func()) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiting > 0 && b.queue.head == nil {
+		return true
+	}
+	b.hungry = hungry
+	return false
+}
+
+// tellHungryLocked calls what is to be called when the receiver is about to wait.
+func (b *inbox) tellHungryLocked() {
+	hungry := b.hungry
+	b.hungry = nil
+	b.mu.Unlock()
+	hungry()
+	b.mu.Lock()
 }
 
 // awaitTake waits until the queue is smaller than size, which it was found to

@@ -102,8 +102,9 @@ type StreamQueue struct {
 	Patience time.Duration
 
 	// ConnectionBytes caps the memory of all queues of one connection; 32 MiB
-	// by default. The request of a stream counts from its arrival. Once the cap
-	// is reached, the stream with most of it fails: at once if its receiver has
+	// by default. In extended mode all that has arrived and is not taken counts, see
+	// Window. On classic connections the request of a stream counts from its arrival.
+	// Once the cap is reached, the stream with most of it fails: at once if its receiver has
 	// never taken any of several messages, else if it does not take the next
 	// one within Patience, for which time the connection is not read. A
 	// server also stops reading from a peer while that leaves as many bytes of
@@ -112,11 +113,16 @@ type StreamQueue struct {
 
 	// Window is how many bytes a peer in extended mode may send on one stream that
 	// RecvMsg has not taken; 256 KiB by default. Each message counts 256 bytes more
-	// than its encoding, and 4 KiB for each file with it. A message may be begun while
-	// there is room, so one message may come on top. A sender without room waits, so
-	// no stream fails: Messages, Bytes and Patience are of no meaning then.
-	// ConnectionBytes bounds all streams of the connection in the same way, but for
-	// one message of each stream of which RecvMsg has taken all others.
+	// than its encoding, and 4 KiB for each file with it. A larger message may come
+	// while RecvMsg waits for it. A sender without room waits, so no stream fails:
+	// Messages, Bytes and Patience mean nothing in that mode.
+	//
+	// A stream begins with less and gets more as RecvMsg takes messages. All streams of
+	// a connection share three quarters of ConnectionBytes, and each begins with a
+	// 4,096th of that, but with 1 KiB at least and 8 KiB at most. A stream for which no
+	// such share is left is refused with ResourceExhausted, and its handler is not run.
+	// Requests and answers have the last quarter. A connection holds no more of what
+	// has arrived than ConnectionBytes and one message, whatever the peer does.
 	Window int
 }
 

@@ -55,11 +55,19 @@ type lapse interface {
 
 // modeStreams is what a mode has to do with the table of streams.
 type modeStreams interface {
-	// mayOpenLocked says why this end may open no stream.
-	mayOpenLocked() error
+	// mayOpenLocked says why this end may not open the stream.
+	mayOpenLocked(*stream) error
 
-	// mayAcceptLocked says why the peer may open none now.
-	mayAcceptLocked() *status.Status
+	// mayAcceptLocked says why the peer may open none now with the request.
+	mayAcceptLocked(request *frame) *status.Status
+
+	// mayStreamLocked says why there may be no more streams, like one with a request
+	// with these flags.
+	mayStreamLocked(request *frame, flags uint8) *status.Status
+
+	// tookRequestLocked is called when the stream's request is held no more, or was
+	// never held as a message.
+	tookRequestLocked(*stream)
 
 	// addedLocked is called when a stream has come into the table, and when one that
 	// looked like a unary call turns out to be none.
@@ -89,15 +97,15 @@ type modeReading interface {
 	receiveLocked(*frame)
 
 	// consumed is called when the stream's receiver has taken a message, or when it was
-	// dropped because the stream has ended.
-	consumed(s *stream, f *frame, dropped bool)
+	// dropped because nobody takes it any more.
+	consumed(s *stream, f *frame)
 }
 
 // modeWriting is what a mode has to do with frames that leave.
 type modeWriting interface {
-	// awaitLocked waits until a message may be queued, or the stream ends. It reports
+	// awaitLocked waits until a frame may be queued, or the stream ends. It reports
 	// false if the bound has come before.
-	awaitLocked(*stream, *bound) bool
+	awaitLocked(*stream, *frame, *bound) bool
 
 	// pushLocked is conn.pushLocked for a frame of a stream.
 	pushLocked(s *stream, f *frame) (lead bool)

@@ -125,18 +125,43 @@ func (p *extPrograms) checkCredit(sender, receiver *conn) {
 	defer sender.mu.Unlock()
 	receiver.mu.Lock()
 	defer receiver.mu.Unlock()
-	credit := int(extOf(sender).send.have)
-	if credit != int(extOf(receiver).recv.room) || credit <= 0 && receiver.total.Load() == 0 {
-		p.Errorf("B48: a credit of %d on the connection, of %d for the receiver, who has %d bytes", credit, int(extOf(receiver).recv.room), receiver.total.Load())
+	x, calls := extOf(receiver), &extOf(sender).calls
+	if calls.send.have != x.calls.recv.room || calls.line.Len() > 0 && x.parked.head == nil {
+		p.Errorf("B48: a credit of %d for calls, of %d for the receiver; %d wait, %d are parked", calls.send.have, x.calls.recv.room, calls.line.Len(), x.parked.count)
 	}
+	if x.calls.recv.held != int64(x.costs) || x.streams.used > x.streams.size {
+		p.Errorf("B48: %d are held of calls, %d of those that are parked; streams may hold %d of %d", x.calls.recv.held, x.costs, x.streams.used, x.streams.size)
+	}
+	used := int64(0)
 	for id, s := range sender.streams {
 		r := receiver.streams[id]
-		if r == nil || s.more == nil || r.more == nil || s.extra().flow == nil || r.extra().flow == nil || !s.isActive() || !r.isActive() {
+		if flowOf(s) == nil || flowOf(r) == nil || !s.isActive() || !r.isActive() || s.extra().unpaid || r.extra().unpaid {
 			continue
 		}
-		if s.extra().send.have != r.extra().recv.room || s.extra().send.have <= 0 && r.inbox.size() == 0 {
-			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", s.extra().send.have, id, r.extra().recv.room, r.inbox.size())
+		from, to := flowOf(s), flowOf(r)
+		r.inbox.mu.Lock()
+		waits := r.inbox.waiting > 0
+		r.inbox.mu.Unlock()
+		if from.send.have != to.recv.room && r.call == nil || r.call != nil && to.recv.window > 0 && from.send.have != to.recv.room {
+			p.Errorf("B48: a credit of %d on stream %d, of %d for the receiver, who has %d bytes", from.send.have, id, to.recv.room, to.recv.held)
 		}
+		if from.head != nil && waits && x.wishes.over == nil {
+			p.Errorf("B48: on stream %d a sender waits for credit, of which it has %d, and the receiver for a message: %+v", id, from.send.have, to.recv)
+		}
+	}
+	for _, s := range receiver.streams {
+		if m := flowOf(s); m != nil {
+			used += m.recv.window + m.reply
+			if !m.beyond {
+				used += m.first
+			}
+			if m.recv.isOver() && x.wishes.over != s {
+				p.Errorf("B48: stream %d may hold %d and has room for %d, in a window of %d", s.id, m.recv.held, m.recv.room, m.recv.window)
+			}
+		}
+	}
+	if used != x.streams.used {
+		p.Errorf("B48: the shares of streams are %d, and %d are counted", used, x.streams.used)
 	}
 }
 
@@ -144,7 +169,7 @@ func (p *extPrograms) checkCredit(sender, receiver *conn) {
 func lacksCredit(s *stream) bool {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return s.more != nil && s.extra().flow != nil && !s.extra().maySend(&extOf(s.conn).send)
+	return flowOf(s) != nil && flowOf(s).head != nil || s.isInLine()
 }
 
 // windDown ends all that a program has begun, in both directions, and checks what is left.

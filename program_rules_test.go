@@ -182,7 +182,9 @@ func (call *progCall) mayAnswerLocked(err error) bool {
 	case codes.Unavailable:
 		return w.draining && st.Message() == ErrServerClosed.Error()
 	case codes.ResourceExhausted:
-		return w.maxHandlers > 0 && strings.Contains(st.Message(), "concurrent calls") ||
+		small := w.queue.ConnectionBytes > 0 && w.queue.ConnectionBytes < 1<<20
+		return small && (strings.Contains(st.Message(), "no room for another stream") || st.Message() == "ttrpc: answers are not read") ||
+			w.maxHandlers > 0 && strings.Contains(st.Message(), "concurrent calls") ||
 			st.Message() == ErrStreamFull.Error() && call.mayBeFullLocked(&call.up) ||
 			strings.Contains(st.Message(), "exceed maximum message size") && call.returned && call.resultSize > w.limit
 	case codes.DeadlineExceeded:

@@ -422,7 +422,7 @@ func TestQueueOfALateStream(t *testing.T) {
 		f.header = messageHeader{StreamID: 1, Type: messageTypeRequest}
 		c.receive(f, nil)
 		end.do(call)
-		call.becomeStream()
+		call.becomeStream(true)
 		if _, err := call.inbox.take(context.Background()); err != end.want {
 			t.Errorf("B41: %s, and its handler receives %v, want %v", end.name, err, end.want)
 		}

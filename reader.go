@@ -210,9 +210,13 @@ func (c *conn) deliver(s *stream, f *frame) {
 	if c.mode == nil {
 		c.makeRoom(f.cost())
 	}
-	if !s.put(f) && c.mode != nil {
-		c.mode.consumed(s, nil, true)
+	if s.put(f) {
+		return
 	}
+	if c.mode != nil && f.header.Type == messageTypeData {
+		c.mode.consumed(s, f)
+	}
+	f.release()
 }
 
 // isOverCap tells whether n bytes more are too many.

@@ -28,12 +28,18 @@ type ConnSnapshot struct {
 	Made   CallCounts
 	Served CallCounts
 
-	// In extended mode.
-	SendCredit int // how many bytes of messages may be sent
-	RecvCredit int // how many the peer may send
-	Parked     int // how many calls of the peer's wait until it reads
-	Arriving   int // how many of its requests have come in part
-	HeldFiles  int // how many of its open files nobody has taken yet, or are not closed yet
+	// In extended mode, credit in bytes. What is held of messages is at most WindowsMost,
+	// CallsMost and one message.
+	SendCredit  int // what may be sent of requests and answers
+	RecvCredit  int // what the peer may send of them
+	Calls       int // what is held of them: of those that have come in part, or are parked
+	CallsMost   int
+	Windows     int // what the streams may hold of messages
+	WindowsMost int
+	Parked      int // how many calls of the peer's wait until it reads
+	Waiting     int // how many streams wait for credit for a large message
+	Arriving    int // how many of its requests have come in part
+	HeldFiles   int // how many of its open files nobody has taken yet, or are not closed yet
 
 	Streams []StreamSnapshot // by id
 }
@@ -59,6 +65,8 @@ type StreamSnapshot struct {
 	// In extended mode, of a stream that is not unary.
 	SendCredit int
 	RecvCredit int
+	Window     int // what the peer may have sent that is not consumed
+	Held       int // what it has
 }
 
 // Snapshot tells what the client's connection looks like now. That of the zero Client is

@@ -14,10 +14,10 @@ func (c *conn) refusal() error {
 	return ErrClosed
 }
 
-// mayOpenLocked says why no stream can be opened.
-func (c *conn) mayOpenLocked() error {
+// mayOpenLocked says why the stream cannot be opened.
+func (c *conn) mayOpenLocked(s *stream) error {
 	if c.mode != nil && !c.closed { // afterwards it is as with all connections (B1)
-		if err := c.mode.mayOpenLocked(); err != nil {
+		if err := c.mode.mayOpenLocked(s); err != nil {
 			return err
 		}
 	}
@@ -37,7 +37,7 @@ func (c *conn) mayOpenLocked() error {
 // written. It reports whether the caller must call readFor.
 func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	c.mu.Lock()
-	if err := c.mayOpenLocked(); err != nil {
+	if err := c.mayOpenLocked(s); err != nil {
 		c.made.Refused++
 		c.mu.Unlock()
 		request.release()

@@ -208,15 +208,16 @@ func TestSnapshot(t *testing.T) {
 		}
 		synctest.Wait()
 		const cost = 1003 + messageCharge
-		n := (256<<10 + cost - 1) / cost
-		left := 256<<10 - n*cost
+		const share = 6 << 10 // 24 MiB by 4,096
+		n := share / cost
+		left := share - n*cost
 		snap := c.Snapshot()
 		if snap.State != "active" || snap.Server || !snap.Extended || snap.Files || snap.Received != n*cost || snap.MaxMessage != 4<<20 || len(snap.Streams) != 2 {
 			t.Fatalf("B55: %+v", snap)
 		}
 		want := []StreamSnapshot{
 			{ID: 3, FullMethod: "/test/Block", Unary: true, State: "unary"},
-			{ID: 5, FullMethod: "/test/Flood", State: "open", Messages: n, Bytes: n * cost, SendCredit: 256 << 10, RecvCredit: left},
+			{ID: 5, FullMethod: "/test/Flood", State: "open", Messages: n, Bytes: n * cost, SendCredit: share, RecvCredit: left, Window: share, Held: n * cost},
 		}
 		for i := range snap.Streams { // what TestSnapshotStreams looks at
 			snap.Streams[i] = withoutVolumes(snap.Streams[i])
@@ -227,7 +228,8 @@ func TestSnapshot(t *testing.T) {
 		served := s.Snapshot()
 		want[0].Served, want[1].Served = true, true
 		want[1].State, want[1].Messages, want[1].Bytes = "remoteClosed", 1, messageCharge // the request's
-		want[1].SendCredit, want[1].RecvCredit = left, 256<<10
+		request := encode(t, &Request{Service: "test", Method: "Flood"})
+		want[1].SendCredit, want[1].RecvCredit, want[1].Window, want[1].Held = left, 0, 0, messageCharge+len(request)
 		for i := range served[0].Streams {
 			served[0].Streams[i] = withoutVolumes(served[0].Streams[i])
 		}

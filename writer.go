@@ -284,7 +284,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	over := newBound(ctx, &s.waiting)
 	defer over.end()
 	c.mu.Lock()
-	missed := c.mode != nil && !closes && !s.halfClosed && !c.mode.awaitLocked(s, over)
+	missed := c.mode != nil && !closes && !s.halfClosed && !c.mode.awaitLocked(s, f, over)
 	write, err := onSend(s.state, s.halfClosed)
 	switch {
 	case err != nil:

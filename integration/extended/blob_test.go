@@ -112,17 +112,18 @@ func (y *tally) String() string { return fmt.Sprintf("%d messages, %#x", y.count
 // Streams of blobs have one size after the other, beginning with the same.
 const (
 	flowMessages = 4096
-	flowSize     = 16 << 10 // of the first messages, until one is stuck
+	flowSize     = 16 << 10
+	flowFirst    = 1 << 10 // of the first messages, until one is stuck
 
-	// flowWindow is how many of them may be sent to who consumes nothing: a window of
-	// 256 KiB, of which each takes 256 bytes more than its size.
-	flowWindow = (256<<10 + flowSize + 255) / (flowSize + 256)
+	// flowWindow is how many of them may be sent to who consumes nothing: a stream begins
+	// with 6 KiB, of which each takes 256 bytes more than its size.
+	flowWindow = 6 << 10 / (flowFirst + 256)
 )
 
 // flowBlob is the message number i of a stream.
 func flowBlob(i int) *blob {
 	if i <= flowWindow {
-		return &blob{size: flowSize}
+		return &blob{size: flowFirst}
 	}
 	return &blob{size: flowSize + i%1000}
 }

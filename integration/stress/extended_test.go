@@ -6,7 +6,6 @@
 package stress
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,15 +39,15 @@ type extendedStress struct {
 	nc       net.Conn
 	null     *os.File
 	passes   bool // the connection can pass files
-	window   int  // of the connection
+	small    bool // it has small windows
 
 	calls atomic.Int64  // that may still begin before the end does
 	ends  chan struct{} // closed when the end is to begin
 	ended atomic.Bool   // the end may have begun
 }
 
-// defaultWindow is what a connection may send by default, and partSize where messages are cut.
-const defaultWindow, partSize = 32 << 20, 64 << 10
+// partSize is where messages are cut.
+const partSize = 64 << 10
 
 // stressCallers is how many callers there are, half of them at each end, and stressCalls how
 // many calls each makes.
@@ -131,7 +130,7 @@ func newExtendedStress(t *testing.T, kind string, q ttrpc.StreamQueue) *extended
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { null.Close() })
-	w := &extendedStress{T: t, null: null, passes: kind == "unix", window: cmp.Or(q.ConnectionBytes, defaultWindow), ends: make(chan struct{})}
+	w := &extendedStress{T: t, null: null, passes: kind == "unix", small: q.ConnectionBytes > 0, ends: make(chan struct{})}
 	limits := ttrpc.Limits{Queue: q, Files: 10_000}
 	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(limits))
 	if err != nil {
@@ -180,7 +179,7 @@ func (w *extendedStress) awaitIdle() {
 	left := ""
 	for deadline := time.Now().Add(testkit.Hang / 2); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		a, b := w.client.Snapshot(), w.accepted.Snapshot()
-		if left = stressLeft(a) + stressLeft(b) + w.stressCredit(a, b) + w.stressCredit(b, a); left == "" {
+		if left = stressLeft(a) + stressLeft(b) + stressCredit(a, b) + stressCredit(b, a); left == "" {
 			return
 		}
 	}
@@ -200,11 +199,11 @@ func stressLeft(c ttrpc.ConnSnapshot) (left string) {
 }
 
 // stressCredit tells what is wrong with the credit that a has and b has given.
-func (w *extendedStress) stressCredit(a, b ttrpc.ConnSnapshot) string {
-	if a.SendCredit == b.RecvCredit && a.SendCredit > w.window/2 && a.SendCredit <= w.window {
+func stressCredit(a, b ttrpc.ConnSnapshot) string {
+	if a.SendCredit == b.RecvCredit && a.SendCredit > b.CallsMost*3/4 && a.SendCredit <= b.CallsMost && b.Calls+b.Windows+b.Waiting == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" a credit of %d, %d given of %d", a.SendCredit, b.RecvCredit, w.window)
+	return fmt.Sprintf(" a credit of %d, %d given of %d, %d held, streams have %d, %d wait", a.SendCredit, b.RecvCredit, b.CallsMost, b.Calls, b.Windows, b.Waiting)
 }
 
 // A stressCaller makes calls from one end.
@@ -263,7 +262,8 @@ func (c *stressCaller) message() *wrapperspb.BytesValue {
 // mayFail tells whether a call has had cause to end with err.
 func (c *stressCaller) mayFail(ctx context.Context, err error) bool {
 	late := errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded // whose clock was first
-	return ctx.Err() != nil || late || !c.lasts
+	refused := c.small && status.Code(err) == codes.ResourceExhausted                              // "answers are not read", "no room for another stream"
+	return ctx.Err() != nil || late || refused || !c.lasts
 }
 
 func (c *stressCaller) call(ctx context.Context, method string) {

@@ -17,10 +17,13 @@ import (
 //	         frame; nothing with FlagReset
 //	files    uint32: how many descriptors come with the next message
 //	cancel   google.rpc.Status: why
-//	credit   uint32: how many bytes more may be sent, on a stream or, with id 0,
-//	         on the connection
+//	credit   uint32: how many bytes more may be sent, of messages of a stream or,
+//	         with id 0, of requests and answers
 //	ping     8 bytes, which come back with FlagAnswer; id 0
 //	goodbye  uint32: the last id that is served; google.rpc.Status: why; id 0
+//	want     uint32: how many bytes of credit the stream's next message takes; or with
+//	         id 0, the request or answer that waits, 0 if none does any more
+//	return   uint32: how many bytes of credit, as above, will not be used
 //	metadata Request: its metadata is the answer's header, with FlagTrailer its trailer
 //
 // All numbers are big-endian.
@@ -28,8 +31,10 @@ const (
 	FlagReset   uint8 = 0x1 // FlagReset, on a part: what was collected is dropped.
 	FlagAnswer  uint8 = 0x1 // FlagAnswer, on a ping: it is the answer to one.
 	FlagTrailer uint8 = 0x1 // FlagTrailer, on metadata: it is the trailer, not the header.
+	FlagBeyond  uint8 = 0x1 // FlagBeyond, on credit with id 0: it is for the one that waits, beyond the window.
+	FlagStream  uint8 = 0x2 // FlagStream, on a part, files or response: it takes the stream's credit.
 
-	// NumberLength is the length of the number in files, credit and goodbye.
+	// NumberLength is the length of the number in files, credit, want, return and goodbye.
 	NumberLength = 4
 
 	// PingLength is the length of a ping's data.
@@ -50,7 +55,7 @@ func CheckControl(h Header) error {
 		ok = h.StreamID != 0 && h.Length == NumberLength
 	case TypeCancel, TypeMetadata:
 		ok = h.StreamID != 0 && h.Length <= MaxControl
-	case TypeCredit:
+	case TypeCredit, TypeWant, TypeReturn:
 		ok = h.Length == NumberLength
 	case TypePing:
 		ok = h.StreamID == 0 && h.Length == PingLength
@@ -65,12 +70,12 @@ func CheckControl(h Header) error {
 	return fmt.Errorf("a frame that extended mode does not allow: %s, id %d, flags %#x, %d bytes", h.Type, h.StreamID, h.Flags, h.Length)
 }
 
-// AppendNumber appends the data of a files or credit frame.
+// AppendNumber appends the data of a files, credit, want or return frame.
 func AppendNumber(b []byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, n)
 }
 
-// ParseNumber decodes the data of a files or credit frame. It fails with
+// ParseNumber decodes the data of a files, credit, want or return frame. It fails with
 // io.ErrUnexpectedEOF if b is too short; what b has more is not looked at.
 func ParseNumber(b []byte) (uint32, error) {
 	if len(b) < NumberLength {

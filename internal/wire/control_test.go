@@ -22,6 +22,8 @@ var allowed = map[Type]struct {
 	TypeFiles:   {true, false, 4, 4},
 	TypeCancel:  {true, false, 0, 65536},
 	TypeCredit:  {true, true, 4, 4},
+	TypeWant:    {true, true, 4, 4},
+	TypeReturn:  {true, true, 4, 4},
 	TypePing:    {false, true, 8, 8},
 	TypeGoodbye: {false, true, 4, 65536},
 

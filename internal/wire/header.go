@@ -38,6 +38,8 @@ const (
 	TypeGoodbye Type = 0x45 // TypeGoodbye says that no more streams are served.
 
 	TypeMetadata Type = 0x46 // TypeMetadata has metadata of a stream's answer.
+	TypeWant     Type = 0x47 // TypeWant says that a message waits for credit.
+	TypeReturn   Type = 0x48 // TypeReturn gives credit back that will not be used.
 
 	// TypeOptional is the first type that an end of the extended mode ignores
 	// if it does not know it. Unknown types below end the connection.
@@ -67,6 +69,10 @@ func (t Type) String() string {
 		return "goodbye"
 	case TypeMetadata:
 		return "metadata"
+	case TypeWant:
+		return "want"
+	case TypeReturn:
+		return "return"
 	}
 	return fmt.Sprintf("type %#x", uint8(t))
 }

@@ -69,6 +69,10 @@ func TestFrames(t *testing.T) {
 		{Header{0, 3, TypeFiles, 0}, AppendNumber(nil, 2)},
 		{Header{0, 3, TypeCancel, 0}, status},
 		{Header{0, 0, TypeCredit, 0}, AppendNumber(nil, math.MaxUint32)},
+		{Header{0, 0, TypeCredit, FlagBeyond}, AppendNumber(nil, 1)},
+		{Header{0, 3, TypePart, FlagStream}, []byte("piece")},
+		{Header{0, 3, TypeWant, 0}, AppendNumber(nil, 300)},
+		{Header{0, 3, TypeReturn, 0}, AppendNumber(nil, 300)},
 		{Header{0, 0, TypePing, FlagAnswer}, []byte("12345678")},
 		{Header{0, 0, TypeGoodbye, 0}, AppendGoodbye(nil, 7, status)},
 		{Header{0, 9, TypeOptional, 0xff}, []byte("?")},
@@ -101,7 +105,7 @@ func TestFrames(t *testing.T) {
 func TestTypeNames(t *testing.T) {
 	for typ, want := range map[Type]string{
 		0: "type 0x0", 1: "request", 2: "response", 3: "data", 4: "type 0x4",
-		0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "metadata", 0x47: "type 0x47", 0x80: "type 0x80",
+		0x40: "part", 0x41: "files", 0x42: "cancel", 0x43: "credit", 0x44: "ping", 0x45: "goodbye", 0x46: "metadata", 0x47: "want", 0x48: "return", 0x49: "type 0x49", 0x80: "type 0x80",
 	} {
 		if got := typ.String(); got != want {
 			t.Errorf("%#x is called %q, want %q", uint8(typ), got, want)

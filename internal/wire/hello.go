@@ -41,8 +41,8 @@ type Hello struct {
 	Files            bool   // FeatureFiles is among the features
 	Metadata         bool   // FeatureMetadata is
 	MaxMessage       uint64 // what it takes
-	Window           uint64 // what each stream may hold there
-	ConnectionWindow uint64 // what all may hold there
+	Window           uint64 // what may be sent on each stream at first
+	ConnectionWindow uint64 // what may be sent of requests and answers
 	Serves           bool   // it answers calls
 }
 
