@@ -5,6 +5,7 @@ package ttrpc
 
 import (
 	"net"
+	"reflect"
 	"syscall"
 )
 
@@ -14,11 +15,11 @@ import (
 // another was set, the next Read goes on where the stream was. Close ends a Read and a
 // Write that wait.
 //
-// Kernel sockets of the types *net.UnixConn and *net.TCPConn, and the vsocks of
-// [DialAddress] and [ListenAddress], need not say so. All other conns that do not say so
-// are treated with the care that some multiplexers need: they are written in packets of
-// 4,096 bytes or the rest of a message, they hold memory for all of a message that has
-// begun, and they have 100 ms to hand over what has arrived when they are to end.
+// Kernel sockets of the types *net.UnixConn and *net.TCPConn, a *tls.Conn on one of them, and
+// the vsocks of [DialAddress] and [ListenAddress] need not say so. All other conns that do
+// not say so are treated with the care that some multiplexers need: they are written in
+// packets of 4,096 bytes or the rest of a message, they hold memory for all of a message that
+// has begun, and they have 100 ms to hand over what has arrived when they are to end.
 //
 // If a [Handshaker] returns a conn, that conn is asked, and not the one below it.
 type ByteStreamConn interface {
@@ -29,8 +30,8 @@ type ByteStreamConn interface {
 }
 
 // ByteStream returns a conn that says that it is a [ByteStreamConn], and else is conn. It
-// is for conns that are one and do not say so, such as those of net.Pipe, of hypervisor
-// sockets, or a *tls.Conn. If conn need not say so, or does, it is returned as it is.
+// is for conns that are one and do not say so, such as those of net.Pipe or of hypervisor
+// sockets. If conn need not say so, or does, it is returned as it is.
 func ByteStream(conn net.Conn) net.Conn {
 	if kindOf(conn) != packetConn {
 		return conn
@@ -82,8 +83,22 @@ func kindOf(nc net.Conn) connKind {
 		if c.IsByteStream() {
 			return streamConn
 		}
+	case secureConn:
+		if isTLS(nc) && kindOf(c.NetConn()) != packetConn {
+			return streamConn
+		}
 	}
 	return packetConn
+}
+
+// A secureConn has another conn below it, as a *tls.Conn has.
+type secureConn interface{ NetConn() net.Conn }
+
+// isTLS tells whether nc is a *tls.Conn, without linking that package. A type that embeds
+// one may have changed what Read and Write do.
+func isTLS(nc net.Conn) bool {
+	t := reflect.TypeOf(nc)
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "crypto/tls" && t.Elem().Name() == "Conn"
 }
 
 // batchSize is how many bytes of small frames may leave in one write.

@@ -71,8 +71,10 @@ func TestConnKinds(t *testing.T) {
 		{"a conn that says yes", stream, streamConn},
 		{"a type that embeds one that says yes", inheritingConn{stream}, streamConn},
 		{"a type that hides it", struct{ net.Conn }{stream}, packetConn},
-		{"TLS", tls.Client(unix, nil), packetConn},
-		{"TLS of which somebody else says it", ByteStream(tls.Client(unix, nil)), streamConn},
+		{"TLS", tls.Client(unix, nil), streamConn},
+		{"TLS on a conn that says nothing", tls.Client(pipe, nil), packetConn},
+		{"TLS of which somebody else says it", ByteStream(tls.Client(pipe, nil)), streamConn},
+		{"a type that embeds TLS", struct{ *tls.Conn }{tls.Client(unix, nil)}, packetConn},
 		{"a conn that said no", ByteStream(plain), streamConn},
 	} {
 		if got := kindOf(test.conn); got != test.want {
