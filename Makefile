@@ -3,7 +3,7 @@
 
 # The commands are in .ci/run, which continuous integration runs as a whole.
 
-steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test thorough
+steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test test-386 thorough
 
 .PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded mutants soak-hour
 
