@@ -306,12 +306,6 @@ func (h *progHandler) checkStuckLocked() {
 	}
 }
 
-func isClosed(c *conn) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
-}
-
 // flowing tells whether all that is sent arrives.
 func (w *progWorld) flowing() bool {
 	w.mu.Lock()

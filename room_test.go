@@ -3,6 +3,13 @@
 
 package ttrpc
 
+import (
+	"testing"
+	"time"
+
+	"github.com/containerd/ttrpc/internal/testkit"
+)
+
 // connOf returns the connection of a client made by NewClient, or of a server's peer.
 func connOf(c *Client) *conn { return c.via.(*link).conn }
 
@@ -14,3 +21,20 @@ func extOf(c *conn) *extended {
 
 // dialOf returns what a client made by Dial makes its connections with.
 func dialOf(c *Client) *redialer { return c.via.(*redialer) }
+
+// await waits for what nothing signals.
+func await(t *testing.T, rule string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(testkit.Hang); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Errorf("%s: it never happens\n%s", rule, testkit.Stacks())
+			return
+		}
+	}
+}
+
+func isClosed(c *conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}

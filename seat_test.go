@@ -56,17 +56,6 @@ func queued(c *conn) int {
 	return c.out.bytes
 }
 
-// await waits for what nothing signals.
-func await(t *testing.T, rule string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(testkit.Hang); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Errorf("%s: it never happens\n%s", rule, testkit.Stacks())
-			return
-		}
-	}
-}
-
 // awaitSeat waits until c's seat is want.
 func awaitSeat(t *testing.T, rule string, c *conn, want seat) {
 	t.Helper()
