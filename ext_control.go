@@ -26,6 +26,7 @@ const (
 	flagReset   = wire.FlagReset
 	flagAnswer  = wire.FlagAnswer
 	flagTrailer = wire.FlagTrailer
+	flagLast    = wire.FlagLast
 	flagBeyond  = wire.FlagBeyond
 	flagStream  = wire.FlagStream
 

@@ -21,6 +21,7 @@ type credit struct {
 	streams  budget
 	granting list.List // of *stream: what they are granted is to be told
 	wishes   wishes
+	first    *stream // for the message in whose request the budget has no room, or nil
 }
 
 func newCredit(peer *hello, q *StreamQueue) credit {
@@ -42,7 +43,7 @@ type flow struct {
 	send   sendCredit
 	recv   recvWindow
 	first  int64 // what the budget holds for the message in the request
-	beyond bool  // it does not, as that is the one over the bound
+	beyond bool  // it does not: the stream is credit.first
 	reply  int64 // and for an answer that takes no credit
 	unpaid bool  // the peer has opened it as a unary call, whose answer it takes for one
 
@@ -108,16 +109,10 @@ func (e *noStreamError) Unwrap() error { return ErrNotExecuted }
 func (x *extended) mayStreamLocked(f *frame, flags uint8) *status.Status {
 	window, first := x.needsLocked(acceptedState(flags), f, flags)
 	switch {
-	case window+first == 0, x.streams.has(window + first), x.isTurnFreeLocked() && x.streams.has(window):
+	case window+first == 0, x.streams.has(window + first), x.first == nil && x.streams.has(window):
 		return nil
 	}
 	return x.noRoomLocked()
-}
-
-// isTurnFreeLocked tells whether a request may be the one over the bound: no other is, or it
-// had the calls' turn itself.
-func (x *extended) isTurnFreeLocked() bool {
-	return x.wishes.isFree() || x.wishes.calls && !x.calls.recv.isOver()
 }
 
 // addFlowLocked gives a stream its share.
@@ -142,7 +137,7 @@ func (x *extended) addFlowLocked(s *stream) {
 	m.recv = recvWindow{room: window, window: window, base: window}
 	m.most.Store(window / 2)
 	if m.beyond = m.flow.first > 0 && !x.streams.has(window+m.flow.first); m.beyond {
-		x.wishes.over, x.wishes.calls = s, false
+		x.first = s
 	} else {
 		x.streams.used += m.flow.first
 	}
@@ -174,8 +169,7 @@ func (x *extended) tookRequestLocked(s *stream) {
 	case m == nil || m.first == 0:
 		return
 	case m.beyond:
-		m.beyond = false
-		x.settleWishLocked(s)
+		m.beyond, x.first = false, nil
 	default:
 		x.streams.used -= m.first
 	}
@@ -214,6 +208,7 @@ func (x *extended) chargeLocked(s *stream, f *frame, act action) {
 	case who == payStream:
 		if m := flowOf(s); m != nil && (act == actMessage || act == actLast || act == actEnd) {
 			ok = m.recv.charge(rest)
+			x.widenSoonLocked(s, m)
 		}
 	case who == payCalls:
 		ok = x.calls.recv.charge(rest)
@@ -224,6 +219,19 @@ func (x *extended) chargeLocked(s *stream, f *frame, act action) {
 	if !ok {
 		x.noCreditLocked(f.header)
 	}
+}
+
+// widenSoonLocked widens the window of a stream of which half is in use, whether anything was
+// consumed or not, while three quarters of what streams share are left: who sends some messages
+// before it receives any is not stopped by the little that a stream begins with.
+func (x *extended) widenSoonLocked(s *stream, m *flow) {
+	most := int64(x.c.cfg.limits.Queue.Window)
+	if 2*m.recv.room >= m.recv.window || m.recv.window >= most || 4*x.streams.used > x.streams.size || x.wishes.over == s {
+		return
+	}
+	x.streams.widen(&m.recv, min(2*m.recv.window, most))
+	m.most.Store(m.recv.window / 2)
+	x.grantLocked(s, m.recv.grant())
 }
 
 // consumePartsLocked takes note that parts of a message were dropped.

@@ -219,11 +219,13 @@ func TestCreditGiven(t *testing.T) {
 		steps.take(t, "B48", 1)
 		e.peer.wantNothing("B48: no more than half of what there was was consumed")
 		send(512)
+		e.peer.want("B48: more than half is in use, and the window twice as wide", id, messageTypeCredit, 0, number(1024))
 		steps.take(t, "B48", 1)
-		e.peer.want("B48: it is free, and the window twice as wide", id, messageTypeCredit, 0, number(2048))
-		send(2048)
+		e.peer.wantNothing("B48: no more than half of that was consumed")
+		send(1024)
+		e.peer.want("B48: as wide as it gets", id, messageTypeCredit, 0, number(4000-2048))
 		steps.take(t, "B48", 1)
-		e.peer.want("B48: as wide as it gets", id, messageTypeCredit, 0, number(4000))
+		e.peer.want("B48: it is free", id, messageTypeCredit, 0, number(2048))
 		for range 2 { // both are of the window
 			send(2000)
 		}
@@ -437,7 +439,8 @@ func TestCreditViolated(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			onEitherEndWith(t, peerHello(), creditQueue, 20_000, func(t *testing.T, e *extendedEnd) {
+			narrow := StreamQueue{Window: 1024, ConnectionBytes: creditQueue.ConnectionBytes}
+			onEitherEndWith(t, peerHello(), narrow, 20_000, func(t *testing.T, e *extendedEnd) {
 				e.peer.request(e.theirs(0), flagRemoteOpen|flagNoData, "Stall", nil)
 				<-e.ts.contexts
 				test.fits(e, e.theirs(0))

@@ -10,12 +10,13 @@ import "fmt"
 //
 // What a receiver holds of messages that have arrived, in full or in part, is
 //
-//	streams' windows ≤ budget + calls' window + one message
+//	streams' windows ≤ budget + calls' window + two messages
 //
 // because of these invariants, which a random test plays against both ends:
 //
 //	(1) a stream:        room + held ≤ window, but for the one stream that is granted more
-//	(2) all streams:     Σ window + first messages = used ≤ size of the budget
+//	(2) all streams:     Σ window + first messages = used ≤ size of the budget, but for one
+//	    first message; while its handler has not taken it another such stream is refused
 //	(3) requests, answers: room + held ≤ size, or size + one message, while no stream is
 //	    granted more
 //
@@ -38,7 +39,10 @@ import "fmt"
 //   - a request or answer that is larger than the half of the window that is not for parked
 //     ones asks, too. Who has the turn to be
 //     the one over the bound needs nothing more to send it, and the receiver nothing more
-//     to take it, so the next one's turn comes.
+//     to take it, so the next one's turn comes. A first message over the bound has no turn,
+//     for nobody knows when its handler takes it;
+//   - a sender whose peer's handler has returned stops to send, and receives: an answer
+//     that asks says that it is one.
 
 const (
 	// messageCharge is what a message is charged beside its data, about what it

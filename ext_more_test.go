@@ -33,7 +33,7 @@ func TestEchoesBothWays(t *testing.T) {
 		streams, messages int // the streams of each end
 	}{
 		"default windows": {StreamQueue{}, 150, 16},
-		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 512 << 10}, 64, 40},
+		"small windows":   {StreamQueue{Window: 64 << 10, ConnectionBytes: 1 << 20}, 64, 40},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newExtendedPair(t, []ServerOpt{WithServerLimits(Limits{Queue: test.q})}, WithClientLimits(Limits{Queue: test.q}))

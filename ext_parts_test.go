@@ -215,7 +215,7 @@ func TestPartsLimit(t *testing.T) {
 	} {
 		for _, over := range []int{0, 1, 2} {
 			t.Run(fmt.Sprintf("%s/%d", name, over), func(t *testing.T) {
-				onEitherEndWith(t, peerHello(), StreamQueue{}, limit, func(t *testing.T, e *extendedEnd) {
+				onEitherEndWith(t, peerHello(), StreamQueue{Window: 6 << 10}, limit, func(t *testing.T, e *extendedEnd) {
 					if slices.Max(append(cuts, 0)) > limit+over {
 						return
 					}

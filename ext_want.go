@@ -32,7 +32,7 @@ func (x *extended) awaitLocked(s *stream, f *frame, over *bound) bool {
 	if m.head == nil && ready() {
 		return true
 	}
-	for s.isActive() && !x.c.closed && x.c.lost == nil {
+	for s.isActive() && !s.answered && !x.c.closed && x.c.lost == nil {
 		if m.head == nil {
 			m.head = f
 		}
@@ -51,18 +51,26 @@ func (x *extended) awaitLocked(s *stream, f *frame, over *bound) bool {
 		}
 		s.waiting.Wait()
 	}
+	if m.head == f {
+		x.givesUpLocked(s)
+	}
 	return true
 }
 
 // askLocked asks for credit for a message of that cost, if it may not come unasked. A want
-// has its place in the order of its stream.
+// has its place in the order of its stream. The peer is told if it is the answer that waits:
+// it may be sending, and nobody receives.
 func (x *extended) askLocked(s *stream, n int) {
 	m := flowOf(s)
-	if m.wanted != 0 || m.send.fits(n) || m.send.isSure(n) {
+	answers := messageType(m.head.data[8]) == messageTypeResponse
+	if m.wanted != 0 || m.send.fits(n) || m.send.isSure(n) && !answers {
 		return
 	}
 	m.wanted, m.given = n, 0
 	f := numberFrame(messageTypeWant, s.id, uint32(n))
+	if answers {
+		f.data[messageHeaderLength-1] = flagLast
+	}
 	f.owner = s
 	if x.pushInOrderLocked(s, f) {
 		go x.c.writeOut(nil, 0)
@@ -139,6 +147,10 @@ func (x *extended) wantedLocked(s *stream, f *frame) {
 		x.failConnLocked(&connError{fmt.Sprintf("stream %d: a message that costs %d is asked for", f.header.StreamID, n)})
 	case m != nil && s.isActive():
 		m.cost = int64(n)
+		if f.header.Flags&flagLast != 0 && s.call == nil {
+			s.answered = true
+			s.waiting.Broadcast()
+		}
 		x.hearLocked(s)
 	}
 }
@@ -182,7 +194,7 @@ func (x *extended) fulfilLocked(s *stream) {
 
 // settleWishLocked gives the next stream its turn if s has had it.
 func (x *extended) settleWishLocked(s *stream) {
-	if m := flowOf(s); x.wishes.over != s || m.beyond || m.recv.isOver() {
+	if m := flowOf(s); x.wishes.over != s || m.recv.isOver() {
 		return
 	}
 	x.wishes.over = nil

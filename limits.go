@@ -117,12 +117,12 @@ type StreamQueue struct {
 	// while RecvMsg waits for it. A sender without room waits, so no stream fails:
 	// Messages, Bytes and Patience mean nothing in that mode.
 	//
-	// A stream begins with less and gets more as RecvMsg takes messages. All streams of
+	// A stream begins with less and gets more as it uses that. All streams of
 	// a connection share three quarters of ConnectionBytes, and each begins with a
 	// 4,096th of that, but with 1 KiB at least and 8 KiB at most. A stream for which no
 	// such share is left is refused with ResourceExhausted, and its handler is not run.
 	// Requests and answers have the last quarter. A connection holds no more of what
-	// has arrived than ConnectionBytes and one message, whatever the peer does.
+	// has arrived than ConnectionBytes and two messages, whatever the peer does.
 	Window int
 }
 

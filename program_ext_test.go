@@ -172,6 +172,12 @@ func lacksCredit(s *stream) bool {
 	return flowOf(s) != nil && flowOf(s).head != nil || s.isInLine()
 }
 
+// answerWaits tells whether the stream's handler has returned, and the answer waits for credit.
+func answerWaits(s *stream) bool {
+	m := flowOf(s)
+	return m != nil && m.head != nil && messageType(m.head.data[8]) == messageTypeResponse
+}
+
 // windDown ends all that a program has begun, in both directions, and checks what is left.
 func (p *extPrograms) windDown() {
 	a, b := p.worlds[0], p.worlds[1]

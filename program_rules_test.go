@@ -220,7 +220,7 @@ func (w *progWorld) check() {
 		w.sconn.mu.Lock()
 		n := 0
 		for _, s := range w.sconn.streams {
-			if s.call != nil {
+			if s.call != nil && !answerWaits(s) {
 				n++
 			}
 		}

@@ -182,6 +182,7 @@ type stream struct {
 	halfClosed bool // we sent our half-close
 	inARow     bool // a message was sent before
 	passed     bool // a frame with extras has left
+	answered   bool // the handler has returned, whose answer has still to come
 	id         uint32
 	opening    *frame        // the request, until the writer takes it
 	queued     siblings      // what the writer has not taken

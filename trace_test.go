@@ -208,16 +208,17 @@ func TestSnapshot(t *testing.T) {
 		}
 		synctest.Wait()
 		const cost = 1003 + messageCharge
-		const share = 6 << 10 // 24 MiB by 4,096
-		n := share / cost
-		left := share - n*cost
+		const share = 6 << 10    // 24 MiB by 4,096
+		const window = 256 << 10 // as nothing else is in use
+		n := window / cost
+		left := window - n*cost
 		snap := c.Snapshot()
 		if snap.State != "active" || snap.Server || !snap.Extended || snap.Files || snap.Received != n*cost || snap.MaxMessage != 4<<20 || len(snap.Streams) != 2 {
 			t.Fatalf("B55: %+v", snap)
 		}
 		want := []StreamSnapshot{
 			{ID: 3, FullMethod: "/test/Block", Unary: true, State: "unary"},
-			{ID: 5, FullMethod: "/test/Flood", State: "open", Messages: n, Bytes: n * cost, SendCredit: share, RecvCredit: left, Window: share, Held: n * cost},
+			{ID: 5, FullMethod: "/test/Flood", State: "open", Messages: n, Bytes: n * cost, SendCredit: share, RecvCredit: left, Window: window, Held: n * cost},
 		}
 		for i := range snap.Streams { // what TestSnapshotStreams looks at
 			snap.Streams[i] = withoutVolumes(snap.Streams[i])

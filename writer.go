@@ -286,6 +286,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	c.mu.Lock()
 	missed := c.mode != nil && !closes && !s.halfClosed && !c.mode.awaitLocked(s, f, over)
 	write, err := onSend(s.state, s.halfClosed)
+	write = write && (closes || !s.answered)
 	switch {
 	case err != nil:
 	case c.closed || c.lost != nil:
