@@ -147,7 +147,8 @@ func (l *link) open(ctx context.Context, desc *StreamDesc, service, method strin
 		cs.watch()
 	}
 	if desc.StreamingClient && req != nil && p.size == 0 {
-		if err := cs.SendMsg(nil); err != nil { // no request can tell of an empty message
+		// No request can tell of an empty message. How the stream has ended is for RecvMsg to say.
+		if err := cs.SendMsg(nil); err != nil && err != io.EOF {
 			return nil, err
 		}
 	}

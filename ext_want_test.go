@@ -128,3 +128,23 @@ func TestFirstMessageBeyond(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamRefusedAtOnce holds that a stream whose first message is an empty one, and which
+// has ended before that is sent, is no error of NewStream: RecvMsg tells how it ended.
+func TestStreamRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		waits := &Trace{Call: func(CallInfo) func(error) {
+			synctest.Wait() // until the answer has come
+			return nil
+		}}
+		p := newBubblePair(t, nil, WithClientTrace(waits))
+		defer p.client.Close()
+		s, err := p.client.NewStream(t.Context(), bidi, "test", "None", new(wrapperspb.BytesValue))
+		if err != nil {
+			t.Fatalf("B20: %v", err)
+		}
+		if err := s.RecvMsg(new(wrapperspb.BytesValue)); status.Code(err) != codes.Unimplemented {
+			t.Errorf("B20: the stream ended with %v", err)
+		}
+	})
+}
