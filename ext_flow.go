@@ -29,8 +29,9 @@ import "fmt"
 //     or reset without waiting for the receiver, and no part of a message waits for credit
 //     that another part of one holds;
 //   - requests and answers are consumed without waiting for anything: a request is started,
-//     refused or, while the peer does not read, parked, and no more are parked than half
-//     of the window; an answer goes to its caller. So their credit always comes back, and
+//     refused or, while the peer does not read, parked, and of an end that has calls under
+//     way no more are parked than half of the window; an answer goes to its caller. Of two
+//     ends that park each other's calls one parked its first while it had calls under way. So their credit always comes back, and
 //     at the latest all of it for who says that it waits;
 //   - a stream's message waits only for the receiver of that stream. One of up to half the
 //     least window fits once that has consumed all: what is not granted is less than half

@@ -19,11 +19,13 @@ type parking struct {
 	unparking bool       // a goroutine starts them
 }
 
-// mayAcceptLocked implements [mode]. Parked calls may take up half of the credit of calls:
-// what else comes with that then still passes, and two ends that park each other's calls
-// do not stop each other.
+// mayAcceptLocked implements [mode]. While this end has calls of its own under way, whose
+// answers need the credit of calls, parked ones may take up half of that: two ends that park
+// each other's calls then do not stop each other. One of the two always has calls under way
+// before it parks any. Else what the peer has credit for is parked, and none is refused.
 func (x *extended) mayAcceptLocked(f *frame) *status.Status {
-	if x.parksLocked() && int64(x.costs+chargeOfReceived(f)) > x.calls.recv.size/2 {
+	calls := len(x.c.streams) > x.c.accepted
+	if calls && x.parksLocked() && int64(x.costs+chargeOfReceived(f)) > x.calls.recv.size/2 {
 		return status.New(codes.ResourceExhausted, "ttrpc: answers are not read")
 	}
 	return x.mayStreamLocked(f, f.header.Flags)

@@ -8,6 +8,7 @@ package ttrpc
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,7 @@ func onParked(t *testing.T, opts []ServerOpt, f func(t *testing.T, ts *testServe
 		}}})
 		large := encode(t, wrapperspb.String(strings.Repeat("x", 60_000)))
 		id := uint32(3)
-		for ; id < 25; id += 2 {
+		for ; id < 25 && ts.conn.snapshot().Parked == 0; id += 2 {
 			p.send(id, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large}))
 			synctest.Wait()
 		}
@@ -116,4 +117,21 @@ func (p *rawPeer) codeOn(t *testing.T, id uint32) codes.Code {
 	}
 	t.Errorf("no answer has come on %d", id)
 	return codes.Unknown
+}
+
+// TestBurstIsNotRefused holds that a client which reads all answers has no call refused,
+// however many large ones it makes at once: those that come before answers have left wait.
+func TestBurstIsNotRefused(t *testing.T) {
+	queue := StreamQueue{ConnectionBytes: 1 << 20}
+	p := newExtendedPair(t, []ServerOpt{WithServerLimits(Limits{Queue: queue})})
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			m := wrapperspb.String(strings.Repeat("x", 100_000))
+			if err := p.client.Call(t.Context(), "test", "Echo", m, m); err != nil || len(m.Value) != 100_000 {
+				t.Errorf("B48: a call of many: %d, %v", len(m.Value), err)
+			}
+		})
+	}
+	all.Wait()
 }
