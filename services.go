@@ -41,7 +41,7 @@ type Stream struct {
 // ServiceDesc describes a service to [Server.RegisterService].
 type ServiceDesc struct {
 	Methods map[string]Method // by name, without the service's
-	Streams map[string]Stream
+	Streams map[string]Stream // the same; a name that is in both is a method's
 }
 
 // A StreamServer is a handler's end of a stream. SendMsg and RecvMsg may run
@@ -96,16 +96,13 @@ type services struct {
 	byName atomic.Value // of map[string]*service
 }
 
-// add panics if the name is taken, or one of a method is twice (B28).
+// add panics if the name is taken (B28).
 func (r *services) add(name string, desc *ServiceDesc) {
 	svc := &service{map[string]*unaryMethod{}, map[string]*streamMethod{}}
 	for method, handle := range desc.Methods {
 		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}}
 	}
 	for method, s := range desc.Streams {
-		if svc.methods[method] != nil {
-			panic(fmt.Errorf("service %s has a method and a stream of the name %s", name, method))
-		}
 		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}, false}
 	}
 	r.mu.Lock()

@@ -20,7 +20,7 @@ import (
 // scenarios. Whatever goes wrong in it ends the process, which the test notices.
 
 const (
-	pingInterval = time.Millisecond // so that no scenario is too short for pings
+	pingInterval = 10 * time.Millisecond // the least, so that no scenario is too short for pings
 	pingTimeout  = time.Hour
 )
 
