@@ -400,7 +400,7 @@ func TestLingeringFiles(t *testing.T) {
 		if _, err := client.NewStream(ctx, bidi, "test", "Stream", nil); err != nil {
 			t.Fatal(err)
 		}
-		send(t, p, append(frameBytes(3, messageTypeFiles, 0, number(1)), frameBytes(3, messageTypeData, 0, nil)...))
+		send(t, p, append(frameBytes(3, messageTypeFiles, flagStream, number(1)), frameBytes(3, messageTypeData, 0, nil)...))
 		for client.Snapshot().HeldFiles == 0 {
 			time.Sleep(time.Millisecond)
 		}
