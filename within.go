@@ -23,9 +23,15 @@ type bounded struct {
 //	err := stream.RecvMsg(ttrpc.Within(ctx, m))
 //
 // If they would have to wait any longer, they return ctx.Err(), or its status where errors
-// are such. Then no message has been sent or taken, the stream is as it was, and it is safe to
+// are such. Then no message has been sent or taken, and it is safe to
 // try again. If they do not have to wait they do not look at ctx: with a context that has
 // ended they only try. The context that the stream was opened with ends the stream, as ever.
+//
+// In extended mode a message that does not fit the credit of its stream, which may be one of
+// 3 KiB, is asked for and granted while somebody receives. So who only tries does not get it.
+// If a receive is given up after the grant, or a send before it, what follows on the stream
+// waits until its receiver receives; after a grant over the bound of the connection the large
+// messages of other streams wait, too.
 //
 // m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns.
 // Everything but SendMsg and RecvMsg refuses it: it is no message. They refuse it, too, if ctx
