@@ -110,7 +110,7 @@ func TestOldClientsSeeNothing(t *testing.T) {
 
 // hello is what a client's first frame is, without other options than the peers have.
 func hello() frame {
-	h := wire.Hello{Version: 1, Files: true, Metadata: true, MaxMessage: 4 << 20, Window: 256 << 10, ConnectionWindow: 32 << 20, Serves: true}
+	h := wire.Hello{Version: 1, Metadata: true, MaxMessage: 4 << 20, Window: 6 << 10, ConnectionWindow: 8 << 20, Serves: true}
 	return frame{id: 1, typ: wire.TypeRequest, data: string(wire.HelloRequest(h.Append(nil)))}
 }
 

@@ -62,7 +62,7 @@ func callBack(ctx context.Context) {
 	extended, client := peerOf(ctx)
 	value, err := call(context.WithoutCancel(ctx), client, "Text", text("back"))
 	switch {
-	case err == ttrpc.ErrClosed: // which may happen at any time
+	case errors.Is(err, ttrpc.ErrClosed): // which may happen at any time
 	case !extended && errors.Is(err, ttrpc.ErrPeerClassic):
 	case !extended:
 		log.Fatalf("B50: calling a classic client: %q, %v, want %v", value, err, ttrpc.ErrPeerClassic)
@@ -85,7 +85,7 @@ func peerOf(ctx context.Context) (extended bool, client *ttrpc.Client) {
 		log.Fatal("B50: ", err)
 	}
 	extended, err = client.Extended(ctx)
-	if err != nil && err != ttrpc.ErrClosed {
+	if err != nil && !errors.Is(err, ttrpc.ErrClosed) {
 		log.Fatal("B50: ", err)
 	}
 	return extended, client
