@@ -81,6 +81,9 @@ func isRefusal(err error) bool {
 	return true
 }
 
+// scmPidfd is the kernel's SCM_PIDFD. Releases of x/sys that some users keep do not have it.
+const scmPidfd = 4
+
 // recvFiles reads into b, and the descriptors that come with it, which are closed on
 // exec. With errFilesTruncated some have come, and not all.
 func recvFiles(fd int, b, control []byte) (n int, fds []int, err error) {
@@ -94,7 +97,7 @@ func recvFiles(fd int, b, control []byte) (n int, fds []int, err error) {
 		switch {
 		case rightsErr == nil:
 			fds = append(fds, rights...)
-		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == unix.SCM_PIDFD && len(m.Data) >= 4:
+		case m.Header.Level == unix.SOL_SOCKET && m.Header.Type == scmPidfd && len(m.Data) >= 4:
 			// Whoever has set that option of the socket: nobody here wants it.
 			if pidfd := *(*int32)(unsafe.Pointer(unsafe.SliceData(m.Data))); pidfd >= 0 {
 				unix.Close(int(pidfd))
