@@ -6,6 +6,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"os"
 	"os/exec"
 	"strings"
@@ -22,6 +23,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 		os.Exit(0)
+	}
+	// The programs wait for most of their time, for what is left over to be gone.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }
@@ -75,6 +81,7 @@ func mustPass(t *testing.T, args ...string) {
 
 // TestSoak runs for as long as SOAK says in the environment, 5s by default.
 func TestSoak(t *testing.T) {
+	t.Parallel()
 	duration := os.Getenv("SOAK")
 	if duration == "" {
 		duration = "5s"
@@ -83,6 +90,7 @@ func TestSoak(t *testing.T) {
 }
 
 func TestSoakInOneProcess(t *testing.T) {
+	t.Parallel()
 	mustPass(t, "-for", "2s", "-one-process")
 }
 
@@ -90,6 +98,7 @@ func TestSoakInOneProcess(t *testing.T) {
 func TestSoakInOneMode(t *testing.T) {
 	for _, name := range []string{"classic", "extended"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			out, ok := soaking(t, "-for", "2s", "-mode", name)
 			if !ok || strings.Contains(out, "\nclassic, ") != (name == "classic") ||
 				strings.Contains(out, "\nextended, ") != (name == "extended") {
@@ -105,7 +114,10 @@ func TestSoakInOneMode(t *testing.T) {
 // TestLoads runs each load with numbers that the race detector allows.
 func TestLoads(t *testing.T) {
 	for name, n := range map[string]string{"connections": "300", "streams": "2000", "calls": "5000", "concurrent": "2000"} {
-		t.Run(name, func(t *testing.T) { mustPass(t, name, "-n", n) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			mustPass(t, name, "-n", n)
+		})
 	}
 }
 
