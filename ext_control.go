@@ -27,7 +27,7 @@ const (
 	flagAnswer  = wire.FlagAnswer
 	flagTrailer = wire.FlagTrailer
 	flagLast    = wire.FlagLast
-	flagBeyond  = wire.FlagBeyond
+	flagAsked   = wire.FlagAsked
 	flagStream  = wire.FlagStream
 
 	pingLength = wire.PingLength

@@ -20,8 +20,9 @@ type credit struct {
 	calls    calls
 	streams  budget
 	granting list.List // of *stream: what they are granted is to be told
-	wishes   wishes
-	first    *stream // for the message in whose request the budget has no room, or nil
+	wishes   wishes    // of receivers that stay until the message comes, and of calls
+	loose    wishes    // of those that may have gone
+	first    *stream   // for the message in whose request the budget has no room, or nil
 }
 
 func newCredit(peer *hello, q *StreamQueue) credit {
@@ -207,6 +208,7 @@ func (x *extended) chargeLocked(s *stream, f *frame, act action) {
 		x.consumePartsLocked(s, paid, ofStream)
 	case who == payStream:
 		if m := flowOf(s); m != nil && (act == actMessage || act == actLast || act == actEnd) {
+			m.takeBack() // what it asked for and did not get, if it did
 			ok = m.recv.charge(rest)
 			x.widenSoonLocked(s, m)
 		}
@@ -226,7 +228,7 @@ func (x *extended) chargeLocked(s *stream, f *frame, act action) {
 // before it receives any is not stopped by the little that a stream begins with.
 func (x *extended) widenSoonLocked(s *stream, m *flow) {
 	most := int64(x.c.cfg.limits.Queue.Window)
-	if 2*m.recv.room >= m.recv.window || m.recv.window >= most || 4*x.streams.used > x.streams.size || x.wishes.over == s {
+	if 2*m.recv.room >= m.recv.window || m.recv.window >= most || 4*x.streams.used > x.streams.size || x.isOverLocked(s) {
 		return
 	}
 	x.streams.widen(&m.recv, min(2*m.recv.window, most))
@@ -306,9 +308,12 @@ func (x *extended) nextGrantLocked() *frame {
 	}
 	s := x.granting.Remove(e).(*stream)
 	m := flowOf(s)
-	n := m.granted
-	m.granted, m.telling = 0, nil
-	return numberFrame(messageTypeCredit, s.id, uint32(n))
+	f := numberFrame(messageTypeCredit, s.id, uint32(m.granted))
+	if m.answers {
+		f.data[messageHeaderLength-1] = flagAsked
+	}
+	m.granted, m.telling, m.answers = 0, nil, false
+	return f
 }
 
 // grantsWaitLocked tells whether the peer is to be told of credit.
@@ -327,7 +332,7 @@ func (x *extended) grantedLocked(s *stream, f *frame) {
 	n := numberOf(f)
 	var err error
 	switch m := flowOf(s); {
-	case f.header.StreamID == 0 && f.header.Flags&flagBeyond != 0:
+	case f.header.StreamID == 0 && f.header.Flags&flagAsked != 0:
 		err = x.grantedBeyondLocked(int(n))
 	case f.header.StreamID == 0:
 		if err = x.calls.send.grant(n); err == nil {
@@ -335,7 +340,7 @@ func (x *extended) grantedLocked(s *stream, f *frame) {
 		}
 	case m != nil:
 		if err = m.send.grant(n); err == nil {
-			x.askedLocked(s)
+			x.askedLocked(s, f.header.Flags&flagAsked != 0)
 			s.waiting.Broadcast()
 		}
 	}

@@ -122,8 +122,8 @@ func TestCreditReturned(t *testing.T) {
 		giveUp(50_000)
 		e.peer.want("B48", id, messageTypeWant, 0, number(50_256))
 		smaller := goSend(s, bytesOfLength(t, 20_000))
-		e.peer.wantNothing("B48: it is asked for more already")
-		e.peer.send(id, messageTypeCredit, 0, number(49_256))
+		e.peer.want("B48: a smaller one asks for what it needs", id, messageTypeWant, 0, number(20_256))
+		e.peer.send(id, messageTypeCredit, flagAsked, number(49_256))
 		if err := <-smaller; err != nil {
 			t.Error(err)
 		}
@@ -132,8 +132,9 @@ func TestCreditReturned(t *testing.T) {
 		giveUp(50_000)
 		e.peer.want("B48", id, messageTypeWant, 0, number(50_256))
 		larger := goSend(s, bytesOfLength(t, 60_000))
-		e.peer.send(id, messageTypeCredit, 0, number(49_256))
 		e.peer.want("B48: a larger one asks again", id, messageTypeWant, 0, number(60_256))
+		e.peer.send(id, messageTypeCredit, flagAsked, number(49_256))
+		e.peer.wantNothing("B48: all of that is of use")
 		e.peer.send(id, messageTypeCredit, 0, number(10_000))
 		if err := <-larger; err != nil {
 			t.Error(err)
@@ -185,7 +186,7 @@ func TestCreditOfCalls(t *testing.T) {
 			headerOf(uint32(len(streamRequest(t))), e.ours(2), messageTypeRequest, 6), headerOf(0, e.ours(2), messageTypeData, 0))
 		e.peer.send(0, messageTypeCredit, 0, number(6256))
 		e.peer.wantNothing("B48: that is not for a large one")
-		e.peer.send(0, messageTypeCredit, flagBeyond, number(30_256))
+		e.peer.send(0, messageTypeCredit, flagAsked, number(30_256))
 		e.peer.want("B48: it had its turn", 0, messageTypeWant, 0, number(0))
 		e.peer.wantFrames("B48: small ones pass it", headerOf(30_000, e.ours(3), messageTypeRequest, 0), headerOf(3006, e.theirs(0), messageTypeResponse, 0))
 		for i, done := range map[int]<-chan error{0: first, 3: third} {
@@ -240,7 +241,7 @@ func TestCreditGiven(t *testing.T) {
 			took <- ss.RecvMsg(new(wrapperspb.BytesValue))
 			return nil
 		})
-		e.peer.want("B48: there is room for it", id, messageTypeCredit, 0, number(1000))
+		e.peer.want("B48: there is room for it", id, messageTypeCredit, flagAsked, number(1000))
 		send(5000)
 		if err := <-took; err != nil {
 			t.Error(err)
@@ -282,7 +283,7 @@ func TestCreditOneOver(t *testing.T) {
 				for i := range 3 {
 					e.peer.send(e.theirs(i), messageTypeWant, 0, number(60_256))
 				}
-				e.peer.want("B48: the first whose receiver waits", e.theirs(1), messageTypeCredit, 0, number(60_256-1024))
+				e.peer.want("B48: the first whose receiver waits", e.theirs(1), messageTypeCredit, flagAsked, number(60_256-1024))
 				receive(0)
 				e.peer.wantNothing("B48: one at a time")
 				if snap := e.conn.snapshot(); snap.Waiting != 1 {

@@ -12,13 +12,14 @@ import "fmt"
 //
 //	streams' windows ≤ budget + calls' window + two messages
 //
-// because of these invariants, which a random test plays against both ends:
+// and one message more if streams are received from Within a context, because of these invariants, which a random test plays against both ends:
 //
-//	(1) a stream:        room + held ≤ window, but for the one stream that is granted more
+//	(1) a stream:        room + held ≤ window, but for the one stream that is granted more,
+//	    and one whose receiver may have gone, for it receives Within a context
 //	(2) all streams:     Σ window + first messages = used ≤ size of the budget, but for one
 //	    first message; while its handler has not taken it another such stream is refused
-//	(3) requests, answers: room + held ≤ size, or size + one message, while no stream is
-//	    granted more
+//	(3) requests, answers: room + held ≤ size, or size + one message, while no stream whose
+//	    receiver stays is granted more
 //
 // room is what the peer may still send, held what has come of it and is not consumed. A
 // peer that sends where there is no room ends the connection with the first byte of it.
@@ -35,13 +36,18 @@ import "fmt"
 //     at the latest all of it for who says that it waits;
 //   - a stream's message waits only for the receiver of that stream. One of up to half the
 //     least window fits once that has consumed all: what is not granted is less than half
-//     of the window. A larger one asks, and is granted when the receiver waits for it:
-//     from the budget if there is room, else as the one over the bound;
+//     of the window. A larger one asks, and is granted when the receiver waits for it, or has
+//     tried to receive it: from the budget if there is room, else as the one over the bound;
 //   - a request or answer that is larger than the half of the window that is not for parked
 //     ones asks, too. Who has the turn to be
 //     the one over the bound needs nothing more to send it, and the receiver nothing more
-//     to take it, so the next one's turn comes. A first message over the bound has no turn,
-//     for nobody knows when its handler takes it;
+//     to take it, so the next one's turn comes. Who receives Within a context may not come
+//     back for what was granted, so such streams have turns of their own, for which only such
+//     streams wait. A first message over the bound has no turn, for nobody knows when its
+//     handler takes it;
+//   - a message that is given up leaves what it has asked for behind. The next one of its stream
+//     takes that back as it begins, or asks in its place, and what was granted meanwhile is
+//     returned: the grant says that it is one;
 //   - a sender whose peer's handler has returned stops to send, and receives: an answer
 //     that asks says that it is one.
 

@@ -70,7 +70,7 @@ type modelStream struct {
 }
 
 // TestFlowModel plays the streams of a connection at random. What the receiver may have to
-// hold never exceeds the budget, but for one stream; credit does not leak; and a message
+// hold never exceeds the budget, but for one stream of each kind of turn; credit does not leak; and a message
 // that is sure fits once all was consumed, whatever happened to the window before.
 func TestFlowModel(t *testing.T) {
 	for seed := range uint64(300) {
@@ -79,7 +79,7 @@ func TestFlowModel(t *testing.T) {
 		b := budget{size: int64(4000 + rnd.IntN(40000))}
 		base := int64(1 + rnd.IntN(1000))
 		var streams []*modelStream
-		var over *modelStream
+		var over [2]*modelStream // whose receiver stays, and may have gone
 		for range 600 {
 			if b.has(base) && (len(streams) == 0 || rnd.IntN(20) == 0) {
 				b.used += base
@@ -87,13 +87,15 @@ func TestFlowModel(t *testing.T) {
 			}
 			m := streams[rnd.IntN(len(streams))]
 			m.step(t, rnd, &b, most, &over)
-			if over != nil && !over.recv.isOver() {
-				over = nil
+			for i := range over {
+				if over[i] != nil && !over[i].recv.isOver() {
+					over[i] = nil
+				}
 			}
 			used := int64(0)
 			for _, m := range streams {
 				used += m.recv.window
-				m.check(t, seed, m == over)
+				m.check(t, seed, m == over[0] || m == over[1])
 			}
 			if used != b.used || b.used > b.size {
 				t.Fatalf("B48: seed %d: the windows have %d, %d are in use of %d", seed, used, b.used, b.size)
@@ -106,7 +108,7 @@ func TestFlowModel(t *testing.T) {
 }
 
 // step has something happen on the stream.
-func (m *modelStream) step(t *testing.T, rnd *rand.Rand, b *budget, most int64, over **modelStream) {
+func (m *modelStream) step(t *testing.T, rnd *rand.Rand, b *budget, most int64, over *[2]*modelStream) {
 	grant := func(n uint32) {
 		if n > 0 && m.send.grant(n) != nil {
 			t.Errorf("B48: a grant of %d is refused where there are %d", n, m.send.have)
@@ -144,8 +146,8 @@ func (m *modelStream) step(t *testing.T, rnd *rand.Rand, b *budget, most int64, 
 		m.owed = 0
 		b.widen(&m.recv, max(m.recv.window, int64(n)))
 		grant(m.recv.grant())
-		if *over == nil && m.recv.room < int64(n) {
-			*over = m
+		if turn := &over[rnd.IntN(2)]; *turn == nil && m.recv.room < int64(n) && m != over[0] && m != over[1] {
+			*turn = m
 			grant(m.recv.grantOver(int64(n)))
 		}
 	case 5: // it has no use for what it has

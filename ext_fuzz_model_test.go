@@ -178,7 +178,7 @@ func (m *extModel) check(t *testing.T, c *conn, got []byte) {
 	if w.held != 0 || w.size-w.room >= w.size/4 || w.wanted > 0 && w.wanted <= w.size && w.room != w.size {
 		t.Errorf("B48: %d of %d are left, %d are held, and nothing is consumed any more", w.room, w.size, w.held)
 	}
-	if x := extOf(c); x.streams.used != 0 || x.wishes.over != nil || x.wishes.line.Len()+x.granting.Len()+x.calls.line.Len() != 0 {
+	if x := extOf(c); x.streams.used != 0 || x.wishes.over != nil || x.loose.over != nil || x.wishes.line.Len()+x.loose.line.Len()+x.granting.Len()+x.calls.line.Len() != 0 {
 		t.Errorf("B48: without streams %d bytes are theirs, %d wait, %d in line", x.streams.used, x.wishes.line.Len(), x.calls.line.Len())
 	}
 }

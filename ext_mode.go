@@ -206,7 +206,7 @@ func (x *extended) snapshotLocked(snap *ConnSnapshot) {
 	snap.Arriving = len(x.incoming)
 	snap.Calls, snap.CallsMost = int(x.calls.recv.held), int(x.calls.recv.size)
 	snap.Windows, snap.WindowsMost = int(x.streams.used), int(x.streams.size)
-	snap.Waiting = x.wishes.line.Len()
+	snap.Waiting = x.wishes.line.Len() + x.loose.line.Len()
 	snap.QueuedFrames += x.urgent.count
 	snap.QueuedBytes += x.urgent.bytes + x.bytesLocked() + x.calls.bytes
 	for e := x.calls.line.Front(); e != nil; e = e.Next() {

@@ -200,6 +200,9 @@ func (x *extended) chargePartLocked(s *stream, h messageHeader, n, files int, ke
 	if m.paid == 0 {
 		m.ofStream = ofStream
 		cost += messageCharge
+		if ofStream {
+			flowOf(s).takeBack() // what it asked for and did not get, if it did
+		}
 	}
 	m.paid += cost
 	if ofStream && !flowOf(s).recv.charge(cost) || !ofStream && !x.calls.recv.charge(cost) {

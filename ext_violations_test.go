@@ -25,7 +25,7 @@ func extendedViolations() map[string][]rawFrame {
 		"an unknown type 49":        {raw(3, 0x49, 0, nil)},
 		"an unknown type 7f":        {raw(2, 0x7f, 0, nil)},
 		"an unknown type 49 on 0":   {raw(0, 0x49, 0, nil)},
-		"a credit beyond, unasked":  {raw(0, messageTypeCredit, flagBeyond, number(1))},
+		"a credit beyond, unasked":  {raw(0, messageTypeCredit, flagAsked, number(1))},
 		"a want of 3 bytes":         {raw(3, messageTypeWant, 0, number(1)[1:])},
 		"a return of too much":      {raw(0, messageTypeReturn, 0, number(1<<31))},
 		"a return of 0":             {raw(0, messageTypeReturn, 0, number(0))},

@@ -9,13 +9,15 @@ import (
 )
 
 // A message of a stream that does not fit its credit asks for more, and is granted that when
-// the stream's receiver waits for it. What was granted so and is not used goes back.
+// the stream's receiver waits for it, or has tried to receive it. The next message, or what it
+// asks for, takes back what was asked for. What was granted so and is not used goes back.
 
 // An asking is what a sender of a stream waits for. It is guarded by the connection's mu.
 type asking struct {
 	head   *frame // the message that is the first of those that wait, or nil
-	wanted int    // what a message costs that has asked, until that was granted
-	given  int    // the same once it was granted, until the message has begun
+	wanted int    // what a message costs that has asked last, until that was granted
+	given  int    // the same once it was granted, until a message has begun
+	lapsed bool   // the peer may have granted what was asked for and then taken back
 }
 
 // awaitLocked implements [mode]. What is queued behind a large message waits, too.
@@ -27,9 +29,10 @@ func (x *extended) awaitLocked(s *stream, f *frame, over *bound) bool {
 	}
 	ready := func() bool {
 		train := s.extra().train
-		return m.wanted == 0 && m.send.fits(n) && (train == nil || train.bytes <= maxPending)
+		return m.send.fits(n) && (train == nil || train.bytes <= maxPending)
 	}
 	if m.head == nil && ready() {
+		x.beginsLocked(s, n)
 		return true
 	}
 	for s.isActive() && !s.answered && !x.c.closed && x.c.lost == nil {
@@ -63,9 +66,10 @@ func (x *extended) awaitLocked(s *stream, f *frame, over *bound) bool {
 func (x *extended) askLocked(s *stream, n int) {
 	m := flowOf(s)
 	answers := messageType(m.head.data[8]) == messageTypeResponse
-	if m.wanted != 0 || m.send.fits(n) || m.send.isSure(n) && !answers {
+	if m.wanted == n || m.send.fits(n) || m.send.isSure(n) && !answers {
 		return
 	}
+	m.lapsed = m.lapsed || m.wanted != 0
 	m.wanted, m.given = n, 0
 	f := numberFrame(messageTypeWant, s.id, uint32(n))
 	if answers {
@@ -77,28 +81,35 @@ func (x *extended) askLocked(s *stream, n int) {
 	}
 }
 
-// askedLocked is called when the stream was granted credit.
-func (x *extended) askedLocked(s *stream) {
+// askedLocked is called when the stream was granted credit, with answers set if it has what
+// was asked for in it.
+func (x *extended) askedLocked(s *stream, answers bool) {
 	m := flowOf(s)
-	if m.wanted == 0 || !m.send.fits(m.wanted) {
-		return
+	if m.wanted != 0 && m.send.fits(m.wanted) {
+		m.given, m.wanted = m.wanted, 0
 	}
-	m.given, m.wanted = m.wanted, 0
-	if m.head == nil { // the message was given up
+	if answers && m.lapsed {
+		m.given, m.lapsed = int(m.send.have), false
+	}
+	if m.given > 0 && m.head == nil { // the message was given up
 		x.giveBackLocked(s, 0)
 	}
 }
 
-// beginsLocked is called when the first message of those that wait begins. If another had
-// asked, and was given up, what this one needs less goes back.
+// beginsLocked is called when a message begins, the first of those that wait if any do. If
+// another had asked, and was given up, what this one needs less goes back; or if nothing has
+// come of it, this one takes back what was asked for.
 func (x *extended) beginsLocked(s *stream, n int) {
 	m := flowOf(s)
-	m.head = nil
 	if m.given > n {
 		x.giveBackLocked(s, n)
 	}
-	m.given = 0
-	s.waiting.Broadcast()
+	m.lapsed = m.lapsed || m.wanted != 0
+	m.given, m.wanted = 0, 0
+	if m.head != nil {
+		m.head = nil
+		s.waiting.Broadcast()
+	}
 }
 
 // givesUpLocked is called when the first message of those that wait is given up.
@@ -119,9 +130,10 @@ func (x *extended) giveBackLocked(s *stream, n int) {
 	}
 }
 
-// The wishes of a connection for more than its windows have, guarded by its mu.
+// The wishes of a connection for more than its windows have, of which one at a time is
+// granted. They are guarded by its mu.
 type wishes struct {
-	line  list.List     // of *stream: those whose receivers wait, and that wait for their turn; nil is the calls
+	line  list.List     // of *stream: those that wait for their turn; nil is the calls
 	place *list.Element // of the calls in line, or nil
 	over  *stream       // the one that was granted more than its window has, or nil
 	calls bool          // it is the calls that are
@@ -132,9 +144,24 @@ func (w *wishes) isFree() bool { return w.over == nil && !w.calls }
 
 // A wish is what the peer has asked for on a stream. It is guarded by the connection's mu.
 type wish struct {
-	cost  int64         // of the peer's message, 0 if it has not asked
-	place *list.Element // in wishes.line, or nil
+	cost    int64         // of the peer's message, 0 if it has not asked, or was granted that
+	line    *wishes       // in whose line it stands, or nil
+	place   *list.Element // and where
+	answers bool          // what is to be told of credit has what was asked for in it
 }
+
+// wishesOf returns those among which the stream has its turn: of receivers that stay until
+// the message comes, or of those that may have gone. Nobody waits in the first because of
+// somebody in the second.
+func (x *extended) wishesOf(s *stream, stays bool) *wishes {
+	if x.loose.over == s || !stays && x.wishes.over != s {
+		return &x.loose
+	}
+	return &x.wishes
+}
+
+// isOverLocked tells whether it is the stream's turn to have more than its window has.
+func (x *extended) isOverLocked(s *stream) bool { return x.wishes.over == s || x.loose.over == s }
 
 // wantedLocked takes note of what the peer asks for.
 func (x *extended) wantedLocked(s *stream, f *frame) {
@@ -146,6 +173,7 @@ func (x *extended) wantedLocked(s *stream, f *frame) {
 	case n == 0 || int64(n) > int64(chargeOf(x.c.messageLimit(), maxFiles)):
 		x.failConnLocked(&connError{fmt.Sprintf("stream %d: a message that costs %d is asked for", f.header.StreamID, n)})
 	case m != nil && s.isActive():
+		m.takeBack()
 		m.cost = int64(n)
 		if f.header.Flags&flagLast != 0 && s.call == nil {
 			s.answered = true
@@ -157,64 +185,82 @@ func (x *extended) wantedLocked(s *stream, f *frame) {
 
 // hearLocked grants what was asked for on a stream, or has the receiver do so when it waits.
 func (x *extended) hearLocked(s *stream) {
-	if s.inbox.waits(func() { x.fulfil(s) }) {
-		x.fulfilLocked(s)
+	hungry := func(stays bool) {
+		x.c.mu.Lock()
+		defer x.c.unlock()
+		x.fulfilLocked(s, stays)
+	}
+	if wants, stays := s.inbox.waits(hungry); wants {
+		x.fulfilLocked(s, stays)
 	}
 }
 
-// fulfil is called by a receiver that is about to wait.
-func (x *extended) fulfil(s *stream) {
-	x.c.mu.Lock()
-	defer x.c.unlock()
-	x.fulfilLocked(s)
-}
-
-// fulfilLocked grants what was asked for on a stream whose receiver waits and has consumed
-// all: from the budget if there is room, else when it is its turn.
-func (x *extended) fulfilLocked(s *stream) {
+// fulfilLocked grants what was asked for on a stream whose receiver wants a message and has
+// consumed all: from the budget if there is room, else when it is its turn.
+func (x *extended) fulfilLocked(s *stream, stays bool) {
 	m := flowOf(s)
-	if m == nil || m.cost == 0 || m.place != nil || !s.isActive() || x.c.closed {
+	if m == nil || m.cost == 0 || !s.isActive() || x.c.closed {
 		return
 	}
+	w := x.wishesOf(s, stays)
+	if m.line == w {
+		return
+	}
+	m.leaveLine()
 	m.recv.consume(m.owed.Swap(0))
 	x.streams.widen(&m.recv, max(m.recv.window, m.cost))
 	m.most.Store(m.recv.window / 2)
 	x.grantLocked(s, m.recv.grant())
 	switch {
 	case m.recv.room >= m.cost:
-		m.cost = 0
-	case x.wishes.isFree() || x.wishes.over == s:
-		x.wishes.over = s
+	case w.isFree() || w.over == s:
+		w.over = s
 		x.grantLocked(s, m.recv.grantOver(m.cost))
-		m.cost = 0
 	default:
-		m.place = x.wishes.line.PushBack(s)
+		m.line, m.place = w, w.line.PushBack(s)
+		return
 	}
+	m.cost, m.answers = 0, m.granted > 0
+}
+
+// leaveLine takes a stream out of the line in which it waits for its turn, if it does.
+func (m *wish) leaveLine() {
+	if m.line != nil {
+		m.line.line.Remove(m.place)
+		m.line, m.place = nil, nil
+	}
+}
+
+// takeBack forgets what was asked for.
+func (m *wish) takeBack() {
+	m.cost = 0
+	m.leaveLine()
 }
 
 // settleWishLocked gives the next stream its turn if s has had it.
 func (x *extended) settleWishLocked(s *stream) {
-	if m := flowOf(s); x.wishes.over != s || m.recv.isOver() {
-		return
+	if x.isOverLocked(s) && !flowOf(s).recv.isOver() {
+		w := x.wishesOf(s, false)
+		w.over = nil
+		x.nextWishLocked(w)
 	}
-	x.wishes.over = nil
-	x.nextWishLocked()
 }
 
 // nextWishLocked gives the next in line its turn.
-func (x *extended) nextWishLocked() {
-	for x.wishes.isFree() {
-		e := x.wishes.line.Front()
+func (x *extended) nextWishLocked(w *wishes) {
+	for w.isFree() {
+		e := w.line.Front()
 		if e == nil {
 			return
 		}
-		next, _ := x.wishes.line.Remove(e).(*stream)
+		next, _ := e.Value.(*stream)
 		if next == nil {
-			x.wishes.place = nil
+			w.line.Remove(e)
+			w.place = nil
 			x.callsWantLocked(x.calls.recv.wanted)
 			continue
 		}
-		flowOf(next).place = nil
+		flowOf(next).leaveLine()
 		x.hearLocked(next) // its receiver may wait no more
 	}
 }
@@ -240,7 +286,7 @@ func (x *extended) callsWantLocked(cost int64) {
 	case x.wishes.isFree():
 		x.wishes.calls = true
 		beyond := numberFrame(messageTypeCredit, 0, w.grantBeyond())
-		beyond.data[messageHeaderLength-1] = flagBeyond
+		beyond.data[messageHeaderLength-1] = flagAsked
 		x.urgeLocked(beyond)
 	case x.wishes.place == nil:
 		x.wishes.place = x.wishes.line.PushBack((*stream)(nil))
@@ -252,18 +298,13 @@ func (x *extended) callsWantLocked(cost int64) {
 func (x *extended) settleCallsLocked() {
 	if x.wishes.calls && !x.calls.recv.isOver() {
 		x.wishes.calls = false
-		x.nextWishLocked()
+		x.nextWishLocked(&x.wishes)
 	}
 }
 
 // unwishLocked forgets what was asked for on a stream that has ended.
 func (x *extended) unwishLocked(s *stream) {
-	m := flowOf(s)
-	m.cost = 0
-	if m.place != nil {
-		x.wishes.line.Remove(m.place)
-		m.place = nil
-	}
+	flowOf(s).takeBack()
 	x.settleWishLocked(s)
 }
 

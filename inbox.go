@@ -31,8 +31,11 @@ type inbox struct {
 	// likely one that the peer waits for. It needs no lock.
 	waited atomic.Bool
 
-	waiting int    // how many receivers wait for a message
-	hungry  func() // is to be called before one does, or nil
+	waiting int             // how many receivers wait for a message
+	staying int             // and how many of these do until one comes
+	wished  bool            // a receiver has given up, and no message was taken since
+	hungry  func(stay bool) // is to be called before one waits, or nil
+	told    bool            // it was, but by none that stays
 
 	opening int32 // the memory of the request, until start
 	held    int   // what is queued, as weigh has it
@@ -152,42 +155,59 @@ func (b *inbox) take(ctx context.Context) (*frame, error) {
 		switch {
 		case b.end != nil:
 			return nil, b.end
-		case over.errLocked() != nil:
-			return nil, over.errLocked()
-		case b.hungry != nil:
-			b.tellHungryLocked()
+		case b.hungry != nil && (over == nil || !b.told):
+			b.tellHungryLocked(over == nil)
 			continue
+		case over.errLocked() != nil:
+			b.wished = true
+			return nil, over.errLocked()
 		}
 		b.waited.Store(true)
-		b.waiting++
-		b.ready.Wait()
-		b.waiting--
+		b.waitLocked(over == nil)
 	}
 	f := b.queue.pop()
 	b.countFrameLocked(f, -1)
-	b.begun, b.taken = true, true
+	b.begun, b.taken, b.wished = true, true, false
 	b.ready.Broadcast() // for awaitTake
 	return f, nil
 }
 
-// waits tells whether the receiver waits for a message. If not, hungry is called when it
-// is about to.
-func (b *inbox) waits(hungry func()) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.waiting > 0 && b.queue.head == nil {
-		return true
+// waitLocked waits until something happens; with stay set, the receiver does so until a
+// message comes.
+func (b *inbox) waitLocked(stay bool) {
+	n := 0
+	if stay {
+		n = 1
 	}
-	b.hungry = hungry
-	return false
+	b.waiting, b.staying = b.waiting+1, b.staying+n
+	b.ready.Wait()
+	b.waiting, b.staying = b.waiting-1, b.staying-n
 }
 
-// tellHungryLocked calls what is to be called when the receiver is about to wait.
-func (b *inbox) tellHungryLocked() {
+// waits tells whether the receiver wants a message that has not come, for which it waits or
+// has tried to receive, and whether it stays until that comes. Until it does hungry is called
+// when it is about to wait.
+func (b *inbox) waits(hungry func(stay bool)) (wants, stays bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.queue.head == nil {
+		wants, stays = b.waiting > 0 || b.wished, b.staying > 0
+	}
+	if !stays {
+		b.hungry, b.told = hungry, wants
+	}
+	return wants, stays
+}
+
+// tellHungryLocked calls what is to be called when the receiver is about to wait: once, and
+// once more by who stays.
+func (b *inbox) tellHungryLocked(stay bool) {
 	hungry := b.hungry
-	b.hungry = nil
+	if b.told = true; stay {
+		b.hungry = nil
+	}
 	b.mu.Unlock()
-	hungry()
+	hungry(stay)
 	b.mu.Lock()
 }
 

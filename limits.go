@@ -122,7 +122,8 @@ type StreamQueue struct {
 	// 4,096th of that, but with 1 KiB at least and 8 KiB at most. A stream for which no
 	// such share is left is refused with ResourceExhausted, and its handler is not run.
 	// Requests and answers have the last quarter. A connection holds no more of what
-	// has arrived than ConnectionBytes and two messages, whatever the peer does.
+	// has arrived than ConnectionBytes and two messages, whatever the peer does; or three,
+	// if messages are received [Within] a context.
 	Window int
 }
 

@@ -27,11 +27,11 @@ type bounded struct {
 // try again. If they do not have to wait they do not look at ctx: with a context that has
 // ended they only try. The context that the stream was opened with ends the stream, as ever.
 //
-// In extended mode a message that does not fit the credit of its stream, which may be one of
-// 3 KiB, is asked for and granted while somebody receives. So who only tries does not get it.
-// If a receive is given up after the grant, or a send before it, what follows on the stream
-// waits until its receiver receives; after a grant over the bound of the connection the large
-// messages of other streams wait, too.
+// In extended mode the peer may hold a message back, which may be one of 3 KiB, until somebody
+// receives. Who has tried counts as such, so that it is there when they try again. If there is
+// no room for it in [StreamQueue].ConnectionBytes, one stream at a time gets it so, and keeps
+// the turn until it is received from again or ends: other streams for whose large messages
+// somebody receives Within a context wait meanwhile, and none else.
 //
 // m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns.
 // Everything but SendMsg and RecvMsg refuses it: it is no message. They refuse it, too, if ctx

@@ -32,7 +32,7 @@ const (
 	FlagAnswer  uint8 = 0x1 // FlagAnswer, on a ping: it is the answer to one.
 	FlagTrailer uint8 = 0x1 // FlagTrailer, on metadata: it is the trailer, not the header.
 	FlagLast    uint8 = 0x1 // FlagLast, on a want of a stream: it is for the answer, and nobody receives what is sent.
-	FlagBeyond  uint8 = 0x1 // FlagBeyond, on credit with id 0: it is for the one that waits, beyond the window.
+	FlagAsked   uint8 = 0x1 // FlagAsked, on credit: what was asked for is in it; with id 0 it is that, beyond the window.
 	FlagStream  uint8 = 0x2 // FlagStream, on a part, files or response: it takes the stream's credit.
 
 	// NumberLength is the length of the number in files, credit, want, return and goodbye.

@@ -69,7 +69,7 @@ func TestFrames(t *testing.T) {
 		{Header{0, 3, TypeFiles, 0}, AppendNumber(nil, 2)},
 		{Header{0, 3, TypeCancel, 0}, status},
 		{Header{0, 0, TypeCredit, 0}, AppendNumber(nil, math.MaxUint32)},
-		{Header{0, 0, TypeCredit, FlagBeyond}, AppendNumber(nil, 1)},
+		{Header{0, 0, TypeCredit, FlagAsked}, AppendNumber(nil, 1)},
 		{Header{0, 3, TypePart, FlagStream}, []byte("piece")},
 		{Header{0, 3, TypeWant, 0}, AppendNumber(nil, 300)},
 		{Header{0, 3, TypeReturn, 0}, AppendNumber(nil, 300)},
