@@ -39,7 +39,8 @@ type ClientStream interface {
 	//
 	// Once the server has ended the stream, messages are dropped: in extended mode with
 	// the error io.EOF, on classic connections without any. RecvMsg tells how the stream
-	// has ended. See [Within], too.
+	// has ended. If it has ended because the context's deadline has passed, the error is the
+	// context's, whoever noticed that first. See [Within], too.
 	SendMsg(m any) error
 
 	// RecvMsg waits for the server's next message and decodes it into m, whose old content

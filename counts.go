@@ -56,7 +56,7 @@ func (c *conn) endLocked(s *stream, f *frame) {
 	if f.extras != nil && f.extras.pieces() > 0 {
 		n.OK++
 	} else {
-		n.addAnswer(f.header.Type, f.data)
+		s.about.late = n.addAnswer(f.header.Type, f.data) == codes.DeadlineExceeded
 	}
 	c.removeLocked(s)
 }

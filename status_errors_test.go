@@ -213,6 +213,9 @@ func TestOwnDeadlineIsOneError(t *testing.T) {
 				if err := <-done; err != context.DeadlineExceeded || opts != nil && seen != err {
 					t.Errorf("B81: %v; the interceptor sees %v", err, seen)
 				}
+				if err := s.SendMsg(nil); err != context.DeadlineExceeded {
+					t.Errorf("B81: SendMsg: %v", err)
+				}
 				if err := s.RecvMsg(nil); err != context.DeadlineExceeded {
 					t.Errorf("B81: RecvMsg: %v", err)
 				}
@@ -222,9 +225,44 @@ func TestOwnDeadlineIsOneError(t *testing.T) {
 				if err := <-done; status.Convert(err).Message() != late.Message() {
 					t.Errorf("B81: a deadline of the server's own: %v", err)
 				}
+				s = open(t, slowContext{t.Context(), time.Now().Add(time.Second)}, c, bidi, nil)
+				p.respond(7, late, nil)
+				synctest.Wait()
+				if err := s.SendMsg(nil); err != nil {
+					t.Errorf("B81: SendMsg after a deadline of the server's own: %v", err)
+				}
 			}, opts...)
 		})
 	}
+}
+
+// TestSendAtTheDeadline holds the same of who sends in extended mode, waiting for credit or not.
+func TestSendAtTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newBubblePair(t, nil)
+		defer p.client.Close()
+		for _, waits := range []bool{false, true} {
+			s, err := p.client.NewStream(slowContext{t.Context(), time.Now().Add(time.Second)}, bidi, "test", "Echoes", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for waits { // until nobody takes what comes back
+				if err := s.SendMsg(bytesOfLength(t, 100_000)); err != nil {
+					if !isTold(err, context.DeadlineExceeded, true) {
+						t.Errorf("B81: a SendMsg that waits: %v", err)
+					}
+					break
+				}
+			}
+			time.Sleep(2 * time.Second)
+			if err := s.SendMsg(nil); !isTold(err, context.DeadlineExceeded, true) {
+				t.Errorf("B81: SendMsg: %v", err)
+			}
+			if err := s.RecvMsg(new(wrapperspb.BytesValue)); !waits && !isTold(err, context.DeadlineExceeded, true) {
+				t.Errorf("B81: RecvMsg: %v", err)
+			}
+		}
+	})
 }
 
 // A slowContext has a deadline, and no timer.

@@ -100,8 +100,14 @@ type about struct {
 	deadline time.Time // of a client's stream, immutable while that is in the table; zero if there is none
 
 	// Of a client's stream, guarded by its connection's mu.
+	late   bool        // the server has ended it, with DeadlineExceeded
 	traced func(error) // is told of the end
 	told   error       // how it has ended, if there is a trace
+}
+
+// isOwnDeadlineLocked is isOwnDeadline of how a client's stream has ended.
+func (a *about) isOwnDeadlineLocked() bool {
+	return a != nil && a.late && !a.deadline.IsZero() && !time.Now().Before(a.deadline)
 }
 
 // A tracer is a *Trace as connections see it, which is linked only where one is given.

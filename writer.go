@@ -291,6 +291,8 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	case err != nil:
 	case c.closed || c.lost != nil:
 		write, err = false, ErrClosed
+	case !write && s.err == nil && s.about.isOwnDeadlineLocked():
+		err = context.DeadlineExceeded
 	case !write && s.err == nil && c.mode != nil && !closes:
 		err = io.EOF
 	case !write:
