@@ -216,6 +216,10 @@ func TestWantTakenBack(t *testing.T) {
 		e.peer.want("B48", e.theirs(0), messageTypeCredit, flagAsked, number(60_256-1024))
 		receive(1)
 		e.peer.send(e.theirs(1), messageTypePart, flagStream, make([]byte, 10)) // of one that fits
+		synctest.Wait()
+		if snap := e.conn.snapshot(); snap.Waiting != 0 {
+			t.Error("B48: a stream of whose message a part has come waits for its turn")
+		}
 		e.peer.send(e.theirs(1), messageTypePart, flagReset, nil)
 		e.peer.send(e.theirs(1), messageTypeWant, 0, number(60_256))
 		e.peer.send(e.theirs(1), messageTypeData, 0, nil)
