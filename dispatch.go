@@ -56,7 +56,9 @@ func (d *dispatcher) run(call *serverCall) {
 		call.finish(answer)
 	}()
 	result, err := d.dispatch(call)
-	if call.streamMethod == nil || err != nil || !isNil(result) || !call.isKept() {
+	switch {
+	case err != nil && call.streamMethod == nil && end == nil && call.endedBefore() != nil: // it was answered
+	case call.streamMethod == nil || err != nil || !isNil(result) || !call.isKept():
 		answer = call.answer(result, err)
 	}
 	returned = true
