@@ -314,7 +314,7 @@ var faults = []fault{
 	},
 	{
 		name: "a large message is not granted when its receiver begins to wait", kind: wakeup, file: "inbox.go",
-		old: "		case b.hungry != nil:\n			b.tellHungryLocked()\n			continue\n",
+		old: "		case b.hungry != nil && (over == nil || !b.told):\n			b.tellHungryLocked(over == nil)\n			continue\n",
 		new: "",
 	},
 	{
