@@ -57,9 +57,11 @@ func BenchmarkStream(b *testing.B) {
 		{"turns", "Both", benchTurns},
 	} {
 		for _, size := range []int{64, 16 << 10} {
-			b.Run(fmt.Sprintf("%s/size=%d", bench.name, size), func(b *testing.B) {
-				benchStream(b, "unix", bench.method, size, bench.run)
-			})
+			for _, kind := range []string{"unix", "extended"} {
+				b.Run(fmt.Sprintf("%s/%s/size=%d", kind, bench.name, size), func(b *testing.B) {
+					benchStream(b, kind, bench.method, size, bench.run)
+				})
+			}
 		}
 	}
 }

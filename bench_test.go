@@ -98,7 +98,7 @@ var vtService = &ServiceDesc{Methods: map[string]Method{
 // benchServer returns a server of the services that the tests have, and "vt".
 func benchServer(tb testing.TB, opts ...ServerOpt) *Server {
 	tb.Helper()
-	srv, err := NewServer(opts...)
+	srv, err := NewServer(append(opts, WithServerExtensions())...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -108,9 +108,13 @@ func benchServer(tb testing.TB, opts ...ServerOpt) *Server {
 	return srv
 }
 
-// benchClient returns a client of srv over a conn of the kind that connPairs calls so.
+// benchClient returns a client of srv over a conn of the kind that connPairs calls so, or
+// over a unix socket in extended mode.
 func benchClient(tb testing.TB, srv *Server, kind string, opts ...ClientOpts) *Client {
 	tb.Helper()
+	if kind == "extended" {
+		kind, opts = "unix", append(opts, WithExtensions())
+	}
 	near, far := connPairs[kind](tb)
 	srv.accept(context.Background(), far)
 	client := NewClient(near, opts...)
@@ -269,7 +273,7 @@ func benchCodec(b *testing.B, codec codec, msg any, size int) {
 }
 
 func BenchmarkUnary(b *testing.B) {
-	for _, kind := range []string{"unix", "memory"} {
+	for _, kind := range []string{"unix", "extended", "memory"} {
 		for _, size := range []int{0, 64, 1 << 10, 64 << 10, 1 << 20} {
 			for _, callers := range []int{1, 8, 64} {
 				b.Run(fmt.Sprintf("%s/size=%d/callers=%d", kind, size, callers), func(b *testing.B) {

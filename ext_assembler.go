@@ -76,11 +76,14 @@ type assembly struct {
 
 // begin implements [framing].
 func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
-	if !a.agreed || isMessageType(h.Type) && h.StreamID != 0 && len(a.open) == 0 {
+	if !a.agreed || isMessageType(h.Type) && h.StreamID != 0 && h.Length <= maxFrameData && len(a.open) == 0 {
 		return ch.begin(h) // as most are
 	}
 	if err := checkControl(h); err != nil {
 		return nil, err
+	}
+	if h.Length > maxFrameData && (isMessageType(h.Type) || h.Type == messageTypePart) {
+		return nil, &connError{fmt.Sprintf("stream %d: a %s of %d bytes that was not cut", h.StreamID, h.Type, h.Length)}
 	}
 	m := a.open[h.StreamID]
 	switch {

@@ -114,8 +114,8 @@ func TestParkedCallsStart(t *testing.T) {
 func TestMemoryOfParts(t *testing.T) {
 	for name, parts := range map[string][]int{
 		"two small parts":             {256, 1},
-		"a large part after a small":  {1, 12 << 20},
-		"a large part after a larger": {100_000, 12 << 20},
+		"a large part after a small":  {1, maxFrameData},
+		"a large part after a larger": {100_000, maxFrameData},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := unixPair(t)

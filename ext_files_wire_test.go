@@ -184,7 +184,7 @@ func TestFilesArrive(t *testing.T) {
 func TestFilesOfQueuedAnswers(t *testing.T) {
 	onFileServer(t, func(t *testing.T, p *filePeer, c *conn) {
 		large := encode(t, wrapperspb.String(string(make([]byte, 2<<20))))
-		p.send(frameBytes(3, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large})))
+		p.send(cutBytes(3, messageTypeRequest, encode(t, &Request{Service: "test", Method: "Echo", Payload: large})))
 		files := numberedFiles(t, 10)
 		request := encode(t, &Request{Service: "files", Method: "Reverse"})
 		for i := range uint32(5) {
@@ -223,7 +223,7 @@ func TestFilesDropped(t *testing.T) {
 		"data on a new id":     frameBytes(3, messageTypeData, 0, nil),
 		"data with no message": frameBytes(3, messageTypeData, flagNoData, nil),
 		"an unknown method":    frameBytes(3, messageTypeRequest, 0, encode(t, &Request{Service: "files", Method: "None"})),
-		"too large":            frameBytes(3, messageTypeRequest, 0, make([]byte, messageLengthMax+1)),
+		"too large":            cutBytes(3, messageTypeRequest, make([]byte, messageLengthMax+1)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			onFileServer(t, func(t *testing.T, p *filePeer, c *conn) {

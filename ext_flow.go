@@ -12,7 +12,9 @@ import "fmt"
 //
 //	streams' windows ≤ budget + calls' window + two messages
 //
-// and one message more if streams are received from Within a context, because of these invariants, which a random test plays against both ends:
+// and one message more if streams are received from Within a context. Beside it there is
+// the one frame that is arriving, of up to maxFrameData. That is so because of these
+// invariants, which a random test plays against both ends:
 //
 //	(1) a stream:        room + held ≤ window, but for the one stream that is granted more,
 //	    and one whose receiver may have gone, for it receives Within a context
@@ -32,8 +34,8 @@ import "fmt"
 //   - requests and answers are consumed without waiting for anything: a request is started,
 //     refused or, while the peer does not read, parked, and of an end that has calls under
 //     way no more are parked than half of the window; an answer goes to its caller. Of two
-//     ends that park each other's calls one parked its first while it had calls under way. So their credit always comes back, and
-//     at the latest all of it for who says that it waits;
+//     ends that park each other's calls one parked its first while it had calls under way.
+//     So their credit always comes back, at the latest all of it for who says that it waits;
 //   - a stream's message waits only for the receiver of that stream. One of up to half the
 //     least window fits once that has consumed all: what is not granted is less than half
 //     of the window. A larger one asks, and is granted when the receiver waits for it, or has

@@ -9,16 +9,44 @@ import (
 	"github.com/containerd/ttrpc/internal/wire"
 )
 
-// In extended mode a frame with more data than partSize leaves in parts, and
-// frames of other streams between them, so that a large message delays nobody.
-// Parts, and the descriptors that come with a message, stand before the frame
-// that completes them: a request, response or data frame on the same id.
+// In extended mode a frame with much data leaves in parts, and frames of other streams
+// between them, so that a large message delays nobody. Parts, and the descriptors that
+// come with a message, stand before the frame that completes them: a request, response or
+// data frame on the same id.
 
-// partSize is how much data a frame may have without being cut.
-const partSize = 64 << 10
+const (
+	// partSize is how much data leaves in one frame while other streams may want to send.
+	partSize = 64 << 10
 
-// isLarge tells whether a sealed frame leaves in parts.
-func isLarge(f *frame) bool { return len(f.data) > messageHeaderLength+partSize }
+	// maxFrameData is how much data a frame may have, and has where there is nobody whom it
+	// delays.
+	maxFrameData = 256 << 10
+)
+
+// aloneSize is maxFrameData, but in tests.
+var aloneSize = maxFrameData
+
+// isLarge tells whether a sealed frame leaves in parts whoever else wants to send. One with
+// files does if it might.
+func isLarge(f *frame) bool {
+	n := len(f.data) - messageHeaderLength
+	return n > aloneSize || n > partSize && f.writes()
+}
+
+// pieceLocked is how much data may leave in one frame. Own is how many frames of the stream
+// that sends it are in the queue.
+func (x *extended) pieceLocked(own int) int {
+	if len(x.c.streams) > 1 || x.c.out.count > own || len(x.waiting) > 1-own {
+		return partSize
+	}
+	return aloneSize
+}
+
+// cutsLocked tells whether the first frame of the queue leaves in parts.
+func (x *extended) cutsLocked(f *frame) bool {
+	return len(f.data) > messageHeaderLength+partSize &&
+		(isLarge(f) || len(f.data) > messageHeaderLength+x.pieceLocked(1))
+}
 
 // A train is what leaves of one stream after a part of a frame has left: the rest
 // of that, and the stream's frames behind it.
@@ -143,11 +171,11 @@ func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
 	case size > 0:
 		return nil, batch, size
 	case len(x.waiting) > 0 && (!x.last || x.next != nil):
-		return x.nextPartLocked(), batch, 0
+		return x.nextPartLocked(x.pieceLocked(0)), batch, 0
 	}
 	x.last = false
 	if batch, size = x.collectLocked(); size == 0 && len(x.waiting) > 0 {
-		return x.nextPartLocked(), batch, 0
+		return x.nextPartLocked(x.pieceLocked(0)), batch, 0
 	}
 	return nil, batch, size
 }
@@ -162,7 +190,7 @@ func (x *extended) collectLocked() (batch frameQueue, size int) {
 			x.rideLocked(f, s.extra().train)
 		case size > 0 && !joins(f, size, limit):
 			return batch, size
-		case s != nil && isLarge(f):
+		case s != nil && x.cutsLocked(f):
 			x.startTrainLocked(f, s)
 			return batch, size
 		default:
@@ -195,7 +223,7 @@ func (x *extended) startTrainLocked(f *frame, s *stream) {
 }
 
 // nextPartLocked returns the next part that is to be written.
-func (t *trains) nextPartLocked() *frame {
+func (t *trains) nextPartLocked(piece int) *frame {
 	if t.next != nil {
 		t.turn, t.next = slices.Index(t.waiting, t.next), nil
 	}
@@ -207,7 +235,10 @@ func (t *trains) nextPartLocked() *frame {
 	if tr.sent == 0 {
 		tr.flags = partFlags(f)
 	}
-	n := min(len(f.data)-messageHeaderLength-tr.sent, partSize)
+	if f.writes() {
+		piece = partSize
+	}
+	n := min(len(f.data)-messageHeaderLength-tr.sent, piece)
 	if last := tr.sent+n == len(f.data)-messageHeaderLength; last && f.writes() && f.header.Type != messageTypeFiles {
 		tr.of.passed, t.last, t.next = true, true, tr
 		return filesFrame(tr.of, takeFiles(f), tr.flags)
@@ -218,11 +249,11 @@ func (t *trains) nextPartLocked() *frame {
 	}
 	h.Length = uint32(n)
 	// The header has the place of what was written before.
-	piece := f.data[tr.sent : tr.sent+messageHeaderLength+n]
-	h.Put(piece)
+	data := f.data[tr.sent : tr.sent+messageHeaderLength+n]
+	h.Put(data)
 	tr.sent += n
 	t.cut, t.last = f, true
-	t.view = frame{data: piece, class: -1}
+	t.view = frame{data: data, class: -1}
 	if f.header.Type == messageTypeFiles {
 		m, from := moreOf(&t.view), moreOf(f)
 		m.files, m.of, m.opens, m.flags = takeFiles(f), from.of, from.opens, from.flags
@@ -329,5 +360,5 @@ func (x *extended) dropUnsentLocked(s *stream, f *frame, paid int) {
 // isPlainLocked implements [mode].
 func (x *extended) isPlainLocked() bool {
 	f := x.c.out.head
-	return !x.queuedLocked() && !f.writes() && !isLarge(f)
+	return !x.queuedLocked() && !f.writes() && !x.cutsLocked(f)
 }

@@ -50,6 +50,50 @@ func (p *rawPeer) wantCut(rule string, id uint32, typ messageType, flags uint8, 
 	p.wantNothing(rule)
 }
 
+// TestLoneFrames holds that what delays nobody is cut less.
+func TestLoneFrames(t *testing.T) {
+	aloneSize = maxFrameData
+	defer func() { aloneSize = partSize }()
+	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
+		wrap := func(payload []byte) []byte {
+			return encode(t, &Request{Service: "test", Method: "Method", Payload: payload})
+		}
+		call := func(n int) {
+			go e.client.Call(t.Context(), "test", "Method", &preencoded{payloadFor(t, n, wrap)}, new(wrapperspb.StringValue))
+			synctest.Wait()
+		}
+		call(maxFrameData)
+		e.peer.wantFrames("B49: alone", headerOf(maxFrameData, e.ours(0), messageTypeRequest, 0))
+		e.peer.respond(e.ours(0), nil, nil)
+		synctest.Wait()
+		call(maxFrameData + 1)
+		e.peer.wantFrames("B49: alone, and too long", headerOf(maxFrameData, e.ours(1), messageTypePart, 0), headerOf(1, e.ours(1), messageTypeRequest, 0))
+		call(partSize + 1) // beside the one that waits for its answer
+		e.peer.wantFrames("B49: beside another", headerOf(partSize, e.ours(2), messageTypePart, 0), headerOf(1, e.ours(2), messageTypeRequest, 0))
+		e.peer.respond(e.ours(1), nil, nil)
+		e.peer.respond(e.ours(2), nil, nil)
+		synctest.Wait()
+	})
+}
+
+// TestFramesTooLong holds that a frame which should have been cut ends the connection with
+// its header, so that what it has is never in the way of others, nor in memory uncounted.
+func TestFramesTooLong(t *testing.T) {
+	for name, typ := range map[string]messageType{"part": messageTypePart, "request": messageTypeRequest, "data": messageTypeData, "response": messageTypeResponse} {
+		t.Run(name, func(t *testing.T) {
+			onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
+				header := make([]byte, messageHeaderLength)
+				headerOf(maxFrameData+1, e.theirs(0), typ, 0).Put(header)
+				e.peer.write(header)
+				synctest.Wait()
+				if err := e.conn.why(); !errors.Is(err, ErrProtocol) || !strings.Contains(err.Error(), "not cut") {
+					t.Errorf("B49: the cause is %v", err)
+				}
+			})
+		})
+	}
+}
+
 // TestPartsSent holds where requests, messages and answers are cut.
 func TestPartsSent(t *testing.T) {
 	for _, n := range []int{partSize - 1, partSize, partSize + 1, 2*partSize - 1, 2 * partSize, 2*partSize + 1, 150000, 1 << 20} {

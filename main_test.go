@@ -14,4 +14,7 @@ import (
 // The standard library's logger can be given as it is.
 var _ Logger = (*slog.Logger)(nil)
 
-func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
+func TestMain(m *testing.M) {
+	aloneSize = partSize // so that tests of parts need no other streams; TestLoneFrames has the real one
+	os.Exit(leak.Check(m))
+}
