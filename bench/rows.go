@@ -51,6 +51,15 @@ var groups = []*group{
 		title: "One caller, client and server in two processes",
 		units: []string{unitP50, unitTime, unitCPU}, overview: 3, rows: unary(2, "-latencies"),
 	}, {
+		title: "This library at one end and v1.2.10 at the other",
+		note:  "One caller, 64 B, two processes. The title of a column is the client. What counts is v1.2.10 with itself.",
+		units: []string{unitP50, unitTime, unitCPU}, overview: 2, noFloor: true, rows: pairs(),
+	}, {
+		title: "To connect, call once and close",
+		note:  "One caller, 64 B, one process.",
+		units: []string{unitTime, unitCPU, unitBytes, unitAllocs}, overview: 3, noFloor: true,
+		rows: []*row{driven("Connect/size=64", "64 B", short, "connect", "-size=64")},
+	}, {
 		title: "Many callers on one connection",
 		note:  "Time is that of all calls together, by their number. The floor is as many calls in one write, up to 32 KiB, and their answers in another.",
 		units: timeUnits, rows: many(),
@@ -106,6 +115,24 @@ func unary(processes int, flags ...string) (rows []*row) {
 	for _, size := range sizes {
 		args := append([]string{"calls", flagged("size", size), flagged("processes", processes)}, flags...)
 		rows = append(rows, driven(fmt.Sprintf("Unary/size=%d/processes=%d", size, processes), bytesLabel(size), short, args...))
+	}
+	return rows
+}
+
+// pairs are clients of either side with servers of either.
+func pairs() (rows []*row) {
+	for _, server := range []string{oursName, releasedName} {
+		i := slices.IndexFunc(sides, func(s *side) bool { return s.name == server })
+		r := driven("Pairs/server="+server, "server: "+sides[i].title, short, "calls", "-size=64", "-processes=2", "-latencies")
+		r.measure = func(m *measuring, s *side, r *row) (metrics, error) {
+			if s.name != oursName && s.name != releasedName {
+				return nil, nil
+			}
+			with := *r
+			with.args = append(slices.Clone(r.args), flagged("server", sides[i].program(m.programs, sides[i].driver)))
+			return measureDriven(m, s, &with)
+		}
+		rows = append(rows, r)
 	}
 	return rows
 }

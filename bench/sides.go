@@ -29,10 +29,11 @@ type side struct {
 
 // The sides that others are compared with.
 const (
-	oursName     = "ours"
-	oursVTName   = "ours-vt"
-	releasedName = "v1.2.10"
-	floorName    = "floor"
+	oursName         = "ours"
+	oursVTName       = "ours-vt"
+	oursExtendedName = "ours-extended"
+	releasedName     = "v1.2.10"
+	floorName        = "floor"
 
 	// What the smallest programs are compared with.
 	floorStatusName = "floor-status"
@@ -54,7 +55,7 @@ var sides = []*side{
 		name: oursVTName, title: "this, vtprotobuf", color: color.RGBA{0xff, 0x7f, 0x0e, 0xff},
 		module: "ttrpc", driver: ".", server: ttrpcServer, client: ttrpcClient, flags: []string{"-tags=vt"},
 	}, {
-		name: "ours-extended", title: "this, extended", color: color.RGBA{0xbc, 0xbd, 0x22, 0xff},
+		name: oursExtendedName, title: "this, extended", color: color.RGBA{0xbc, 0xbd, 0x22, 0xff},
 		module: "ttrpc", driver: ".", flags: []string{"-tags=extended"},
 	}, {
 		name: releasedName, title: "v1.2.10", color: color.RGBA{0x1f, 0x77, 0xb4, 0xff},

@@ -35,6 +35,17 @@ func measureCalls(b *bench, o *options) metrics {
 	return m
 }
 
+// measureConnect has each caller connect, make a call and close the connection.
+func measureConnect(b *bench, o *options) metrics {
+	return b.run(&load{callers: o.callers, lasts: o.duration, do: func(int) func() error {
+		return func() error {
+			c := b.dial()
+			defer c.Close()
+			return c.Caller(o.size, o.answer)(context.Background())
+		}
+	}}).metrics(1)
+}
+
 // measureRate has calls begin at a rate, however long they take.
 func measureRate(b *bench, o *options) metrics {
 	c := b.dial()

@@ -25,6 +25,7 @@ type options struct {
 	connections  int
 	rate         int
 	latencies    bool
+	server       string
 	duration     time.Duration
 	settle       time.Duration
 }
@@ -35,6 +36,7 @@ type metrics map[string]float64
 
 var measures = map[string]func(*bench, *options) metrics{
 	"calls":   measureCalls,
+	"connect": measureConnect,
 	"streams": measureStreams,
 	"rate":    measureRate,
 	"beside":  measureBeside,
@@ -44,10 +46,11 @@ var measures = map[string]func(*bench, *options) metrics{
 // Main is the main function of a side: it measures what the command line says and
 // prints what it measured as JSON.
 //
-//	PROGRAM calls|streams|rate|beside|memory [flags]
+//	PROGRAM calls|connect|streams|rate|beside|memory [flags]
 //	PROGRAM serve SOCKET
 //
-// The server is in the same process, or with -processes 2 in one of its own.
+// The server is in the same process, or with -processes 2 in one of its own, which with
+// -server is another side's program.
 func Main(sys System) {
 	log.SetFlags(0)
 	if len(os.Args) == 3 && os.Args[1] == "serve" {
@@ -61,6 +64,7 @@ func Main(sys System) {
 	flags.IntVar(&o.callers, "callers", 1, "how many call at once")
 	flags.StringVar(&o.kind, "kind", "", "of streams: upload, download, pipelined, pingpong; of memory: idle, called, stream")
 	flags.IntVar(&o.processes, "processes", 1, "1, or 2 for a server in another process")
+	flags.StringVar(&o.server, "server", "", "with -processes 2: the program that serves, instead of this one")
 	flags.IntVar(&o.connections, "n", 1000, "how many connections or streams")
 	flags.IntVar(&o.rate, "rate", 10000, "calls a second of rate and beside, where it may be 0 for as many as there can be")
 	flags.BoolVar(&o.latencies, "latencies", false, "tell percentiles")
@@ -68,14 +72,17 @@ func Main(sys System) {
 	most := flags.Int("max", math.MaxInt, "most callers, connections or streams")
 	flags.DurationVar(&o.settle, "settle", 3*time.Second/2, "how long memory is left alone before it is measured")
 	if len(os.Args) < 2 || measures[os.Args[1]] == nil {
-		log.Fatal("want calls, streams, rate, beside or memory")
+		log.Fatal("want calls, connect, streams, rate, beside or memory")
 	}
 	flags.Parse(os.Args[2:])
 	o.callers, o.connections = min(o.callers, *most), min(o.connections, *most)
 	if o.answer < 0 {
 		o.answer = o.size
 	}
-	b := newBench(sys, o.processes)
+	if o.server != "" && o.processes != 2 {
+		log.Fatal("-server is for -processes 2")
+	}
+	b := newBench(sys, o)
 	result := measures[os.Args[1]](b, o)
 	b.end()
 	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
@@ -97,12 +104,12 @@ type bench struct {
 	server      *serverProcess // nil if it is in this process
 }
 
-func newBench(sys System, processes int) *bench {
+func newBench(sys System, o *options) *bench {
 	dir, err := os.MkdirTemp("", "bench")
 	Must(err)
 	b := &bench{sys: sys, dir: dir, socket: filepath.Join(dir, "s")}
-	if processes == 2 {
-		b.server = startServer(b.socket)
+	if o.processes == 2 {
+		b.server = startServer(o.server, b.socket)
 		return b
 	}
 	l, err := net.Listen("unix", b.socket)

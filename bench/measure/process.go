@@ -81,9 +81,13 @@ type serverProcess struct {
 	out *json.Decoder
 }
 
-func startServer(socket string) *serverProcess {
-	exe, err := os.Executable()
-	Must(err)
+// startServer starts a program's server, or this one's if none is named.
+func startServer(exe, socket string) *serverProcess {
+	var err error
+	if exe == "" {
+		exe, err = os.Executable()
+		Must(err)
+	}
 	s := &serverProcess{cmd: exec.Command(exe, "serve", socket)}
 	s.cmd.Stderr = os.Stderr
 	s.in, err = s.cmd.StdinPipe()
