@@ -14,10 +14,16 @@ import (
 )
 
 // A parting is what the two ends have said of the end of their connection.
+//
+// An end that has calls of its own under way serves what the peer calls until these have
+// ended: their handlers may have to call back. It says goodbye twice then, at first up to
+// allIDs. Calls that it opens later do not count, so the end comes whatever else is called.
 type parting struct {
 	said   bool // by us
 	served uint32
-	heard  bool // from the peer
+	before int    // how many streams that we opened before are left
+	opened uint32 // the last id of those
+	heard  bool   // from the peer
 	last   uint32
 	why    error // of the calls that the peer does not serve
 
@@ -40,12 +46,25 @@ func (p *parting) hear(last, used uint32, why *status.Status) (upTo uint32, err 
 	return max(used, last), nil
 }
 
+// allIDs is the last id that is served while it is not known which that will be.
+const allIDs = 1<<32 - 1
+
+// isLast tells whether no more is going to be said.
+func (p *parting) isLast() bool { return p.said && p.served != allIDs }
+
 // settledLocked implements [mode]: it tells the peer which of its calls are served.
 func (x *extended) settledLocked() {
 	if !x.bye.said {
-		x.partLocked(status.New(codes.Unavailable, "the peer is shutting down"))
+		x.bye.before, x.bye.opened = len(x.c.streams)-x.c.accepted, x.c.lastID
 	}
-	if x.bye.hurry == nil && len(x.incoming) > 0 {
+	why := status.New(codes.Unavailable, "the peer is shutting down")
+	switch {
+	case x.bye.before == 0:
+		x.partLocked(x.lastPeer, why)
+	case !x.bye.said:
+		x.partLocked(allIDs, why)
+	}
+	if x.bye.isLast() && x.bye.hurry == nil && len(x.incoming) > 0 {
 		x.bye.arrivalsSeen = x.bye.arrivals
 		x.bye.hurry = time.AfterFunc(standstill, x.giveUpIncoming)
 	}
@@ -75,13 +94,20 @@ func (x *extended) giveUpIncoming() {
 	}
 }
 
-// partLocked tells the peer which of its calls are served, and why not more.
-func (x *extended) partLocked(why *status.Status) {
-	if x.bye.said || x.c.cause != nil {
+// partLocked tells the peer up to which id its calls are served, and why not more.
+func (x *extended) partLocked(last uint32, why *status.Status) {
+	if x.bye.isLast() || x.c.cause != nil {
 		return
 	}
-	x.bye.said, x.bye.served = true, x.lastPeer
-	x.urgeLocked(goodbyeFrame(x.lastPeer, why))
+	x.bye.said, x.bye.served = true, last
+	x.urgeLocked(goodbyeFrame(last, why))
+}
+
+// removed takes note that a stream that this end opened is left no more.
+func (p *parting) removed(id uint32) {
+	if p.said && id <= p.opened {
+		p.before--
+	}
 }
 
 // heardGoodbyeLocked ends the calls that the peer does not serve.

@@ -177,7 +177,7 @@ func TestGoodbyeOurCalls(t *testing.T) {
 		ours := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
 		e.peer.wantRequest("B53", e.ours(0), 0)
 		done := e.shutdown()
-		e.peer.wantGoodbye("B53", e.theirs(0))
+		e.peer.wantGoodbye("B53: while a call of ours is under way all are served", allIDs)
 		back := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
 		e.peer.wantRequest("B53: a callback while something runs", e.ours(1), 0)
 		e.peer.respond(e.ours(1), nil, nil)
@@ -195,8 +195,69 @@ func TestGoodbyeOurCalls(t *testing.T) {
 		if err := <-ours; err != nil {
 			t.Errorf("B53: %v", err)
 		}
+		e.peer.wantGoodbye("B53: when that has ended", e.theirs(0))
 		e.peer.wantEnd("B53")
 		<-done
+	})
+}
+
+// TestGoodbyeServesCallbacks holds that an end which shuts down serves what it is called while
+// calls are under way that it made before, whole or in parts, and no longer: calls that it
+// makes later do not put off the end.
+func TestGoodbyeServesCallbacks(t *testing.T) {
+	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
+		ours := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
+		e.peer.wantRequest("B53", e.ours(0), 0)
+		done := e.shutdown()
+		e.peer.wantGoodbye("B53", allIDs)
+		e.peer.request(e.theirs(0), 0, "Wait", nil)
+		<-e.ts.contexts
+		later := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
+		e.peer.wantRequest("B53: its handler calls", e.ours(1), 0)
+		request := echoRequest(t)
+		e.peer.send(e.theirs(1), messageTypePart, 0, request[:10])
+		e.peer.send(e.theirs(1), messageTypeRequest, 0, request[10:])
+		e.peer.wantResult("B53: a callback in parts", e.theirs(1), wrapperspb.String("alive"))
+		e.peer.respond(e.ours(0), nil, nil)
+		e.peer.wantGoodbye("B53: the call that was under way has ended", e.theirs(1))
+		e.peer.request(e.theirs(2), 0, "Echo", wrapperspb.String("late"))
+		e.peer.wantNothing("B53: what comes after that is ignored")
+		e.peer.respond(e.ours(1), nil, nil)
+		e.ts.answers <- nil
+		e.peer.wantResult("B53", e.theirs(0), wrapperspb.String("waited"))
+		e.peer.wantEnd("B53")
+		for _, ended := range []<-chan error{ours, later, done} {
+			if err := <-ended; err != nil {
+				t.Errorf("B53: %v", err)
+			}
+		}
+	})
+}
+
+// TestGoodbyeHeardOfAll holds that an end opens streams up to the last id that is served, but
+// only while a call of the peer's runs: they are for that.
+func TestGoodbyeHeardOfAll(t *testing.T) {
+	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
+		e.peer.request(e.theirs(0), 0, "Wait", nil)
+		<-e.ts.contexts
+		e.peer.send(0, messageTypeGoodbye, 0, number(e.ours(1)))
+		for n := range 2 {
+			back := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
+			e.peer.wantRequest("B53: up to the last", e.ours(n), 0)
+			e.peer.respond(e.ours(n), nil, nil)
+			if err := <-back; err != nil {
+				t.Errorf("B53: %v", err)
+			}
+		}
+		wantNotExecuted(t, "B53: above the last", <-goCall(t.Context(), e.client, new(wrapperspb.StringValue)), "")
+		e.ts.answers <- nil
+		e.peer.wantResult("B53", e.theirs(0), wrapperspb.String("waited"))
+	})
+	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
+		e.peer.send(0, messageTypeGoodbye, 0, number(allIDs))
+		synctest.Wait()
+		wantNotExecuted(t, "B53: nothing of the peer's runs", <-goCall(t.Context(), e.client, new(wrapperspb.StringValue)), "")
+		e.peer.wantNothing("B53")
 	})
 }
 
@@ -286,7 +347,8 @@ func TestGoodbyeBothEnds(t *testing.T) {
 				}})
 				n := new(wrapperspb.Int64Value)
 				done := make(chan error, 1)
-				go func() { done <- p.client.Call(t.Context(), "slow", "Slow", wrapperspb.Int64(1), n) }()
+				depth := map[string]int64{"server": 1, "client": 5, "both": 1}[who]
+				go func() { done <- p.client.Call(t.Context(), "slow", "Slow", wrapperspb.Int64(depth), n) }()
 				synctest.Wait()
 				stopped := make(chan error, 2)
 				if who != "client" {
@@ -302,9 +364,8 @@ func TestGoodbyeBothEnds(t *testing.T) {
 					t.Errorf("B53: a call after the goodbye: %v", err)
 				}
 				close(go_)
-				// The client that has said goodbye serves no callback.
-				if err := <-done; who == "server" && (err != nil || n.Value != 1) || who != "server" && status.Code(err) != codes.Unavailable {
-					t.Errorf("B53: the call that ran: %v, %v", n.Value, err)
+				if err := <-done; err != nil || n.Value != depth {
+					t.Errorf("B53: the call that ran: %v, %v, want %v calls back", n.Value, err, depth)
 				}
 				if err := <-stopped; err != nil {
 					t.Errorf("B53: Shutdown: %v", err)
@@ -329,7 +390,7 @@ func TestGoodbyeHonoursContext(t *testing.T) {
 			cancel()
 		}
 		p.wantRequest("B53", 3, 0)
-		p.wantGoodbye("B53", 0)
+		p.wantGoodbye("B53", allIDs)
 		p.wantNothing("B53: one goodbye")
 		c.Close()
 		if err := <-call; !errors.Is(err, ErrClosed) {

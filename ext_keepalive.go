@@ -142,11 +142,11 @@ func (x *extended) pingedLocked(f *frame) {
 		return // that something came is all that counts
 	}
 	if x.pings.came(now(), x.cfg.keepalive.MinInterval) {
-		if !x.bye.said {
+		if !x.bye.isLast() {
 			x.c.warnLocked("ttrpc: the peer pings too often", "allowed", x.cfg.keepalive.MinInterval)
 		}
 		x.c.draining, x.c.settled = true, true
-		x.partLocked(status.Newf(codes.ResourceExhausted, "pings may come every %v only", x.cfg.keepalive.MinInterval))
+		x.partLocked(x.lastPeer, status.Newf(codes.ResourceExhausted, "pings may come every %v only", x.cfg.keepalive.MinInterval))
 	}
 	if x.urgent.count < maxAnswers { // more tell a peer that does not read nothing new
 		x.urgeLocked(pingFrame(flagAnswer, f.data))

@@ -123,7 +123,7 @@ func (x *extended) droppedLocked() {
 // mayOpenLocked implements [mode].
 func (x *extended) mayOpenLocked(s *stream) error {
 	switch window, answer := x.ownLocked(); {
-	case x.bye.heard:
+	case x.bye.heard && (x.c.accepted == 0 || x.c.nextID() > x.bye.last): // see parting
 		return x.bye.why
 	case !x.peer.Serves:
 		return status.Error(codes.Unimplemented, errServesNothing)
@@ -156,6 +156,7 @@ func (x *extended) failingLocked(s *stream, err error) {
 // freedLocked implements [mode].
 func (x *extended) freedLocked(s *stream, gone bool) {
 	if gone && s.call == nil {
+		x.bye.removed(s.id)
 		s.endMetadataLocked()
 		if s.opening != nil || s.isInLine() || s.more != nil && s.extra().train != nil {
 			x.withdrawAllLocked(s)

@@ -120,7 +120,7 @@ func (c *Client) Extended(ctx context.Context) (bool, error) {
 
 // Shutdown ends the connection in order. In extended mode it tells the peer to make no
 // more calls; those that the peer has made, and the client's own, finish. Calls that handlers
-// of the client's own calls make back to it are refused from then on. It returns nil
+// of the client's own calls make back to it are served until these have ended. It returns nil
 // when the connection has ended, or ctx.Err() if ctx ends first; then it may be called
 // again, or Close. Calls made after it return ErrClosed, except those that are made while
 // a call of the peer's runs. It does not wait for the function of WithOnClose, which may

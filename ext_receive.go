@@ -65,7 +65,7 @@ func onPart(r reception, id uint32, ofStream bool) partFate {
 		return partDrop
 	case r.ours && r.state == stateUnary, !r.ours && r.state == stateIdle && r.begun:
 		return partKeep
-	case !r.ours && r.state == stateIdle && id > r.last && !r.said:
+	case !r.ours && r.state == stateIdle && id > r.last && !(r.said && id > r.served):
 		return partOpens
 	}
 	return partDrop

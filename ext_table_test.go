@@ -80,7 +80,7 @@ func TestPartTable(t *testing.T) {
 				}
 			case r.state == stateIdle && r.begun:
 				want = partKeep
-			case r.state == stateIdle && r.last < 7 && !r.said:
+			case r.state == stateIdle && r.last < 7 && !(r.said && r.served < 7):
 				want = partOpens
 			}
 			fates[want]++

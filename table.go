@@ -43,11 +43,7 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 		request.release()
 		return false, err
 	}
-	if c.lastID == 0 {
-		c.lastID = c.firstID()
-	} else {
-		c.lastID += 2
-	}
+	c.lastID = c.nextID()
 	if c.lastID >= 1<<32-2 { // ids are used up (B45)
 		c.draining, c.settled = true, true
 	}
@@ -70,9 +66,12 @@ func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
 	return reads, nil
 }
 
-// firstID is the id of the first stream that this end opens.
-func (c *conn) firstID() uint32 {
-	if c.role == roleClient {
+// nextID is the id of the next stream that this end opens.
+func (c *conn) nextID() uint32 {
+	switch {
+	case c.lastID != 0:
+		return c.lastID + 2
+	case c.role == roleClient:
 		return 1
 	}
 	return 2
