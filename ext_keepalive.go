@@ -28,9 +28,11 @@ type pings struct {
 	as    Keepalive   // how we do
 
 	// Of ours.
-	sent   time.Duration // when one was sent, if nothing has come since; else 0
-	before time.Duration // when the last byte had come then
-	looks  int           // how often look was called since
+	sent    time.Duration // when one was sent, if nothing has come since; else 0
+	before  time.Duration // when the last byte had come then
+	due     time.Duration // when look is to be called again
+	excused bool          // look was called late since, after the timeout
+	doubted bool          // the reader is to say whether anything has come
 
 	// Of the peer's.
 	last    time.Duration // when one came
@@ -48,26 +50,28 @@ const (
 
 // look tells, at a time, what is to be done if the last byte came when heard says, and when
 // to look again. A ping is sent when the interval has passed since, and the peer is given up
-// when the timeout has after that, and look was called once before: if it was this process
-// that stood still, the answer may be there and not read.
+// when the timeout has after that. If look is called late then, it was this process that stood
+// still, and the peer may have, too: that is excused once.
 func (p *pings) look(at, heard time.Duration, k *Keepalive) (step pingStep, next time.Duration) {
 	soon := min(k.Interval, k.Timeout/2)
+	late := at-p.due > soon
+	defer func() { p.due = at + next }()
 	if p.sent == 0 || heard != p.before {
-		p.sent, p.looks = 0, 0
+		p.sent, p.excused, p.doubted = 0, false, false
 		if idle := at - heard; idle < k.Interval {
 			return pingNothing, k.Interval - idle
 		}
 		p.sent, p.before = at, heard
 		return pingSend, soon
 	}
-	left := p.sent + k.Timeout - at
-	if p.looks++; left > 0 {
+	switch left := p.sent + k.Timeout - at; {
+	case left > 0:
 		return pingNothing, min(soon, left)
+	case late && !p.excused:
+		p.excused = true
+		return pingNothing, soon
 	}
-	if p.looks > 1 {
-		return pingGiveUp, 0
-	}
-	return pingNothing, soon
+	return pingGiveUp, k.Timeout
 }
 
 // came takes note of a ping of the peer's. It reports whether pings come too often.
@@ -115,7 +119,8 @@ func (x *extended) gotFilesLocked() {
 }
 
 // checkAlive sends a ping if nothing has come for the interval, and ends the connection
-// if nothing has come for the timeout after that.
+// if nothing has come for the timeout after that. An answer may be there and the reader not
+// have had the processor, so it is the reader that says so, or does not for another timeout.
 func (x *extended) checkAlive() {
 	c := x.c
 	c.mu.Lock()
@@ -126,14 +131,35 @@ func (x *extended) checkAlive() {
 	step, next := x.pings.look(now(), time.Duration(c.ch.heard.Load()), &x.pings.as)
 	switch step {
 	case pingGiveUp:
-		if c.cause == nil {
-			c.cause = ErrKeepalive
+		if x.pings.doubted {
+			x.silentLocked()
+			return
 		}
-		return
+		x.pings.doubted = true
+		c.moveSeatLocked(seatNeeded) // if nobody reads
+		c.wakeReaderLocked(settleGrace)
 	case pingSend:
 		x.urgeLocked(pingFrame(0, make([]byte, pingLength)))
 	}
 	x.pings.timer.Reset(next)
+}
+
+// tookAllLocked implements [mode].
+func (x *extended) tookAllLocked() {
+	switch {
+	case !x.pings.doubted || x.c.closed:
+	case time.Duration(x.c.ch.heard.Load()) == x.pings.before:
+		x.silentLocked()
+	default:
+		x.pings.timer.Reset(0)
+	}
+}
+
+// silentLocked ends the connection, for the peer has not answered.
+func (x *extended) silentLocked() {
+	if x.c.cause == nil {
+		x.c.cause = ErrKeepalive
+	}
 }
 
 // pingedLocked answers a ping. Who pings too often is told goodbye.

@@ -280,7 +280,7 @@ func TestKeepaliveFromTheLastByte(t *testing.T) {
 			}
 			time.Sleep(4*time.Second - 1)
 			p.wantAlive("B52: before the timeout has passed, too")
-			time.Sleep(time.Nanosecond)
+			time.Sleep(time.Nanosecond + settleGrace) // which what has arrived gets to be read
 			p.wantEnd("B52: when it has")
 			if err := c.why(); err != ErrKeepalive {
 				t.Errorf("B52: the cause is %v", err)
@@ -302,4 +302,74 @@ func TestKeepaliveDefaultTimeout(t *testing.T) {
 		}
 		p.next("B52: the ping")
 	}, WithKeepalive(Keepalive{Interval: time.Second}))
+}
+
+// A dozingConn is a conn whose reader does not get the processor: while it dozes, Read returns
+// nothing of what has come until a deadline wakes it.
+type dozingConn struct {
+	net.Conn
+	dozes atomic.Bool
+	woken chan struct{}
+}
+
+// isByteStream tells that deadlines do what they should.
+func (*dozingConn) IsByteStream() bool { return true }
+
+func (c *dozingConn) SetReadDeadline(at time.Time) error {
+	if !at.IsZero() && at.Before(time.Now()) && c.dozes.CompareAndSwap(true, false) {
+		close(c.woken)
+	}
+	return c.Conn.SetReadDeadline(at)
+}
+
+func (c *dozingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.dozes.Load() {
+		<-c.woken
+	}
+	return n, err
+}
+
+// TestKeepaliveLooksAtWhatHasArrived holds that a peer is not given up before what has come of
+// it was read, however late the reader is, and that it is if that is nothing.
+func TestKeepaliveLooksAtWhatHasArrived(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := memconn.Pipe(0)
+			nc := &dozingConn{Conn: a, woken: make(chan struct{})}
+			p := newRawPeer(t, b)
+			c := NewClient(nc, WithKeepalive(Keepalive{Interval: 10 * time.Second, Timeout: 4 * time.Second}), WithExtensions())
+			defer c.Close()
+			p.answerHello(peerHello())
+			if ok, err := c.Extended(t.Context()); !ok || err != nil {
+				t.Fatalf("B46: extended %v, %v", ok, err)
+			}
+			nc.dozes.Store(true)
+			p.awaitFrame("B52: a ping")
+			p.next("B52: a ping")
+			if answers {
+				p.send(0, messageTypePing, flagAnswer, make([]byte, pingLength))
+			}
+			time.Sleep(5 * time.Second)
+			synctest.Wait()
+			if err := c.Cause(); answers && err != nil || !answers && err != ErrKeepalive {
+				t.Errorf("B52: the answer %v has come, and the cause is %v", answers, err)
+			}
+			if !answers {
+				return
+			}
+			p.wantAlive("B52: it goes on")
+			conn := connOf(c)
+			conn.mu.Lock()
+			settled := conn.settled
+			conn.draining, conn.settles = true, true // and the reader is to be woken for that
+			conn.mu.Unlock()
+			conn.settle()
+			conn.mu.Lock()
+			defer conn.mu.Unlock()
+			if settled || conn.settled {
+				t.Error("B25: what is read for keep-alive counts as what had arrived when the connection began to end")
+			}
+		})
+	}
 }

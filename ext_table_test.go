@@ -158,12 +158,14 @@ func TestPingsLook(t *testing.T) {
 	}
 	for name, looks := range map[string][]look{
 		"nothing comes": {{1000 * ms, 1, pingNothing, 1}, {1000*ms + 1, 1, pingSend, 200 * ms},
-			{1200*ms + 1, 1, pingNothing, 200 * ms}, {1400*ms + 1, 1, pingGiveUp, 0}},
+			{1200*ms + 1, 1, pingNothing, 200 * ms}, {1400*ms + 1, 1, pingGiveUp, 400 * ms}},
 		"something has come between": {{1000 * ms, 999 * ms, pingNothing, 999 * ms}, {1999 * ms, 999 * ms, pingSend, 200 * ms}},
 		"an answer at once":          {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {1201 * ms, 1001 * ms, pingNothing, 800 * ms}, {2001 * ms, 1001 * ms, pingSend, 200 * ms}},
-		"a late look":                {{1500 * ms, 1 * ms, pingSend, 200 * ms}, {1700 * ms, 1 * ms, pingNothing, 200 * ms}, {1900 * ms, 1 * ms, pingGiveUp, 0}},
+		"a late look":                {{1500 * ms, 1 * ms, pingSend, 200 * ms}, {1700 * ms, 1 * ms, pingNothing, 200 * ms}, {1900 * ms, 1 * ms, pingGiveUp, 400 * ms}},
 		"this process stood still":   {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {time.Hour, 1 * ms, pingNothing, 200 * ms}, {time.Hour + 200*ms, time.Hour, pingNothing, 800 * ms}},
-		"it did, and nothing comes":  {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {time.Hour, 1 * ms, pingNothing, 200 * ms}, {time.Hour + 200*ms, 1 * ms, pingGiveUp, 0}},
+		"it did, and nothing comes":  {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {time.Hour, 1 * ms, pingNothing, 200 * ms}, {time.Hour + 200*ms, 1 * ms, pingGiveUp, 400 * ms}},
+		"it did after a look": {{1001 * ms, 1 * ms, pingSend, 200 * ms}, {1201 * ms, 1 * ms, pingNothing, 200 * ms}, {1202 * ms, 1 * ms, pingNothing, 199 * ms},
+			{time.Hour, 1 * ms, pingNothing, 200 * ms}, {2 * time.Hour, 1 * ms, pingGiveUp, 400 * ms}},
 	} {
 		var p pings
 		for i, l := range looks {

@@ -96,6 +96,9 @@ type modeReading interface {
 	// then owns. It unlocks.
 	receiveLocked(*frame)
 
+	// tookAllLocked is called when the reader, woken for it, has taken what had arrived.
+	tookAllLocked()
+
 	// consumed is called when the stream's receiver has taken a message, or when it was
 	// dropped because nobody takes it any more.
 	consumed(s *stream, f *frame)

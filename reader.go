@@ -80,13 +80,17 @@ func (c *conn) readNext() readResult {
 // does not keep a connection from draining.
 const maxArrived = 1 << 20
 
-// settle takes note that what had arrived when the connection began to end was
-// read. One whose peer is lost has nothing else to wait for.
+// settle takes note that what had arrived when the reader was woken was read: when the
+// connection began to end, if it did before. One whose peer is lost has nothing else to
+// wait for.
 func (c *conn) settle() {
 	c.mu.Lock()
-	c.settled = true
+	c.settled = c.settled || c.draining && !c.settles // else it is woken again
 	if c.cause == nil {
 		c.cause = c.lost
+	}
+	if c.mode != nil {
+		c.mode.tookAllLocked()
 	}
 	c.unlock()
 }
