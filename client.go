@@ -197,6 +197,9 @@ func invoke(ctx context.Context, via connector, extras callerExtras, req *Reques
 	if err != nil {
 		return via.told(err)
 	}
+	if extras != nil {
+		extras = extras.attempt()
+	}
 	if own != nil {
 		defer own.end()
 		extras = own.over(extras)

@@ -45,6 +45,14 @@ func (l begunExtras) over(others callerExtras) callerExtras {
 	return l
 }
 
+func (l begunExtras) attempt() callerExtras {
+	attempts := make(begunExtras, len(l))
+	for i, e := range l {
+		attempts[i] = e.attempt()
+	}
+	return attempts
+}
+
 func (l begunExtras) attach(c *conn, request *frame) error {
 	for _, e := range l {
 		if err := e.attach(c, request); err != nil {
@@ -70,6 +78,18 @@ func (l begunExtras) end() {
 	for _, e := range l {
 		e.end()
 	}
+}
+
+// An answerMark tells the answer of one attempt from those of others, though interceptors may
+// have put it into another response.
+type answerMark struct {
+	into    *Response
+	payload []byte
+}
+
+// isOf tells whether the response has the answer.
+func (m *answerMark) isOf(r *Response) bool {
+	return m.into == r || len(m.payload) > 0 && len(r.Payload) > 0 && &m.payload[0] == &r.Payload[0]
 }
 
 // A callMore is what the handler of a call has in extended mode. It implements

@@ -143,10 +143,12 @@ type filesSent struct {
 
 // A filesGot is what came with one answer.
 type filesGot struct {
-	files   *descriptors
-	into    *Response
-	payload []byte
+	answerMark
+	files *descriptors
 }
+
+// attempt implements [callerExtras]: all attempts have the same.
+func (s *filesSent) attempt() callerExtras { return s }
 
 // attach implements [callerExtras]. Files of an interceptor's are in the place of those of
 // its caller.
@@ -170,7 +172,7 @@ func (s *filesSent) received(answer *frame, into *Response) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.got = append(s.got, filesGot{files, into, into.Payload})
+	s.got = append(s.got, filesGot{answerMark{into, into.Payload}, files})
 }
 
 // returned implements [callerExtras].
@@ -178,7 +180,7 @@ func (s *filesSent) returned(answer *Response) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := len(s.got) - 1; i >= 0; i-- {
-		if got := &s.got[i]; got.into == answer || len(got.payload) > 0 && len(answer.Payload) > 0 && &got.payload[0] == &answer.Payload[0] {
+		if got := &s.got[i]; got.isOf(answer) {
 			s.of.came(got.files)
 			got.files = nil
 			return

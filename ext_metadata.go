@@ -118,24 +118,16 @@ func (r *ResponseMetadata) attach(c *conn, request *frame) error {
 	return nil
 }
 
-// begin implements [contextExtras]. The last attempt counts.
+// begin implements [contextExtras].
 func (r *ResponseMetadata) begin() (callerExtras, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kept = true
-	return r, nil
+	return &metadataAwaited{ResponseMetadata: r}, nil
 }
 
-// over implements [callerExtras]: begunExtras.over is called.
-func (r *ResponseMetadata) over(callerExtras) callerExtras { return r }
-
-// received implements [callerExtras].
-func (r *ResponseMetadata) received(*frame, *Response) {}
-
-// returned implements [callerExtras].
-func (r *ResponseMetadata) returned(*Response) {}
-
-// end implements [callerExtras]. If no stream was opened, nothing comes.
+// end is called when the call has returned, or the stream is open. If none was opened, nothing
+// comes.
 func (r *ResponseMetadata) end() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -143,6 +135,85 @@ func (r *ResponseMetadata) end() {
 	if !r.expected {
 		r.knownLocked()
 	}
+}
+
+// become makes it that of another, which is complete.
+func (r *ResponseMetadata) become(other *ResponseMetadata) {
+	other.mu.Lock()
+	header, trailer, err := other.header, other.trailer, other.err
+	other.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.header, r.trailer, r.err = header, trailer, err
+}
+
+// A metadataAwaited is the metadata that the answer to a call is to bring. It implements
+// [callerExtras]. Where interceptors make attempts each has its own, and that of the answer
+// which they return counts, else that of the last attempt.
+type metadataAwaited struct {
+	*ResponseMetadata
+
+	tries struct {
+		sync.Mutex
+		last *ResponseMetadata // nil without interceptors
+		got  []metadataGot
+	}
+}
+
+// A metadataGot is what came with one answer.
+type metadataGot struct {
+	answerMark
+	metadata *ResponseMetadata
+}
+
+// over implements [callerExtras]: begunExtras.over is called.
+func (m *metadataAwaited) over(callerExtras) callerExtras { return m }
+
+// received implements [callerExtras].
+func (m *metadataAwaited) received(*frame, *Response) {}
+
+// returned implements [callerExtras].
+func (m *metadataAwaited) returned(answer *Response) {
+	m.tries.Lock()
+	defer m.tries.Unlock()
+	for _, got := range m.tries.got {
+		if got.isOf(answer) {
+			m.tries.last = got.metadata
+		}
+	}
+}
+
+// end implements [callerExtras].
+func (m *metadataAwaited) end() {
+	m.tries.Lock()
+	last := m.tries.last
+	m.tries.Unlock()
+	if last != nil {
+		m.become(last)
+	}
+	m.ResponseMetadata.end()
+}
+
+// attempt implements [callerExtras].
+func (m *metadataAwaited) attempt() callerExtras {
+	r := new(ResponseMetadata)
+	m.tries.Lock()
+	m.tries.last = r
+	m.tries.Unlock()
+	return &metadataTry{metadataAwaited{ResponseMetadata: r}, m}
+}
+
+// A metadataTry is that of one attempt.
+type metadataTry struct {
+	metadataAwaited
+	of *metadataAwaited
+}
+
+// received implements [callerExtras].
+func (t *metadataTry) received(_ *frame, into *Response) {
+	t.of.tries.Lock()
+	defer t.of.tries.Unlock()
+	t.of.tries.got = append(t.of.tries.got, metadataGot{answerMark{into, into.Payload}, t.ResponseMetadata})
 }
 
 // carriesMetadata tells whether answers have metadata.

@@ -160,6 +160,9 @@ type contextExtras interface {
 
 // A callerExtras is what a call has of its context's extras.
 type callerExtras interface {
+	// attempt returns them for one of the attempts that interceptors make.
+	attempt() callerExtras
+
 	// attach gives a request what is to leave with it, at each attempt.
 	attach(c *conn, request *frame) error
 

@@ -459,3 +459,51 @@ func TestHeaderAfterMessage(t *testing.T) {
 		}
 	})
 }
+
+// TestResponseMetadataOfAttempts holds that of several attempts of an interceptor that of the
+// answer which it returns counts, and is not known before; if it returns none, the last.
+func TestResponseMetadataOfAttempts(t *testing.T) {
+	for name, test := range map[string]struct {
+		want      string
+		intercept func(first, second *Response, answer *Response) error
+	}{
+		"the first":  {"1", func(first, _, answer *Response) error { answer.Payload = first.Payload; return nil }},
+		"the second": {"2", func(_, second, answer *Response) error { answer.Payload = second.Payload; return nil }},
+		"one's own":  {"2", func(_, _, answer *Response) error { answer.Payload = []byte{}; return nil }},
+		"an error":   {"2", func(_, _, _ *Response) error { return io.ErrNoProgress }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, md := WithResponseMetadata(t.Context())
+				gave := make(chan struct{})
+				p := newBubblePair(t, nil, WithUnaryClientInterceptor(func(ctx context.Context, req *Request, answer *Response, _ *UnaryClientInfo, invoke Invoker) error {
+					var got [2]Response
+					for i := range got {
+						if err := invoke(ctx, req, &got[i]); err != nil {
+							return err
+						}
+						synctest.Wait()
+						select {
+						case <-gave:
+							t.Errorf("B58: the header is known after attempt %d", i+1)
+						default:
+						}
+					}
+					return test.intercept(&got[0], &got[1], answer)
+				}))
+				defer p.client.Close()
+				n := 0
+				p.server.Register("tries", map[string]Method{"Call": func(ctx context.Context, unmarshal func(any) error) (any, error) {
+					n++
+					return wrapperspb.String("x"), errors.Join(SetHeader(ctx, MD{"h": {fmt.Sprint(n)}}), SetTrailer(ctx, MD{"t": {fmt.Sprint(n)}}))
+				}})
+				go func() {
+					defer close(gave)
+					wantMetadata(t, "B58", md, MD{"h": {test.want}}, MD{"t": {test.want}})
+				}()
+				p.client.Call(ctx, "tries", "Call", wrapperspb.String(""), new(wrapperspb.StringValue))
+				<-gave
+			})
+		})
+	}
+}
