@@ -18,6 +18,10 @@ const (
 	defaultWindow           = 1 << 20
 )
 
+// leastConnectionBytes is the least that a connection may hold: in extended mode it is enough
+// for a small call and a stream at a time.
+const leastConnectionBytes = 4 << 10
+
 // maxCredit is the most that a peer may be told that it may send.
 const maxCredit = 1<<31 - 1
 
@@ -101,7 +105,7 @@ type StreamQueue struct {
 	// anything from it; 1 s by default.
 	Patience time.Duration
 
-	// ConnectionBytes caps the memory of all queues of one connection; 32 MiB
+	// ConnectionBytes caps the memory of all queues of one connection; 4 KiB or more, 32 MiB
 	// by default. In extended mode all that has arrived and is not taken counts, see
 	// Window. On classic connections the request of a stream counts from its arrival.
 	// Once the cap is reached, the stream with most of it fails: at once if its receiver has
@@ -132,6 +136,9 @@ func (q *StreamQueue) check() {
 	refuse("StreamQueue.Bytes", q.Bytes)
 	refuse("StreamQueue.Patience", q.Patience)
 	refuse("StreamQueue.ConnectionBytes", q.ConnectionBytes)
+	if q.ConnectionBytes != 0 && q.ConnectionBytes < leastConnectionBytes {
+		panic(fmt.Sprintf("ttrpc: StreamQueue.ConnectionBytes is below %d: %d", leastConnectionBytes, q.ConnectionBytes))
+	}
 	refuse("StreamQueue.Window", q.Window)
 }
 
