@@ -434,7 +434,7 @@ func TestLostPeerIsHeardOut(t *testing.T) {
 	cfg.setDefaults()
 	c := newConn(roleClient, b, cfg)
 	c.ch, c.started = newChannel(b), true
-	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1)}
+	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1), about: new(about)}
 	s.init(c)
 	if _, err := c.open(s, newOutFrame(0)); err != nil {
 		t.Fatal(err)

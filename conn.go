@@ -356,12 +356,12 @@ func (c *conn) wakeReaderLocked(grace time.Duration) {
 	nc := c.nc
 	wake := func() {
 		if nc.SetReadDeadline(time.Unix(1, 0)) != nil {
-			time.AfterFunc(grace, c.settle)
+			c.settleAfter(grace)
 		}
 	}
 	switch c.ch.kind {
 	case packetConn:
-		time.AfterFunc(grace, c.settle)
+		c.settleAfter(grace)
 	case streamConn: // it is the user's
 		c.settles, c.woken = true, true
 		c.after = append(c.after, wake)
@@ -369,6 +369,16 @@ func (c *conn) wakeReaderLocked(grace time.Duration) {
 		c.settles = true
 		wake()
 	}
+}
+
+// settleAfter has settle called though nothing wakes the reader.
+func (c *conn) settleAfter(grace time.Duration) {
+	time.AfterFunc(grace, func() {
+		c.mu.Lock()
+		c.settles = false
+		c.unlock()
+		c.settle()
+	})
 }
 
 // settleGrace is how long a packet conn has to hand over what has arrived before

@@ -69,7 +69,7 @@ func TestParkedCallsStart(t *testing.T) {
 		large := encode(t, wrapperspb.Bytes(make([]byte, 300_000)))
 		for i := range uint32(2) {
 			p.send(0, messageTypeWant, 0, number(310_000))
-			p.send(3+2*i, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large}))
+			p.sendCut(3+2*i, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Echo", Payload: large}), 200_000)
 			p.send(0, messageTypeWant, 0, number(0))
 			synctest.Wait()
 		}

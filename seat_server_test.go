@@ -279,7 +279,10 @@ func TestHeldAnswers(t *testing.T) {
 // for room among the outgoing frames, which nobody else would make.
 func TestReaderMakesRoom(t *testing.T) {
 	one := newOutFrame(0).cost()
-	s := newSeatServer(t, true, seatMethods{"Quick": nothing, "Other": nothing}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: one}}))
+	s := newSeatServer(t, true, seatMethods{"Quick": nothing, "Other": nothing})
+	s.conn.mu.Lock()
+	s.conn.cfg.limits.Queue.ConnectionBytes = one // less than an option may say
+	s.conn.mu.Unlock()
 	s.began = func(call *serverCall) {
 		if call.id == 3 {
 			await(t, "a second answer", func() bool { return queued(s.conn) > one })
