@@ -316,10 +316,10 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 		s.init(c)
 		s.about = new(about)
 	}
-	s.state, s.passed, s.more = stateUnary, false, nil
+	s.state, s.passed, s.callsBack, s.more = stateUnary, false, false, nil
 	s.about.service, s.about.method = service, method
 	s.about.deadline, _ = ctx.Deadline()
-	reads, err := c.open(s, request)
+	reads, err := c.open(ctx, s, request)
 	if err != nil {
 		return nil, err
 	}

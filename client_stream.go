@@ -138,7 +138,7 @@ func (l *link) open(ctx context.Context, desc *StreamDesc, service, method strin
 	cs.names.service, cs.names.method = service, method
 	cs.names.deadline, _ = ctx.Deadline()
 	s.about = &cs.names
-	if _, err := l.conn.open(s, f); err != nil {
+	if _, err := l.conn.open(ctx, s, f); err != nil {
 		return nil, err
 	}
 	if t := l.conn.cfg.trace; t != nil {

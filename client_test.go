@@ -436,7 +436,7 @@ func TestLostPeerIsHeardOut(t *testing.T) {
 	c.ch, c.started = newChannel(b), true
 	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1), about: new(about)}
 	s.init(c)
-	if _, err := c.open(s, newOutFrame(0)); err != nil {
+	if _, err := c.open(t.Context(), s, newOutFrame(0)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Write(frameBytes(1, messageTypeResponse, 0, nil)); err != nil {

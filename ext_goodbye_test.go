@@ -235,21 +235,23 @@ func TestGoodbyeServesCallbacks(t *testing.T) {
 }
 
 // TestGoodbyeHeardOfAll holds that an end opens streams up to the last id that is served, but
-// only while a call of the peer's runs: they are for that.
+// only those that handlers of the peer's calls make: they are for that.
 func TestGoodbyeHeardOfAll(t *testing.T) {
 	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {
 		e.peer.request(e.theirs(0), 0, "Wait", nil)
-		<-e.ts.contexts
+		handler := <-e.ts.contexts
 		e.peer.send(0, messageTypeGoodbye, 0, number(e.ours(1)))
+		synctest.Wait()
+		wantNotExecuted(t, "B53: no handler's", <-goCall(t.Context(), e.client, new(wrapperspb.StringValue)), "")
 		for n := range 2 {
-			back := goCall(t.Context(), e.client, new(wrapperspb.StringValue))
+			back := goCall(handler, e.client, new(wrapperspb.StringValue))
 			e.peer.wantRequest("B53: up to the last", e.ours(n), 0)
 			e.peer.respond(e.ours(n), nil, nil)
 			if err := <-back; err != nil {
 				t.Errorf("B53: %v", err)
 			}
 		}
-		wantNotExecuted(t, "B53: above the last", <-goCall(t.Context(), e.client, new(wrapperspb.StringValue)), "")
+		wantNotExecuted(t, "B53: above the last", <-goCall(handler, e.client, new(wrapperspb.StringValue)), "")
 		e.ts.answers <- nil
 		e.peer.wantResult("B53", e.theirs(0), wrapperspb.String("waited"))
 	})

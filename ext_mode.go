@@ -123,7 +123,7 @@ func (x *extended) droppedLocked() {
 // mayOpenLocked implements [mode].
 func (x *extended) mayOpenLocked(s *stream) error {
 	switch window, answer := x.ownLocked(); {
-	case x.bye.heard && (x.c.accepted == 0 || x.c.nextID() > x.bye.last): // see parting
+	case x.bye.heard && (!s.callsBack || x.c.nextID() > x.bye.last): // see parting
 		return x.bye.why
 	case !x.peer.Serves:
 		return status.Error(codes.Unimplemented, errServesNothing)

@@ -259,7 +259,7 @@ func TestWithdrawnBeforeWrite(t *testing.T) {
 	c, p := newSeatClient(t)
 	s := &stream{state: stateUnary, unary: true, done: make(chan struct{}, 1)}
 	s.init(connOf(c))
-	if reads, err := connOf(c).open(s, newOutFrame(0)); !reads || err != nil || connOf(c).first == nil {
+	if reads, err := connOf(c).open(t.Context(), s, newOutFrame(0)); !reads || err != nil || connOf(c).first == nil {
 		t.Fatalf("a caller alone does not write and read itself: %t, %v", reads, err)
 	}
 	connOf(c).fail(s, context.Canceled)

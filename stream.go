@@ -183,6 +183,7 @@ type stream struct {
 	inARow     bool // a message was sent before
 	passed     bool // a frame with extras has left
 	answered   bool // the handler has returned, whose answer has still to come
+	callsBack  bool // a handler of one of the peer's calls opens it, and the peer has said goodbye
 	id         uint32
 	opening    *frame        // the request, until the writer takes it
 	queued     siblings      // what the writer has not taken

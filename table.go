@@ -35,9 +35,17 @@ func (c *conn) mayOpenLocked(s *stream) error {
 // open puts a stream of ours into the table, with the next id, and its request,
 // which it then owns, into the queue: ids rise in the order in which frames are
 // written. It reports whether the caller must call readFor.
-func (c *conn) open(s *stream, request *frame) (reads bool, err error) {
+func (c *conn) open(ctx context.Context, s *stream, request *frame) (reads bool, err error) {
 	c.mu.Lock()
-	if err := c.mayOpenLocked(s); err != nil {
+	err = c.mayOpenLocked(s)
+	if err != nil && c.parted { // a peer that ends may still serve what its own calls need
+		c.mu.Unlock()
+		call, _ := ctx.Value(callKey{}).(*callContext)
+		c.mu.Lock()
+		s.callsBack = call != nil && call.of.conn == c
+		err = c.mayOpenLocked(s)
+	}
+	if err != nil {
 		c.made.Refused++
 		c.mu.Unlock()
 		request.release()
