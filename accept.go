@@ -39,6 +39,9 @@ type callee interface {
 
 	// fullMethod is stream.fullMethod.
 	fullMethod() string
+
+	// pace is stream.pace.
+	pace() *pace
 }
 
 // A serveFunc is a host that has a function run the calls. The function reports whether
@@ -119,6 +122,7 @@ func (call *serverCall) failLocked(err error) {
 	s.waiting.Broadcast()
 	call.cancel(err)
 	s.inbox.close(err, true)
+	c.rouseReceiverLocked(s)
 	if c.mode != nil {
 		c.mode.freedLocked(s, false)
 	}
@@ -151,6 +155,14 @@ func (call *serverCall) fullMethod() string {
 		return *name
 	}
 	return ""
+}
+
+// pace implements [callee].
+func (call *serverCall) pace() *pace {
+	if call.streamMethod == nil {
+		return nil
+	}
+	return &call.streamMethod.pace
 }
 
 // endsAt implements [callee].

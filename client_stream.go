@@ -218,7 +218,7 @@ func (cs *clientStream) recvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	f, err := cs.inbox.take(ctx)
+	f, err := cs.take(ctx)
 	if err != nil {
 		return err
 	}

@@ -155,6 +155,7 @@ func (call *serverCall) handlerReturned(answer *frame, traced func(*frame) func(
 	if kept == nil {
 		return answer
 	}
+	call.turn.end()
 	return kept.handlerReturned(answer, traced)
 }
 

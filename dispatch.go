@@ -163,6 +163,9 @@ func (d *dispatcher) callStream(call *serverCall, s *streamMethod) (any, error) 
 		return nil, err
 	}
 	call.request = nil
+	if call.conn.ch.kind == socketConn {
+		call.turn = turn{conn: call.conn, stream: &call.stream}
+	}
 	if hasFirst {
 		first.data = first.data[:copy(first.data, payload)]
 	} else {
@@ -236,6 +239,7 @@ func (call *serverCall) contextEnded() {
 		call.conn.fail(&call.stream, err)
 	} else {
 		call.inbox.close(err, true)
+		call.rouseReceiver()
 	}
 }
 

@@ -52,7 +52,7 @@ func (x *extended) awaitLocked(s *stream, f *frame, over *bound) bool {
 			}
 			return false
 		}
-		s.waiting.Wait()
+		s.waitLocked()
 	}
 	if m.head == f {
 		x.givesUpLocked(s)

@@ -36,6 +36,7 @@ type inbox struct {
 	wished  bool            // a receiver has given up, and no message was taken since
 	hungry  func(stay bool) // is to be called before one waits, or nil
 	told    bool            // it was, but by none that stays
+	got     time.Duration   // when the receiver got a message that it had waited for, else 0
 
 	opening int32 // the memory of the request, until start
 	held    int   // what is queued, as weigh has it
@@ -145,12 +146,22 @@ func (b *inbox) start(f *frame) {
 }
 
 // take waits for the next message and returns it, or the error with which the
-// stream ended, or that of ctx.
-func (b *inbox) take(ctx context.Context) (*frame, error) {
-	over := newBound(ctx, &b.ready)
-	defer over.end()
+// stream ended, or that of ctx. It waits by reading if it may.
+func (s *stream) take(ctx context.Context) (f *frame, err error) {
+	b := s.inbox
+	var over *bound
+	if ctx.Done() != nil {
+		over = newBound(ctx, &b.ready, s.rouseReceiver)
+		defer func() {
+			if over.end(); err != nil {
+				s.staysAway()
+			}
+		}()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	got := b.got
+	b.got = 0
 	for b.queue.head == nil {
 		switch {
 		case b.end != nil:
@@ -163,25 +174,53 @@ func (b *inbox) take(ctx context.Context) (*frame, error) {
 			return nil, over.errLocked()
 		}
 		b.waited.Store(true)
-		b.waitLocked(over == nil)
+		s.waitForNextLocked(over, got)
+		got = 0
 	}
-	f := b.queue.pop()
+	f = b.queue.pop()
 	b.countFrameLocked(f, -1)
 	b.begun, b.taken, b.wished = true, true, false
 	b.ready.Broadcast() // for awaitTake
 	return f, nil
 }
 
-// waitLocked waits until something happens; with stay set, the receiver does so until a
-// message comes.
-func (b *inbox) waitLocked(stay bool) {
-	n := 0
-	if stay {
+// waitForNextLocked waits until something happens, by reading if it may. A receiver without
+// a bound stays until a message comes. got is when it got the last, or 0.
+func (s *stream) waitForNextLocked(over *bound, got time.Duration) {
+	b, n := s.inbox, 0
+	if over == nil {
 		n = 1
 	}
 	b.waiting, b.staying = b.waiting+1, b.staying+n
-	b.ready.Wait()
+	b.mu.Unlock()
+	read := s.conn.readForReceiver(s, over, s.learn(got))
+	b.mu.Lock()
+	if !read && b.lacksLocked(over) {
+		b.ready.Wait()
+	}
 	b.waiting, b.staying = b.waiting-1, b.staying-n
+	if s.call != nil {
+		b.got = now()
+	}
+}
+
+// lacksLocked tells whether the receiver has to wait, until over comes.
+func (b *inbox) lacksLocked(over *bound) bool {
+	return b.queue.head == nil && b.end == nil && over.errLocked() == nil
+}
+
+// lacks is lacksLocked.
+func (b *inbox) lacks(over *bound) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lacksLocked(over)
+}
+
+// isAwaited tells whether the receiver waits for a message.
+func (b *inbox) isAwaited() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting > 0 && b.lacksLocked(nil)
 }
 
 // waits tells whether the receiver wants a message that has not come, for which it waits or

@@ -295,7 +295,7 @@ func TestQueueTakenMeanwhile(t *testing.T) {
 		s.makeInbox()
 		s.put(newFrame(10))
 		size := s.inbox.size()
-		if _, err := s.inbox.take(context.Background()); err != nil {
+		if _, err := s.take(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if !s.inbox.awaitTake(size) {
@@ -423,7 +423,7 @@ func TestQueueOfALateStream(t *testing.T) {
 		c.receive(f, nil)
 		end.do(call)
 		call.becomeStream(true)
-		if _, err := call.inbox.take(context.Background()); err != end.want {
+		if _, err := call.take(context.Background()); err != end.want {
 			t.Errorf("B41: %s, and its handler receives %v, want %v", end.name, err, end.want)
 		}
 	}

@@ -20,6 +20,9 @@ func (ch *channel) hasFrame() bool {
 	return ch.w-ch.r-messageHeaderLength >= int(h.Length) && (ch.more == nil || h.Type < messageTypeBeyond)
 }
 
+// isEmpty tells whether nothing has been read of what comes next.
+func (ch *channel) isEmpty() bool { return ch.part == nil && ch.skip == 0 && ch.r == ch.w }
+
 // firstSize is how much memory a frame with n bytes of data starts with: all
 // of it on a packet conn, because one Read there must have room for all that
 // remains (B43).

@@ -138,6 +138,12 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	if act == actMessage || act == actLast {
 		s.received.add(0, f.size(), 1)
 	}
+	if act == actMessage {
+		if delivered, left := c.deliverAloneLocked(s, f); delivered {
+			c.unlock()
+			return !left
+		}
+	}
 	c.unlock()
 
 	switch act {
@@ -185,7 +191,7 @@ func (c *conn) judgeLocked(s *stream, f *frame, big *OversizedMessageErr) (act a
 // awaitRoomLocked has a server's reader wait while the peer does not read its
 // answers: it gets nothing more done before.
 func (c *conn) awaitRoomLocked() {
-	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed {
+	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed && c.seat != seatRelieved {
 		if c.held > 0 {
 			c.mu.Unlock()
 			c.writeHeld()

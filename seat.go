@@ -19,7 +19,7 @@ type seat uint8
 const (
 	seatReader   seat = iota // a goroutine reads, in readLoop
 	seatStirred              // the same, and the deadline that was to wake a caller will wake it
-	seatCaller               // a client's only caller reads, for its answer
+	seatWaiter               // who waits reads: a client's only caller for its answer, or a stream's receiver
 	seatRelieved             // the same, and a deadline wakes it, to leave the seat to a goroutine
 	seatVacant               // nobody reads
 )
@@ -28,13 +28,13 @@ const (
 type seatEvent uint8
 
 const (
-	seatCall     seatEvent = iota // a client's unary call begins
+	seatWait     seatEvent = iota // who is about to wait may read: a client's unary call begins, or a receiver is back
 	seatNeeded                    // a goroutine must read: others may have to wait, or nobody has for long
-	seatGivenUp                   // the caller who reads has no use for its answer any more
-	seatLeave                     // who reads may leave: a call has ended, or a handler is to run
+	seatGivenUp                   // who reads has no use any more for what it waits for
+	seatLeave                     // who reads may leave: what it waits for has come, or a handler is to run
 	seatReturned                  // that handler has returned, and nobody has had the seat since
 	seatWoken                     // who reads was woken by the deadline
-	seatHandOver                  // the caller who reads goes
+	seatHandOver                  // who waits no more goes
 )
 
 // A seatEffect is what a change of the seat asks for.
@@ -62,18 +62,18 @@ var seatMoves = [seatVacant + 1][seatHandOver + 1]seatMove{
 	seatStirred: { // is not left: who sits down next would be woken for nothing
 		seatWoken: {seatReader, seatCalmed},
 	},
-	seatCaller: {
+	seatWaiter: {
 		seatNeeded:   {seatRelieved, seatRoused},
 		seatGivenUp:  {seatRelieved, seatRoused},
 		seatLeave:    {seatVacant, seatLeft},
 		seatHandOver: {seatReader, seatFilled},
 	},
 	seatRelieved: {
-		seatWoken:    {seatCaller, seatCalmed},
+		seatWoken:    {seatWaiter, seatCalmed},
 		seatHandOver: {seatStirred, seatFilled},
 	},
 	seatVacant: {
-		seatCall:     {seatCaller, seatTaken},
+		seatWait:     {seatWaiter, seatTaken},
 		seatNeeded:   {seatReader, seatFilled},
 		seatReturned: {seatReader, seatTaken},
 	},
@@ -109,6 +109,7 @@ type seating struct {
 	seen     uint64        // turns, when it last looked
 
 	callerSide
+	receiverSide
 	handlerSide
 }
 
@@ -117,12 +118,15 @@ type seating struct {
 func (c *conn) moveSeatLocked(ev seatEvent) seatEffect {
 	var effect seatEffect
 	c.seat, effect = c.seat.next(ev)
+	if effect == seatTaken || effect == seatLeft || effect == seatFilled {
+		c.receiver = nil
+	}
 	switch effect {
 	case seatLeft:
 		c.turns++
 		c.startWatchLocked()
 	case seatFilled:
-		if c.running != nil { // lest the next call of it be run there, too
+		if c.running != nil && ev == seatNeeded { // lest the next call of it be run there, too
 			c.running.learn(seatPatience)
 		}
 		go c.readLoop()
@@ -201,7 +205,7 @@ func (c *conn) endSeatLocked() {
 	if c.watching {
 		c.watch.Stop()
 	}
-	if c.role == roleClient && c.seat == seatVacant { // no reader will find out
+	if c.seat == seatVacant && (c.role == roleClient || c.receiver != nil) { // no reader will find out
 		c.ch.ended()
 	}
 }

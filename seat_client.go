@@ -19,9 +19,8 @@ type callerSide struct {
 // sitLocked is called when a stream is opened. It reports whether the caller must
 // read until the answer has come.
 func (c *conn) sitLocked(s *stream) (reads bool) {
-	c.crowded = c.crowded || len(c.streams) > 1
-	if s.done != nil && c.role == roleClient {
-		return c.moveSeatLocked(seatCall) == seatTaken
+	if s.done != nil && c.role == roleClient && (len(c.streams) == 1 || c.seat != seatVacant) {
+		return c.moveSeatLocked(seatWait) == seatTaken
 	}
 	c.moveSeatLocked(seatNeeded) // a caller may have to wait for receivers
 	return false

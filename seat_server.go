@@ -44,10 +44,12 @@ type handlerSide struct {
 }
 
 // A turn is that of a handler that runs in the reader's place. It is over when
-// anybody has taken the seat. The zero turn is that of a handler elsewhere.
+// anybody has taken the seat. The zero turn is that of a handler elsewhere. That of a
+// stream's handler begins with each message for which the seat was vacated.
 type turn struct {
 	conn   *conn
-	number uint64
+	number uint64  // of a unary method
+	stream *stream // else
 }
 
 // isHere tells whether the handler was begun in the reader's place.
@@ -55,7 +57,14 @@ func (t turn) isHere() bool { return t.conn != nil }
 
 // lastsLocked tells whether nobody has taken the seat since.
 func (t turn) lastsLocked() bool {
-	return t.conn != nil && t.conn.seat == seatVacant && t.conn.turns == t.number
+	switch c := t.conn; {
+	case c == nil || c.seat != seatVacant:
+		return false
+	case t.stream != nil:
+		return c.receiver == t.stream
+	default:
+		return c.turns == t.number
+	}
 }
 
 // end has a goroutine read, if none does: the handler is about to wait.
@@ -78,11 +87,11 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 	if len(c.streams) == 1 && !c.ch.hasFrame() {
 		limit = quickAlone
 	}
-	if c.role == roleClient || !call.method.mayRunHere(limit) || !c.isBusyLocked() || c.moveSeatLocked(seatLeave) != seatLeft {
+	if c.role == roleClient || c.seat != seatReader || !call.method.mayRunHere(limit) || !c.isBusyLocked() || c.moveSeatLocked(seatLeave) != seatLeft {
 		c.mu.Unlock()
 		return false, true
 	}
-	call.turn, c.running = turn{c, c.turns}, &call.method.pace
+	call.turn, c.running = turn{conn: c, number: c.turns}, &call.method.pace
 	c.mu.Unlock()
 
 	returned := false

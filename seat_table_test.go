@@ -11,21 +11,21 @@ import (
 )
 
 var (
-	seatNames   = [...]string{"reader", "stirred", "caller", "relieved", "vacant"}
-	seatEvents  = [...]string{"call", "needed", "givenUp", "leave", "returned", "woken", "handOver"}
+	seatNames   = [...]string{"reader", "stirred", "waiter", "relieved", "vacant"}
+	seatEvents  = [...]string{"wait", "needed", "givenUp", "leave", "returned", "woken", "handOver"}
 	seatEffects = [...]string{"stays", "taken", "left", "filled", "roused", "calmed"}
 )
 
 // TestSeatTable holds what each event makes of each state of the seat.
 func TestSeatTable(t *testing.T) {
 	const table = `
-		          reader       stirred        caller           relieved         vacant
-		call      -            -              -                -                caller:taken
+		          reader       stirred        waiter           relieved         vacant
+		wait      -            -              -                -                waiter:taken
 		needed    -            -              relieved:roused  -                reader:filled
 		givenUp   -            -              relieved:roused  -                -
 		leave     vacant:left  -              vacant:left      -                -
 		returned  -            -              -                -                reader:taken
-		woken     -            reader:calmed  -                caller:calmed    -
+		woken     -            reader:calmed  -                waiter:calmed    -
 		handOver  -            -              reader:filled    stirred:filled   -`
 	rows := strings.Split(strings.TrimSpace(table), "\n")
 	if len(rows) != len(seatEvents)+1 {
@@ -53,8 +53,9 @@ func TestSeatTable(t *testing.T) {
 type seatModel struct {
 	seat     seat
 	reader   bool // a goroutine reads
-	caller   bool // a caller does
+	waiter   bool // a caller or a receiver does
 	handler  bool // one runs, which has been given the reader's place and knows of no other
+	receiver bool // one has a message, and the seat has been vacant for it since
 	deadline bool // is set
 	watch    bool // runs
 }
@@ -68,14 +69,16 @@ func (m seatModel) steps(t *testing.T, server bool) (all []seatModel) {
 		switch effect {
 		case seatLeft:
 			n.watch = true
+		case seatTaken:
+			n.receiver = false
 		case seatFilled:
-			if !server && ev != seatHandOver && n.caller || n.reader {
+			if ev != seatHandOver && n.waiter || n.reader {
 				t.Errorf("%s in %+v has a second goroutine read", seatEvents[ev], m)
 			}
-			n.reader, n.handler = true, false // the turn is over
+			n.reader, n.handler, n.receiver = true, false, false // the turn is over
 		case seatRoused:
-			if !n.caller {
-				t.Errorf("%s in %+v wakes a caller who does not read", seatEvents[ev], m)
+			if !n.waiter {
+				t.Errorf("%s in %+v wakes one who does not read", seatEvents[ev], m)
 			}
 			n.deadline = true
 		case seatCalmed:
@@ -90,8 +93,26 @@ func (m seatModel) steps(t *testing.T, server bool) (all []seatModel) {
 	if m.watch {
 		step(seatNeeded, func(n *seatModel, _ seatEffect) { n.watch = false }) // it finds that nothing has changed
 	}
-	if (m.reader || m.caller) && m.deadline {
+	if (m.reader || m.waiter) && m.deadline {
 		step(seatWoken, nil)
+	}
+	step(seatGivenUp, nil) // may come late, from a call that has ended
+	if m.reader || m.waiter {
+		step(seatLeave, func(n *seatModel, effect seatEffect) { // a message has come
+			if effect == seatLeft {
+				n.reader, n.waiter, n.receiver = false, false, true
+			}
+		})
+	}
+	if m.receiver {
+		step(seatWait, func(n *seatModel, effect seatEffect) { n.waiter = effect == seatTaken })
+	}
+	if m.waiter {
+		step(seatHandOver, func(n *seatModel, effect seatEffect) {
+			if n.waiter = false; effect != seatFilled {
+				t.Errorf("one who waits no more leaves the seat in %+v, and nobody reads", m)
+			}
+		})
 	}
 	if server {
 		if m.reader {
@@ -108,16 +129,11 @@ func (m seatModel) steps(t *testing.T, server bool) (all []seatModel) {
 		}
 		return all
 	}
-	step(seatGivenUp, nil) // may come late, from a call that has ended
-	step(seatCall, func(n *seatModel, effect seatEffect) { n.caller = n.caller || effect == seatTaken })
-	if m.reader {
-		step(seatLeave, func(n *seatModel, effect seatEffect) { n.reader = effect != seatLeft })
-	}
-	if m.caller {
-		step(seatLeave, func(n *seatModel, effect seatEffect) { n.caller = effect != seatLeft })
-		step(seatHandOver, func(n *seatModel, effect seatEffect) {
-			if n.caller = false; effect != seatFilled {
-				t.Errorf("a caller leaves the seat in %+v, and nobody reads", m)
+	step(seatWait, func(n *seatModel, effect seatEffect) { n.waiter = n.waiter || effect == seatTaken }) // a call
+	if m.reader || m.waiter {
+		step(seatLeave, func(n *seatModel, effect seatEffect) { // an answer has come
+			if effect == seatLeft {
+				n.reader, n.waiter = false, false
 			}
 		})
 	}
@@ -127,17 +143,19 @@ func (m seatModel) steps(t *testing.T, server bool) (all []seatModel) {
 // check requires what must hold at all times.
 func (m seatModel) check(t *testing.T, server bool) {
 	t.Helper()
-	reads := fmt.Sprint(m.reader, m.caller)
+	reads := fmt.Sprint(m.reader, m.waiter)
 	want := [...]string{"true false", "true false", "false true", "false true", "false false"}[m.seat]
 	switch {
 	case reads != want:
-		t.Errorf("%+v: a goroutine reads, a caller reads: %s, want %s", m, reads, want)
+		t.Errorf("%+v: a goroutine reads, one who waits reads: %s, want %s", m, reads, want)
 	case m.deadline != (m.seat == seatStirred || m.seat == seatRelieved):
 		t.Errorf("%+v: the seat does not say whether the deadline is set", m)
 	case m.seat == seatVacant && !m.watch:
 		t.Errorf("%+v: nobody reads, and nothing would change that", m)
-	case server && m.seat == seatVacant && !m.handler:
+	case server && m.seat == seatVacant && !m.handler && !m.receiver:
 		t.Errorf("%+v: nobody reads, and no handler runs", m)
+	case m.receiver && m.handler:
+		t.Errorf("%+v: the seat is vacant for two", m)
 	}
 }
 
@@ -159,8 +177,8 @@ func TestSeatModel(t *testing.T) {
 				}
 			}
 		}
-		if want := map[bool]int{false: len(seatNames), true: 2}[server]; len(reached) != want {
-			t.Errorf("the server %t: %d states of the seat are reached, want %d", server, len(reached), want)
+		if len(reached) != len(seatNames) {
+			t.Errorf("the server %t: %d states of the seat are reached, want %d", server, len(reached), len(seatNames))
 		}
 	}
 }

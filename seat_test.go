@@ -179,7 +179,7 @@ func TestCallerReads(t *testing.T) {
 	for n := range 3 {
 		done := goNumber(context.Background(), c)
 		h, _ := p.recv("a caller alone")
-		if s := seatOf(connOf(c)); s != seatCaller {
+		if s := seatOf(connOf(c)); s != seatWaiter {
 			t.Errorf("the seat of a caller alone is %d", s)
 		}
 		p.respond(h.StreamID, n)

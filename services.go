@@ -77,6 +77,7 @@ type streamMethod struct {
 	handle  StreamHandler
 	info    StreamServerInfo
 	unknown bool // whether the server streams is for the handler to say
+	pace         // of a message, from when it was received until the next is awaited
 }
 
 // endsWithClose tells whether a stream whose handler has returned result ends without
@@ -103,7 +104,7 @@ func (r *services) add(name string, desc *ServiceDesc) {
 		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}}
 	}
 	for method, s := range desc.Streams {
-		svc.streams[method] = &streamMethod{s.Handler, StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}, false}
+		svc.streams[method] = &streamMethod{handle: s.Handler, info: StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -164,7 +165,7 @@ func (call *serverCall) recvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	f, err := call.inbox.take(ctx)
+	f, err := call.take(ctx)
 	if err != nil {
 		return err
 	}

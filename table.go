@@ -90,6 +90,7 @@ func (c *conn) addLocked(s *stream) {
 		c.streams = make(map[uint32]*stream)
 	}
 	c.streams[s.id] = s
+	c.crowded = c.crowded || len(c.streams) > 1
 	if s.call != nil {
 		c.accepted++
 	}
@@ -134,6 +135,7 @@ func (c *conn) removeLocked(s *stream) {
 	}
 	s.state = stateIdle
 	s.waiting.Broadcast()
+	c.receiverGoesLocked(s)
 	if stop := s.unwatch; stop != nil { // which asks the context, a user's
 		s.unwatch = nil
 		c.after = append(c.after, func() { stop() })

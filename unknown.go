@@ -84,7 +84,7 @@ func (h UnknownServiceHandler) route(call *serverCall, v requestView) bool {
 		return true
 	}
 	handle := func(ctx context.Context, stream StreamServer) (any, error) { return h(ctx, info, stream) }
-	call.streamMethod = &streamMethod{handle, StreamServerInfo{path, info.StreamingClient, true}, true}
+	call.streamMethod = &streamMethod{handle: handle, info: StreamServerInfo{path, info.StreamingClient, true}, unknown: true}
 	return true
 }
 

@@ -59,8 +59,9 @@ type bound struct {
 	stop func() bool // to watch the context, or nil
 }
 
-// newBound wakes who waits on cond when ctx ends.
-func newBound(ctx context.Context, cond *sync.Cond) *bound {
+// newBound wakes who waits on cond when ctx ends, and then, without locks, calls also if
+// that is not nil.
+func newBound(ctx context.Context, cond *sync.Cond, also func()) *bound {
 	if ctx.Done() == nil {
 		return nil
 	}
@@ -69,9 +70,12 @@ func newBound(ctx context.Context, cond *sync.Cond) *bound {
 		b.stop = context.AfterFunc(watched(ctx), func() {
 			err := errOf(ctx)
 			cond.L.Lock()
-			defer cond.L.Unlock()
 			b.err = err
 			cond.Broadcast()
+			cond.L.Unlock()
+			if also != nil {
+				also()
+			}
 		})
 	}
 	return b

@@ -281,7 +281,7 @@ func (c *conn) giveUp() {
 // A sender of message after message does not write them itself: while
 // a goroutine writes one, it queues the next, and many leave in one write.
 func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error {
-	over := newBound(ctx, &s.waiting)
+	over := newBound(ctx, &s.waiting, nil)
 	defer over.end()
 	c.mu.Lock()
 	missed := c.mode != nil && !closes && !s.halfClosed && !c.mode.awaitLocked(s, f, over)
@@ -309,7 +309,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	putStreamID(f.data, s.id)
 	f.owner = s
 	s.sent.add(f.flags(), len(f.data)-messageHeaderLength, 1)
-	lead := c.pushForLocked(s, f)
+	lead := c.holdLocked(s, c.pushForLocked(s, f))
 	seq := f.seq
 	row := s.inARow
 	s.inARow = true
@@ -324,7 +324,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	for c.out.bytes > maxPending && c.popped < seq && s.isActive() && c.lost == nil {
 		switch {
 		case over.errLocked() == nil:
-			s.waiting.Wait()
+			s.waitLocked()
 		case c.mode == nil:
 			c.withdrawFrameLocked(s, f)
 			s.sent.add(f.flags(), len(f.data)-messageHeaderLength, -1)
