@@ -319,12 +319,19 @@ func (x *extended) nextGrantLocked() *frame {
 // grantsWaitLocked tells whether the peer is to be told of credit.
 func (x *extended) grantsWaitLocked() bool { return x.calls.granted > 0 || x.granting.Len() > 0 }
 
-// writeSoonLocked has a goroutine write if nobody does.
+// writeSoonLocked has somebody write if nobody does: a stream's receiver who is to be back
+// soon, or to send, else a goroutine.
 func (x *extended) writeSoonLocked() {
-	if c := x.c; !c.writing && !c.closed && c.lost == nil {
-		c.writing = true
-		go c.writeOut(nil, 0)
+	c := x.c
+	if c.writing || c.closed || c.lost != nil {
+		return
 	}
+	c.writing = true
+	if c.awaitsReceiverLocked() {
+		c.held = 1
+		return
+	}
+	go c.writeOut(nil, 0)
 }
 
 // grantedLocked takes note of credit that the peer grants.

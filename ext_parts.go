@@ -168,20 +168,21 @@ func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
 		batch.push(f)
 	}
 	switch {
-	case size > 0:
+	case size > 0 && (x.urgent.head != nil || len(x.waiting) > 0):
 		return nil, batch, size
 	case len(x.waiting) > 0 && (!x.last || x.next != nil):
 		return x.nextPartLocked(x.pieceLocked(0)), batch, 0
 	}
 	x.last = false
-	if batch, size = x.collectLocked(); size == 0 && len(x.waiting) > 0 {
+	if batch, size = x.collectLocked(batch, size); size == 0 && len(x.waiting) > 0 {
 		return x.nextPartLocked(x.pieceLocked(0)), batch, 0
 	}
 	return nil, batch, size
 }
 
-// collectLocked is conn.collectLocked, where large frames leave in parts.
-func (x *extended) collectLocked() (batch frameQueue, size int) {
+// collectLocked is conn.collectLocked, where large frames leave in parts, and control frames
+// of size bytes before the others.
+func (x *extended) collectLocked(batch frameQueue, size int) (frameQueue, int) {
 	c, limit := x.c, x.c.ch.kind.batchSize()
 	for f := c.out.head; f != nil; f = c.out.head {
 		s, _ := f.owner.(*stream)

@@ -94,6 +94,9 @@ func (c *conn) holdLocked(s *stream, lead bool) bool {
 	return lead
 }
 
+// awaitsReceiverLocked tells whether the seat is vacant for a receiver.
+func (c *conn) awaitsReceiverLocked() bool { return c.receiver != nil && c.seat == seatVacant }
+
 // rouseReceiverLocked has the receiver of s, if it reads, look whether it still has to.
 func (c *conn) rouseReceiverLocked(s *stream) {
 	if c.receiver == s {
@@ -129,7 +132,7 @@ func (c *conn) receiverGoesLocked(s *stream) {
 	c.rouseReceiverLocked(s)
 	if c.seat == seatVacant {
 		c.receiver, c.running = nil, nil
-		if c.role == roleServer {
+		if c.role == roleServer || c.held > 0 {
 			c.moveSeatLocked(seatNeeded)
 		}
 	}

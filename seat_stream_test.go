@@ -265,6 +265,35 @@ func (h *seatHandler) vacate(t *testing.T) {
 	}
 }
 
+// TestHandlerPauses holds that a handler which held the seat up for a moment must be quick
+// for long before it has it again.
+func TestHandlerPauses(t *testing.T) {
+	h := newSeatHandler(t, true, 0)
+	h.vacate(t)
+	h.do <- func() { time.Sleep(stall) }
+	for _, reads := range []seat{seatWaiter, seatReader} {
+		done := h.receive(nil)
+		awaitReceiver(t, "a handler that paused", &h.call.stream)
+		awaitSeat(t, "a handler that paused", h.conn, reads)
+		h.method.took.Store(1)
+		h.number(1, 1)
+		wantNumber(t, "a handler that paused", done, 1)
+		awaitSeat(t, "a handler that paused", h.conn, seatReader)
+	}
+}
+
+// TestHandlerAndEnd holds that nothing is kept of a server's connection that ends while the
+// seat is vacant for a handler.
+func TestHandlerAndEnd(t *testing.T) {
+	h := newSeatHandler(t, true, 0)
+	h.vacate(t)
+	h.conn.close(ErrServerClosed)
+	if h.conn.ch.buf != nil {
+		t.Error("a read buffer is kept that nobody will use")
+	}
+	wantNumber(t, "B26: a handler that comes back", h.receive(nil), context.Canceled)
+}
+
 // TestStreamHandlerReads holds that the handler of a server's only stream reads for itself,
 // if it is quick, and that what it sends leaves when it receives again.
 func TestStreamHandlerReads(t *testing.T) {
