@@ -138,11 +138,9 @@ func (c *conn) receive(f *frame, big *OversizedMessageErr) (reads bool) {
 	if act == actMessage || act == actLast {
 		s.received.add(0, f.size(), 1)
 	}
-	if act == actMessage {
-		if delivered, left := c.deliverAloneLocked(s, f); delivered {
-			c.unlock()
-			return !left
-		}
+	if delivered, left := c.deliverAloneLocked(s, f, act); delivered {
+		c.unlock()
+		return !left
 	}
 	c.unlock()
 

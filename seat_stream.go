@@ -12,11 +12,11 @@ type receiverSide struct {
 	needs    int     // how many wait for what only comes if somebody reads, and do not read
 }
 
-// deliverAloneLocked puts a message into the inbox of the only stream that there is, if
+// deliverAloneLocked puts a frame, if that is a message, into the inbox of the only stream that there is, if
 // its receiver waits, and vacates the seat for that receiver if it is likely to be back
 // soon. It reports whether it did either.
-func (c *conn) deliverAloneLocked(s *stream, f *frame) (delivered, left bool) {
-	if len(c.streams) > 1 || c.needs > 0 || !c.ch.isEmpty() || !s.inbox.isAwaited() || c.expectsLocked() {
+func (c *conn) deliverAloneLocked(s *stream, f *frame, act action) (delivered, left bool) {
+	if act != actMessage || len(c.streams) > 1 || c.needs > 0 || !c.ch.isEmpty() || !s.inbox.isAwaited() || c.expectsLocked() {
 		return false, false
 	}
 	crowded := c.crowded

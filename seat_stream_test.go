@@ -175,6 +175,15 @@ func TestReceiverIsRelieved(t *testing.T) {
 	awaitReceiver(t, "a receiver", &s.stream)
 	p.number(3, 1)
 	wantNumber(t, "a message after the call", done, 1)
+	for _, want := range []seat{seatReader, seatVacant} { // it may be that calls come between messages
+		if seat := seatOf(connOf(c)); seat != want {
+			t.Errorf("the seat is %d after a message after a call, want %d", seat, want)
+		}
+		done = goReceive(s.RecvMsg, nil)
+		awaitReceiver(t, "a receiver", &s.stream)
+		p.number(3, 1)
+		wantNumber(t, "the next message", done, 1)
+	}
 
 	c, p, s = newSeatStream(t, context.Background())
 	done = goReceive(s.RecvMsg, nil)
@@ -183,6 +192,32 @@ func TestReceiverIsRelieved(t *testing.T) {
 	awaitSeat(t, "a receiver has read for long", connOf(c), seatReader)
 	p.number(3, 1)
 	wantNumber(t, "a receiver who was relieved", done, 1)
+}
+
+// TestReceiverBesideSender holds that the seat is not vacated while a sender waits for what
+// somebody must read.
+func TestReceiverBesideSender(t *testing.T) {
+	c, p, s := newSeatStream(t, context.Background())
+	conn := connOf(c)
+	waited := testkit.WaitFor(func() {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		s.waitLocked()
+	})
+	awaitSeat(t, "a sender waits", conn, seatReader)
+	for _, want := range []seat{seatReader, seatVacant} {
+		done := goReceive(s.RecvMsg, nil)
+		awaitReceiver(t, "a receiver", &s.stream)
+		p.number(3, 1)
+		wantNumber(t, "a message beside a sender", done, 1)
+		if seat := seatOf(conn); seat != want {
+			t.Errorf("the seat is %d after a message, want %d", seat, want)
+		}
+		conn.mu.Lock()
+		s.waiting.Broadcast()
+		conn.mu.Unlock()
+		<-waited
+	}
 }
 
 // TestReceiverAndEnd holds B1 and B12 for a connection that ends while a stream's receiver
