@@ -84,6 +84,8 @@ type channel struct {
 	more framing                   // of a mode, or nil
 	room func(arrived int) int     // how much memory part may take up if more data than want may follow, else nil
 
+	lends bool // a frame is used up before the next is read, so it may have the buffer
+
 	heard *atomic.Int64                      // when the last byte came, as now has it, if somebody wants to know, else nil
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
 	from  int                                // where in part's data the frame's begins
@@ -192,6 +194,9 @@ func (ch *channel) parse() (*frame, error) {
 			}
 		}
 		f := ch.part
+		if ch.lends && ch.fillsBuffer() {
+			ch.lend()
+		}
 		for ch.r < ch.w && len(f.data) < ch.want {
 			ch.growPart()
 			n := copy(f.data[len(f.data):min(cap(f.data), ch.want)], ch.buf.data[ch.r:ch.w])

@@ -18,6 +18,9 @@ type frame struct {
 	// header included.
 	data []byte
 
+	// whole is the memory that data is a part of, if it is not all of it.
+	whole []byte
+
 	// next and prev link the frame in the one queue that owns it.
 	next, prev *frame
 
@@ -124,6 +127,7 @@ func (f *frame) grow(n int) {
 	g := newFrame(n)
 	g.data = append(g.data, f.data...)
 	f.data, g.data = g.data, f.data
+	f.whole, g.whole = g.whole, f.whole
 	f.class, g.class = g.class, f.class
 	g.release()
 }
@@ -140,6 +144,9 @@ func (f *frame) release() {
 	if f.class < 0 {
 		return
 	}
+	if f.whole != nil {
+		f.data = f.whole
+	}
 	// append may have moved data to other memory; that is left to the garbage
 	// collector.
 	if class, size := frameClass(cap(f.data)); class == int(f.class) && size == cap(f.data) {
@@ -154,12 +161,15 @@ const frameOverhead = 128
 // cost is how many bytes of memory f takes up. It is what queues are bounded
 // by: empty messages are not free.
 func (f *frame) cost() int {
-	n := cap(f.data) + frameOverhead
+	n := f.memory() + frameOverhead
 	if f.extras != nil {
 		n += f.extras.pieces()
 	}
 	return n
 }
+
+// memory is how much the data takes up.
+func (f *frame) memory() int { return max(cap(f.data), cap(f.whole)) }
 
 // size is how much data a received frame has.
 func (f *frame) size() int {

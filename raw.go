@@ -30,7 +30,7 @@ const minTaken = 4 << 10
 // take returns b, which is part of f's data, as memory that has no other owner: f's own,
 // which is then not pooled again, or a copy if b is small or only a small part of it.
 func (f *frame) take(b []byte) []byte {
-	if len(b) < minTaken || 2*len(b) < cap(f.data) {
+	if len(b) < minTaken || 2*len(b) < f.memory() {
 		return append([]byte(nil), b...)
 	}
 	f.class = -1

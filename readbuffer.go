@@ -23,6 +23,21 @@ func (ch *channel) hasFrame() bool {
 // isEmpty tells whether nothing has been read of what comes next.
 func (ch *channel) isEmpty() bool { return ch.part == nil && ch.skip == 0 && ch.r == ch.w }
 
+// fillsBuffer tells whether the frame that is arriving is all that the buffer has, and takes
+// up at least half of it.
+func (ch *channel) fillsBuffer() bool {
+	return ch.room == nil && len(ch.part.data) == 0 && ch.w-ch.r == ch.want && ch.want >= readBufferSize/2 && len(ch.buf.data) == readBufferSize
+}
+
+// lend gives the buffer to that frame, which then need not be copied, for its own memory.
+func (ch *channel) lend() {
+	f, buf := ch.part, ch.buf
+	f.data, f.whole, buf.data = buf.data[ch.r:ch.w:ch.w], buf.data, f.data
+	f.class, buf.class = buf.class, f.class
+	buf.release()
+	ch.buf, ch.r, ch.w = nil, 0, 0
+}
+
 // firstSize is how much memory a frame with n bytes of data starts with: all
 // of it on a packet conn, because one Read there must have room for all that
 // remains (B43).

@@ -12,9 +12,9 @@ type receiverSide struct {
 	needs    int     // how many wait for what only comes if somebody reads, and do not read
 }
 
-// deliverAloneLocked puts a frame, if that is a message, into the inbox of the only stream that there is, if
-// its receiver waits, and vacates the seat for that receiver if it is likely to be back
-// soon. It reports whether it did either.
+// deliverAloneLocked puts a frame, if that is a message, into the inbox of the only stream
+// that there is, if its receiver waits, and vacates the seat for that receiver if it is
+// likely to be back soon. It reports whether it did either.
 func (c *conn) deliverAloneLocked(s *stream, f *frame, act action) (delivered, left bool) {
 	if act != actMessage || len(c.streams) > 1 || c.needs > 0 || !c.ch.isEmpty() || !s.inbox.isAwaited() || c.expectsLocked() {
 		return false, false
@@ -31,7 +31,7 @@ func (c *conn) deliverAloneLocked(s *stream, f *frame, act action) (delivered, l
 		return false, false
 	}
 	if left = c.moveSeatLocked(seatLeave) == seatLeft; left {
-		c.receiver, c.running = s, pace
+		c.receiver, c.running, c.ch.lends = s, pace, false
 	}
 	return true, left
 }
@@ -43,7 +43,7 @@ func (c *conn) readForReceiver(s *stream, over *bound, took time.Duration) bool 
 	sits := c.receiver == s && !c.closed && s.inbox.lacks(over) && c.moveSeatLocked(seatWait) == seatTaken
 	first := false
 	if sits {
-		c.receiver = s
+		c.receiver, c.ch.lends = s, true
 		if first = c.held == 1 && c.writesFirstLocked(); first {
 			c.held = 0
 		}
@@ -68,6 +68,7 @@ func (c *conn) readForReceiver(s *stream, over *bound, took time.Duration) bool 
 		}
 		c.mu.Lock()
 		stays := result == readGoesOn && c.seat == seatWaiter && len(c.streams) == 1 && s.inbox.lacks(over)
+		c.ch.lends = stays
 		if !stays && (result == readRelieved || c.role == roleServer || !c.leaveLocked()) {
 			c.moveSeatLocked(seatHandOver)
 		}

@@ -6,8 +6,10 @@
 package ttrpc
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -481,4 +483,51 @@ func TestHandlerDeadline(t *testing.T) {
 	wantNumber(t, "B25: a message then", done, 1)
 	h.end()
 	testkit.Within(t, "B25: Shutdown", func() { <-ended })
+}
+
+// TestBufferIsLent holds that a large frame which is all that has been read has the buffer's
+// memory, if it is used up at once, and that what follows is read as ever.
+func TestBufferIsLent(t *testing.T) {
+	near, far := testkit.SocketPair(t)
+	defer near.Close()
+	defer far.Close()
+	if err := far.(*net.UnixConn).SetWriteBuffer(8 * readBufferSize); err != nil {
+		t.Fatal(err)
+	}
+	ch := newChannel(near)
+	ch.lends = true
+	large, small := pattern(readBufferSize/2), pattern(100)
+	both := append(frameBytes(3, messageTypeData, 0, small), frameBytes(5, messageTypeData, 0, large)...)
+	for _, sent := range []struct {
+		bytes []byte
+		want  [][]byte
+		lent  bool
+	}{
+		{frameBytes(1, messageTypeData, 0, large), [][]byte{large}, true},
+		{frameBytes(1, messageTypeData, 0, large[1:]), [][]byte{large[1:]}, false},
+		{append(frameBytes(5, messageTypeData, 0, large), frameBytes(3, messageTypeData, 0, small)...), [][]byte{large, small}, false},
+		{both, [][]byte{small, large}, true},
+		{frameBytes(1, messageTypeData, 0, small), [][]byte{small}, false},
+	} {
+		if _, err := far.Write(sent.bytes); err != nil {
+			t.Fatal(err)
+		}
+		lent := false
+		for i, want := range sent.want {
+			f, err := ch.recvFrame(true)
+			if err != nil || !bytes.Equal(f.data, want) {
+				t.Fatalf("frame %d of %d bytes: %v, got %d bytes", i, len(want), err, len(f.data))
+			}
+			if f.whole != nil {
+				lent = true
+				if ch.buf != nil || f.memory() != readBufferSize {
+					t.Errorf("a frame takes up %d bytes, want the buffer", f.memory())
+				}
+			}
+			f.release()
+		}
+		if lent != sent.lent {
+			t.Errorf("frames of %d bytes in all: the buffer is lent: %t", len(sent.bytes), lent)
+		}
+	}
 }
