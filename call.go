@@ -24,6 +24,7 @@ type serverCall struct {
 	counted codes.Code // what its answer was counted as; guarded by conn.mu
 
 	parked bool // it waited for the peer to read
+	soon   bool // the reader may look at it, to see if it can run it
 	waits  bool // it does; guarded by conn.mu
 	stalls bool // the handler took so long that a reader in whose place it ran has kept others waiting
 
@@ -65,7 +66,7 @@ func (call *serverCall) arrives() {
 	}
 }
 
-// isSmall tells whether the reader may look at a call to see if it can run it.
+// isSmall tells whether the reader may run a call.
 func (call *serverCall) isSmall() bool {
 	return call.unary && call.conn.ch.kind == socketConn && call.request.header.Length <= maxQuickRequest
 }

@@ -48,6 +48,7 @@ type conn struct {
 	// Owned by the reader.
 	offer   extension // may yet begin the mode with the peer's first request; else nil
 	arrived int       // once woken to settle: how much may still have arrived before
+	deep    bool      // another goroutine must read, because this one's stack has grown
 
 	mu sync.Mutex // may be taken while a Server's is held, and held for an inbox's
 

@@ -286,8 +286,16 @@ func (a *assembler) read(fd int, b []byte) (int, error) {
 		return readSocket(fd, b)
 	}
 	control := newFrame(controlSize())
-	defer control.release()
 	n, files, err := recvFiles(fd, b, control.data[:controlSize()])
+	control.release()
+	if files == nil && err == nil {
+		return n, nil
+	}
+	return a.take(n, files, err)
+}
+
+// take takes what has come with n bytes, or instead of them.
+func (a *assembler) take(n int, files []int, err error) (int, error) {
 	switch {
 	case !a.takes:
 		a.files.drop(files)

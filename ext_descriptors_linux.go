@@ -91,7 +91,14 @@ func recvFiles(fd int, b, control []byte) (n int, fds []int, err error) {
 	if err != nil || used == 0 && flags&unix.MSG_CTRUNC == 0 {
 		return n, nil, err
 	}
-	messages, err := unix.ParseSocketControlMessage(control[:used])
+	fds, err = filesIn(control[:used], flags)
+	return n, fds, err
+}
+
+// filesIn returns the descriptors that have come in control messages. It is no part of
+// recvFiles, whose callers wait on small stacks.
+func filesIn(control []byte, flags int) (fds []int, err error) {
+	messages, err := unix.ParseSocketControlMessage(control)
 	for _, m := range messages {
 		rights, rightsErr := unix.ParseUnixRights(&m)
 		switch {
@@ -107,7 +114,7 @@ func recvFiles(fd int, b, control []byte) (n int, fds []int, err error) {
 	if err == nil && flags&unix.MSG_CTRUNC != 0 {
 		err = errFilesTruncated
 	}
-	return n, fds, err
+	return fds, err
 }
 
 // emptySocket takes what a socket that is about to be closed has received, and has the

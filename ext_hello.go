@@ -197,7 +197,7 @@ func (e *extensions) extendLocked(c *conn, peer hello) *extended {
 	}
 	x.parts.agreed = true
 	x.parts.takeFiles(c.ch, x.files)
-	c.mode = x
+	c.mode, c.deep = x, true
 	if c.host == nil {
 		c.host = servesNothing{}
 	}

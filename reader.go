@@ -14,11 +14,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// readLoop is the connection's reader, for as long as the goroutine has the seat.
+// readLoop is the connection's reader, for as long as the goroutine has the seat. One that
+// is woken, and not to settle, is followed by another, whose stack is small.
 func (c *conn) readLoop() {
 	c.resetLabels()
 	c.writeHeld()
-	for c.readNext() != readLeft {
+	c.deep = false
+	result := readGoesOn
+	for result == readGoesOn && !c.deep || result == readRelieved && c.arrived > 0 {
+		result = c.readNext()
+	}
+	if result != readLeft {
+		go c.readLoop()
 	}
 }
 

@@ -18,7 +18,7 @@ type seat uint8
 
 const (
 	seatReader   seat = iota // a goroutine reads, in readLoop
-	seatStirred              // the same, and the deadline that was to wake a caller will wake it
+	seatStirred              // the same, and a deadline will wake it: it was set for a waiter, or to begin on a small stack
 	seatWaiter               // who waits reads: a client's only caller for its answer, or a stream's receiver
 	seatRelieved             // the same, and a deadline wakes it, to leave the seat to a goroutine
 	seatVacant               // nobody reads
@@ -35,6 +35,7 @@ const (
 	seatReturned                  // that handler has returned, and nobody has had the seat since
 	seatWoken                     // who reads was woken by the deadline
 	seatHandOver                  // who waits no more goes
+	seatQuiet                     // nothing has come for long, and the goroutine that reads has run deep
 )
 
 // A seatEffect is what a change of the seat asks for.
@@ -45,7 +46,7 @@ const (
 	seatTaken                    // whose event it was reads from here on
 	seatLeft                     // whose event it was reads no more, and the watch must run
 	seatFilled                   // a goroutine must begin to read
-	seatRoused                   // a deadline must be set, to wake the caller who reads
+	seatRoused                   // a deadline must be set, to wake who reads
 	seatCalmed                   // that deadline must be taken off
 )
 
@@ -55,9 +56,10 @@ type seatMove struct {
 }
 
 // seatMoves are the rules of the seat: what is not here changes nothing.
-var seatMoves = [seatVacant + 1][seatHandOver + 1]seatMove{
+var seatMoves = [seatVacant + 1][seatQuiet + 1]seatMove{
 	seatReader: {
 		seatLeave: {seatVacant, seatLeft},
+		seatQuiet: {seatStirred, seatRoused},
 	},
 	seatStirred: { // is not left: who sits down next would be woken for nothing
 		seatWoken: {seatReader, seatCalmed},
@@ -107,6 +109,7 @@ type seating struct {
 	watching bool          // it runs
 	clock    time.Duration // while it runs: when it began to, or last looked
 	seen     uint64        // turns, when it last looked
+	strained bool          // the goroutine that reads has run deep since then
 
 	callerSide
 	receiverSide
@@ -181,23 +184,27 @@ func (c *conn) clockLocked() time.Duration {
 // watchSeat has a goroutine read if the seat was not vacated again since the last
 // time. That also relieves a caller who has been reading all the time: when it took
 // the seat it did not try to read, so what had come before, such as the peer's end,
-// it does not see.
+// it does not see. Once nothing has come for as long, a goroutine whose stack has grown
+// gives the seat to a fresh one.
 func (c *conn) watchSeat() {
 	c.mu.Lock()
-	stays := c.turns == c.seen
-	c.seen = c.turns
-	c.watching = !c.closed && !stays
-	switch {
-	case c.watching:
+	defer c.mu.Unlock()
+	stays, strained := c.turns == c.seen, c.strained
+	c.seen, c.strained = c.turns, false
+	c.watching = !c.closed && (!stays || strained)
+	if c.watching {
 		c.clock = now()
 		c.watch.Reset(seatPatience)
-	case !c.closed:
-		if c.seat == seatVacant && c.running != nil {
-			c.running.neverHere()
-		}
-		c.moveSeatLocked(seatNeeded)
 	}
-	c.mu.Unlock()
+	if c.closed || !stays {
+		return
+	}
+	if c.seat == seatVacant && c.running != nil {
+		c.running.neverHere()
+	}
+	if c.moveSeatLocked(seatNeeded) == seatStays && !strained {
+		c.moveSeatLocked(seatQuiet)
+	}
 }
 
 // endSeatLocked is called when the connection has ended.

@@ -79,6 +79,17 @@ func (t turn) end() {
 	t.conn.mu.Unlock()
 }
 
+// strainLocked tells whether the reader may do more with a call than hand it to another
+// goroutine: where calls are few, nothing is won, and its stack would have to grow.
+func (c *conn) strainLocked() bool {
+	if c.role == roleClient || !c.isBusyLocked() {
+		return false
+	}
+	c.strained = true
+	c.startWatchLocked()
+	return true
+}
+
 // serveHere runs a call on the reader's goroutine if it may. It reports whether
 // it did, and whether the goroutine still is the reader.
 func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads bool) {
@@ -87,7 +98,7 @@ func (c *conn) serveHere(call *serverCall, run func(*serverCall)) (served, reads
 	if len(c.streams) == 1 && !c.ch.hasFrame() {
 		limit = quickAlone
 	}
-	if c.role == roleClient || c.seat != seatReader || !call.method.mayRunHere(limit) || !c.isBusyLocked() || c.moveSeatLocked(seatLeave) != seatLeft {
+	if c.role == roleClient || c.seat != seatReader || !call.method.mayRunHere(limit) || c.moveSeatLocked(seatLeave) != seatLeft {
 		c.mu.Unlock()
 		return false, true
 	}

@@ -105,6 +105,50 @@ func TestQuickMethodRunsHere(t *testing.T) {
 	awaitSeat(t, "after all", s.conn, seatReader)
 }
 
+// TestQuietReaderBeginsAnew holds that a goroutine which has run deep reads on for as
+// long as calls come, and then leaves that to another, whose stack is small; and that
+// one which only hands calls to others does not run deep.
+func TestQuietReaderBeginsAnew(t *testing.T) {
+	readers := make(chan string, 1)
+	s := newSeatServer(t, true, seatMethods{"Quick": nothing, "New": nothing})
+	s.began = func(*serverCall) {
+		stack := make([]byte, 32)
+		readers <- string(bytes.Fields(stack[:runtime.Stack(stack, false)])[1])
+	}
+	id := uint32(1)
+	reader := func(method string) string {
+		s.call(method)
+		s.want(method, codes.OK, id)
+		id += 2
+		return <-readers
+	}
+	first := reader("Quick")
+	s.conn.watchSeat()
+	if second := reader("New"); second != first {
+		t.Error("another goroutine reads though calls come")
+	}
+	look(s.conn)
+	look(s.conn)
+	awaitSeat(t, "nothing has come for long", s.conn, seatReader)
+	third := reader("Quick")
+	if third == first {
+		t.Error("the goroutine whose stack has grown still reads")
+	}
+
+	look(s.conn)
+	look(s.conn)
+	awaitSeat(t, "nothing has come for long again", s.conn, seatReader)
+	s.conn.mu.Lock()
+	s.conn.watching, s.conn.lastCall = false, -busyGap
+	s.conn.mu.Unlock()
+	lone := reader("Quick")
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	if s.conn.strained || lone == third {
+		t.Errorf("the reader runs deep for a lone call: %t; the one before still reads: %t", s.conn.strained, lone == third)
+	}
+}
+
 // TestGoroutinePerCall holds that handlers may leave their goroutine locked to a
 // thread if the option says so: none runs on one that ran another, or that reads.
 func TestGoroutinePerCall(t *testing.T) {

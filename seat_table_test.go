@@ -12,7 +12,7 @@ import (
 
 var (
 	seatNames   = [...]string{"reader", "stirred", "waiter", "relieved", "vacant"}
-	seatEvents  = [...]string{"wait", "needed", "givenUp", "leave", "returned", "woken", "handOver"}
+	seatEvents  = [...]string{"wait", "needed", "givenUp", "leave", "returned", "woken", "handOver", "quiet"}
 	seatEffects = [...]string{"stays", "taken", "left", "filled", "roused", "calmed"}
 )
 
@@ -26,7 +26,8 @@ func TestSeatTable(t *testing.T) {
 		leave     vacant:left  -              vacant:left      -                -
 		returned  -            -              -                -                reader:taken
 		woken     -            reader:calmed  -                waiter:calmed    -
-		handOver  -            -              reader:filled    stirred:filled   -`
+		handOver  -            -              reader:filled    stirred:filled   -
+		quiet     stirred:roused  -           -                -                -`
 	rows := strings.Split(strings.TrimSpace(table), "\n")
 	if len(rows) != len(seatEvents)+1 {
 		t.Fatalf("the table has %d rows, want one for each event", len(rows)-1)
@@ -77,8 +78,8 @@ func (m seatModel) steps(t *testing.T, server bool) (all []seatModel) {
 			}
 			n.reader, n.handler, n.receiver = true, false, false // the turn is over
 		case seatRoused:
-			if !n.waiter {
-				t.Errorf("%s in %+v wakes one who does not read", seatEvents[ev], m)
+			if n.waiter == n.reader || n.reader && ev != seatQuiet {
+				t.Errorf("%s in %+v wakes who does not read", seatEvents[ev], m)
 			}
 			n.deadline = true
 		case seatCalmed:
@@ -92,6 +93,9 @@ func (m seatModel) steps(t *testing.T, server bool) (all []seatModel) {
 	step(seatNeeded, nil)
 	if m.watch {
 		step(seatNeeded, func(n *seatModel, _ seatEffect) { n.watch = false }) // it finds that nothing has changed
+		if _, effect := m.seat.next(seatNeeded); effect == seatStays {
+			step(seatQuiet, func(n *seatModel, _ seatEffect) { n.watch = false })
+		}
 	}
 	if (m.reader || m.waiter) && m.deadline {
 		step(seatWoken, nil)

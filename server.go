@@ -204,7 +204,7 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 		go s.runAlone(call)
 		return true
 	}
-	if call.isSmall() && !call.parked && s.dispatcher.route(call) == nil && call.method != nil {
+	if call.soon && !call.parked && s.dispatcher.route(call) == nil && call.method != nil {
 		if served, reads := call.conn.serveHere(call, s.dispatcher.run); served {
 			return reads
 		}

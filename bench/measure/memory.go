@@ -58,7 +58,10 @@ func occupy(b *bench, c Client, o *options) any {
 		return b.dial()
 	case "called":
 		c := b.dial()
-		Must(c.Caller(o.size, o.answer)(context.Background()))
+		call := c.Caller(o.size, o.answer)
+		for range o.calls {
+			Must(call(context.Background()))
+		}
 		return c
 	case "stream":
 		if b.sys.OneStream {
