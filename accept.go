@@ -61,14 +61,14 @@ func (serve serveFunc) acceptLocked(c *conn, f *frame) bool {
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
 		call.opened = c.clockLocked()
-		call.soon = call.isSmall() && c.strainLocked()
+		call.soon = c.strainsLocked(call)
 		call.stream.received.add(f.header.Flags, f.size(), 1)
 		c.addLocked(&call.stream)
 		parked := c.mode != nil && c.mode.parkLocked(&call.stream)
 		c.unlock()
 		return parked || serve(call)
 	}
-	c.served.Refused++
+	c.servedLocked().Refused++
 	c.unlock()
 	f.release()
 	return true

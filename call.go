@@ -68,7 +68,7 @@ func (call *serverCall) arrives() {
 
 // isSmall tells whether the reader may run a call.
 func (call *serverCall) isSmall() bool {
-	return call.unary && call.conn.ch.kind == socketConn && call.request.header.Length <= maxQuickRequest
+	return call.unary && call.request.header.Length <= maxQuickRequest
 }
 
 // finish sends the terminal frame, which it then owns, unless the stream got
@@ -90,7 +90,7 @@ func (call *serverCall) finish(f *frame) {
 	active := s.isActive() && !c.closed && c.lost == nil
 	if s.isActive() && f != nil {
 		h, _ := parseHeader(f.data)
-		call.counted = c.served.addAnswer(h.Type, f.data[messageHeaderLength:])
+		call.counted = c.servedLocked().addAnswer(h.Type, f.data[messageHeaderLength:])
 	}
 	if s.state != stateIdle {
 		c.removeLocked(s)

@@ -69,29 +69,29 @@ const (
 // another writes; neither side is safe for use by two.
 type channel struct {
 	conn   net.Conn
-	kind   connKind
 	socket *socket // nil unless that is socketConn
 	max    int     // how much data a received or sent frame may carry
-	passes bool    // files may come and leave; set before anything is read
+	kind   connKind
+	passes bool // files may come and leave; set before anything is read
 
 	// Owned by the goroutine that reads.
-	buf  *frame // what was read and not yet parsed is buf.data[r:w]
-	r, w int
-	kept [messageHeaderLength]byte // has the place of buf.data while buf is nil
-	part *frame                    // a frame whose data has not arrived in full
-	want int                       // how many bytes of data part has then
-	skip int                       // how many bytes of an oversized frame are still to be dropped
-	more framing                   // of a mode, or nil
-	room func(arrived int) int     // how much memory part may take up if more data than want may follow, else nil
+	into  bool                      // space handed out part's own memory
+	full  bool                      // the last Read left no room in the buffer
+	kept  [messageHeaderLength]byte // has the place of buf.data while buf is nil
+	buf   *frame                    // what was read and not yet parsed is buf.data[r:w]
+	r, w  int
+	part  *frame                // a frame whose data has not arrived in full
+	want  int                   // how many bytes of data part has then
+	from  int                   // where in part's data the frame's begins
+	room  func(arrived int) int // how much memory part may take up if more data than want may follow, else nil
+	skip  int                   // how many bytes of an oversized frame are still to be dropped
+	empty int                   // how many Reads in a row gave nothing
+	more  framing               // of a mode, or nil
 
 	lends bool // a frame is used up before the next is read, so it may have the buffer
 
 	heard *atomic.Int64                      // when the last byte came, as now has it, if somebody wants to know, else nil
 	seen  func(h messageHeader, data []byte) // is told of each frame, or nil
-	from  int                                // where in part's data the frame's begins
-	into  bool                               // space handed out part's own memory
-	empty int                                // how many Reads in a row gave nothing
-	full  bool                               // the last Read left no room in the buffer
 }
 
 // A framing is what a mode does to frames below the connection. It belongs to the reader.

@@ -36,7 +36,7 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 		panic(err)
 	}
 	l := newLink(c.config, conn)
-	l.conn.gone = func() { go c.config.closed() }
+	l.conn.gone = c.config.gone
 	c.via = l
 	if c.config.begin != nil {
 		c.config.begin(l, conn)
@@ -45,6 +45,9 @@ func NewClient(conn net.Conn, opts ...ClientOpts) *Client {
 	}
 	return c
 }
+
+// gone is called when the connection has ended.
+func (cfg *clientConfig) gone(*conn) { go cfg.closed() }
 
 // closed runs, on a goroutine of its own, when the connection has ended.
 func (cfg *clientConfig) closed() {
@@ -309,8 +312,9 @@ func isOwnDeadline(ctx context.Context, st *spb.Status) bool {
 
 // call sends a request, which it then owns, and waits for the response, which
 // is then the caller's.
-func (c *conn) call(ctx context.Context, service, method string, request *frame) (*frame, error) {
-	s, ok := c.calls.Get().(*stream)
+func (l *link) call(ctx context.Context, service, method string, request *frame) (*frame, error) {
+	c := l.conn
+	s, ok := l.calls.Get().(*stream)
 	if !ok {
 		s = &stream{unary: true, done: make(chan struct{}, 1)}
 		s.init(c)
@@ -342,7 +346,7 @@ func (c *conn) call(ctx context.Context, service, method string, request *frame)
 	s.result, s.err = nil, nil
 	response.join()
 	if again {
-		c.calls.Put(s)
+		l.calls.Put(s)
 	}
 	if end != nil {
 		end(ctx, response, err)

@@ -23,7 +23,7 @@ type conn struct {
 	cfg  *connConfig
 	base context.Context // what handlers' contexts derive from
 	host host            // answers the peer's calls; nil at a client that answers none, before there is a mode
-	gone func()          // called once, without locks, when the connection has ended
+	gone func(*conn)     // called once, without locks, when the connection has ended
 
 	hooks *connHooks
 
@@ -32,8 +32,6 @@ type conn struct {
 
 	// firstAnsweredLocked is at a client conn.answeredFirstLocked, for the same reason.
 	firstAnsweredLocked func(c *conn, f *frame, act action)
-
-	calls sync.Pool // of *stream: a client's finished unary calls
 
 	number uint64 // counts the connections of the process
 
@@ -70,25 +68,22 @@ type conn struct {
 	user     any                // for PeerClient: a client's *link, or the *Client made of it or for a server
 	mode     mode               // beyond classic ttrpc, or nil
 	after    []func()           // to be called once mu is released
-	leaves   []func()           // to be called once it leaves, see leaving.go
-	left     chan struct{}      // closed then; nil if nobody has asked
-	ends     []func(error)      // to be called when the connection has ended, with the cause
-	made     CallCounts         // of the calls that this end made
-	served   CallCounts         // of the peer's
+	heeds    *listeners         // who is told that it leaves or ends; nil if nobody is
+	made     *CallCounts        // of the calls that this end made; nil if there were none
+	served   *CallCounts        // of the peer's
 
 	seating // who reads; see seat.go
 
 	// Guarded by mu, for writer.go.
 	out     frameQueue
-	pushed  uint64    // seq of the last frame that was queued
-	popped  uint64    // seq of the last frame that the writer took
-	writing bool      // somebody is the writer
-	room    sync.Cond // the reader waits for out to shrink; its lock is mu
+	pushed  uint64     // seq of the last frame that was queued
+	popped  uint64     // seq of the last frame that the writer took
+	writing bool       // somebody is the writer
+	room    *sync.Cond // the reader waits for out to shrink; nil if it never had to
 }
 
 func newConn(r role, nc net.Conn, cfg *connConfig) *conn {
 	c := &conn{role: r, nc: nc, cfg: cfg, hooks: &noHooks, number: lastNumber.Add(1)}
-	c.room.L = &c.mu
 	c.limit.Store(int64(min(cfg.limits.MessageSize, messageLengthCap)))
 	return c
 }
@@ -188,8 +183,8 @@ func (c *conn) unlock() {
 			c.cause = ErrClosed
 		}
 	}
-	if c.leaves != nil && c.isLeavingLocked() {
-		c.after, c.leaves = append(c.after, c.leaves...), nil
+	if c.heeds != nil && c.heeds.leaves != nil && c.isLeavingLocked() {
+		c.after, c.heeds.leaves = append(c.after, c.heeds.leaves...), nil
 	}
 	switch {
 	case c.cause != nil && !c.closed:
@@ -225,13 +220,13 @@ func (c *conn) endAndUnlock() {
 	c.endSeatLocked()
 	c.popped = c.pushed
 	c.out.releaseAll()
-	c.room.Broadcast()
-	nc, cause, after, ends := c.nc, c.cause, c.after, c.ends
+	c.tellRoomLocked()
+	nc, cause, after, heeds := c.nc, c.cause, c.after, c.heeds
 	var more framing
 	if c.started {
 		more = c.ch.more
 	}
-	c.after, c.ends = nil, nil
+	c.after, c.heeds = nil, nil
 	c.mu.Unlock()
 
 	if more != nil {
@@ -247,11 +242,13 @@ func (c *conn) endAndUnlock() {
 	for _, f := range after {
 		f()
 	}
-	for _, f := range ends {
-		f(cause)
+	if heeds != nil {
+		for _, f := range heeds.ends {
+			f(cause)
+		}
 	}
 	if c.gone != nil {
-		c.gone()
+		c.gone(c)
 	}
 }
 
@@ -270,7 +267,8 @@ func (c *conn) onEnd(f func(cause error)) {
 	c.mu.Lock()
 	closed, cause := c.closed, c.cause
 	if !closed {
-		c.ends = append(c.ends, f)
+		l := c.listenersLocked()
+		l.ends = append(l.ends, f)
 	}
 	c.mu.Unlock()
 	if closed {

@@ -6,6 +6,7 @@ package ttrpc
 import (
 	"context"
 	"net"
+	"sync"
 )
 
 // A connector is what a client's calls go through: one connection, or Dial's succession of
@@ -34,6 +35,7 @@ type link struct {
 	conn  *conn
 	cfg   *clientConfig
 	ready chan struct{} // closed once it is known what the peer can do; nil if it is not asked
+	calls sync.Pool     // of *stream: finished unary calls
 }
 
 // newLink makes a client's link on nc.
@@ -84,7 +86,7 @@ func (l *link) start(nc net.Conn, auth any) {
 	if l.ready != nil {
 		go func() {
 			defer close(l.ready)
-			l.cfg.extends.ask(l.conn)
+			l.cfg.extends.ask(l)
 		}()
 	}
 }
@@ -143,7 +145,7 @@ func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*fra
 			return nil, l.told(err)
 		}
 	}
-	f, err := l.conn.call(ctx, head.service, head.method, request)
+	f, err := l.call(ctx, head.service, head.method, request)
 	if err != nil {
 		return nil, l.told(err)
 	}

@@ -41,12 +41,36 @@ func (v *Volume) add(flags uint8, n, sign int) {
 // countsLocked returns where it is counted how the stream ends.
 func (c *conn) countsLocked(s *stream) *CallCounts {
 	if s.call != nil {
-		return &c.served
+		return c.servedLocked()
 	}
 	if s.id == 1 && c.role == roleClient && c.cfg.extends != nil { // Hello is no call of anybody's
 		return new(CallCounts)
 	}
-	return &c.made
+	return c.madeLocked()
+}
+
+// madeLocked returns the counts of the calls that this end made.
+func (c *conn) madeLocked() *CallCounts {
+	if c.made == nil {
+		c.made = new(CallCounts)
+	}
+	return c.made
+}
+
+// orNone returns the counts, of which nil has none.
+func (n *CallCounts) orNone() CallCounts {
+	if n == nil {
+		return CallCounts{}
+	}
+	return *n
+}
+
+// servedLocked returns the counts of the calls that the peer made.
+func (c *conn) servedLocked() *CallCounts {
+	if c.served == nil {
+		c.served = new(CallCounts)
+	}
+	return c.served
 }
 
 // endLocked takes a stream of ours out of the table that its terminal frame f ends, and

@@ -256,7 +256,7 @@ func (r *redialer) newLink(nc net.Conn) *dialled {
 			r.leave(l)
 		}
 	})
-	l.conn.gone = func() { r.forget(l) }
+	l.conn.gone = func(*conn) { r.forget(l) }
 	return l
 }
 

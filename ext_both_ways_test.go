@@ -259,9 +259,9 @@ func TestPeerClientAtTheEnd(t *testing.T) {
 		ts := newTestServer(t, WithServerExtensions())
 		ts.peer.agree(peerHello())
 		gone := ts.conn.gone
-		ts.conn.gone = func() {
+		ts.conn.gone = func(ended *conn) {
 			c := ts.conn.client()
-			gone()
+			gone(ended)
 			<-c.Done()
 			<-ts.conn.client().Done()
 		}

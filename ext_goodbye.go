@@ -28,7 +28,7 @@ type parting struct {
 	why    error // of the calls that the peer does not serve
 
 	hurry                  *time.Timer // nil if no requests have to finish arriving before the end
-	arrivals, arrivalsSeen int         // how many parts of requests have come, and had when it ran
+	arrivals, arrivalsSeen uint32      // how many parts of requests have come, and had when it ran
 }
 
 // hear takes note of a goodbye of the peer's, at an end that has used ids up to used. Those
@@ -89,7 +89,7 @@ func (x *extended) giveUpIncoming() {
 	}
 	for id := range x.incoming {
 		delete(x.incoming, id)
-		c.served.Refused++
+		c.servedLocked().Refused++
 		x.replyLocked(id, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	}
 }

@@ -20,7 +20,6 @@ type extended struct {
 	c     *conn       // immutable
 	cfg   *extensions // immutable
 	peer  hello       // immutable
-	files bool        // immutable: both pass files
 	pass  fileSender  // immutable: sendFiles, but in tests
 	parts *assembler  // the reader's
 
@@ -30,6 +29,7 @@ type extended struct {
 	urgent  frameQueue
 	replies int // how much memory what the reader has answered takes up in the queue
 
+	files    bool                // immutable: both pass files
 	lastPeer uint32              // the last id of the peer's that has come
 	incoming map[uint32]struct{} // the peer's ids whose requests have come in part
 

@@ -65,11 +65,11 @@ const maxRotating = 8
 type trains struct {
 	waiting []*train // the first few take turns
 	turn    int
-	last    bool     // a part was written last
 	next    *train   // its files have left, so its message is next, or nil
 	held    []*train // wait until the kernel takes their files
 	cut     *frame   // whose part is being written, or nil
 	done    bool     // cut has left its train
+	last    bool     // a part was written last
 	view    frame    // the part of cut
 }
 

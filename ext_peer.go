@@ -20,7 +20,7 @@ type servesNothing struct{}
 // acceptLocked implements [host].
 func (servesNothing) acceptLocked(c *conn, f *frame) bool {
 	c.replyLocked(f.header.StreamID, status.New(codes.Unimplemented, errServesNothing))
-	c.served.Refused++
+	c.servedLocked().Refused++
 	c.unlock()
 	f.release()
 	return true

@@ -232,7 +232,7 @@ func (x *extended) beginsRequestLocked(id uint32) bool {
 	}
 	x.lastPeer = id
 	if n := x.c.hooks.maxHandlers; n > 0 && x.c.accepted+len(x.incoming) >= n {
-		x.c.served.Refused++
+		x.c.servedLocked().Refused++
 		x.c.replyLocked(id, tooManyCalls(n))
 		return false
 	}
@@ -278,7 +278,7 @@ func (x *extended) cutAnswerLocked(id uint32, st *status.Status) {
 	}
 	if of != nil {
 		x.withdrawAllLocked(of)
-		x.c.served.recount(of.call.(*serverCall).counted, st.Code())
+		x.c.servedLocked().recount(of.call.(*serverCall).counted, st.Code())
 		x.c.replyLocked(id, st)
 	}
 }

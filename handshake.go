@@ -51,9 +51,31 @@ type connKey struct{}
 
 // withPeer returns the context that those of a connection's handlers derive from.
 func withPeer(ctx context.Context, c *conn, nc net.Conn, auth any) context.Context {
-	peer := &Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}
-	return context.WithValue(context.WithValue(watched(ctx), peerKey{}, peer), connKey{}, c)
+	peer := Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}
+	return &connContext{watched(ctx), c, peer}
 }
+
+// A connContext is what handlers' contexts derive from: Serve's, and what is known of the
+// connection.
+type connContext struct {
+	context.Context
+	conn *conn
+	peer Peer
+}
+
+// Value implements context.Context.
+func (x *connContext) Value(key any) any {
+	switch key.(type) {
+	case peerKey:
+		return &x.peer
+	case connKey:
+		return x.conn
+	}
+	return x.Context.Value(key)
+}
+
+// String keeps fmt from reading the connection's fields, which others may be writing.
+func (x *connContext) String() string { return "ttrpc connection" }
 
 // shakeHands has the server shake hands on nc, and starts the connection, or closes it.
 func (s *Server) shakeHands(ctx context.Context, c *conn, nc net.Conn) {

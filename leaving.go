@@ -8,6 +8,21 @@ import "context"
 // A connection leaves before it ends: once this end drains it, the peer has said
 // goodbye, or it is clear that it cannot last. Calls under way may still finish.
 
+// A listeners is who is told that a connection leaves, or has ended. Few connections have
+// any.
+type listeners struct {
+	leaves []func()      // to be called once it leaves
+	left   chan struct{} // closed then; nil if nobody has asked
+	ends   []func(error) // to be called when it has ended, with the cause
+}
+
+func (c *conn) listenersLocked() *listeners {
+	if c.heeds == nil {
+		c.heeds = new(listeners)
+	}
+	return c.heeds
+}
+
 // isLeavingLocked tells whether the connection leaves, or has ended.
 func (c *conn) isLeavingLocked() bool {
 	return c.draining || c.parted || c.cause != nil || c.lost != nil
@@ -17,7 +32,8 @@ func (c *conn) isLeavingLocked() bool {
 // does.
 func (c *conn) onLeave(f func()) {
 	c.mu.Lock()
-	c.leaves = append(c.leaves, f)
+	l := c.listenersLocked()
+	l.leaves = append(l.leaves, f)
 	c.unlock()
 }
 
@@ -25,12 +41,13 @@ func (c *conn) onLeave(f func()) {
 func (c *conn) leaving() <-chan struct{} {
 	c.mu.Lock()
 	defer c.unlock()
-	if c.left == nil {
+	l := c.listenersLocked()
+	if l.left == nil {
 		left := make(chan struct{})
-		c.left = left
-		c.leaves = append(c.leaves, func() { close(left) })
+		l.left = left
+		l.leaves = append(l.leaves, func() { close(left) })
 	}
-	return c.left
+	return l.left
 }
 
 // closedChan is the channel of what has ended from the start.

@@ -138,7 +138,7 @@ type extension interface {
 	offeredLocked(c *conn, request *frame) bool
 
 	// ask asks the server for the mode. It returns when it is known what the peer can do.
-	ask(*conn)
+	ask(*link)
 
 	// answeredLocked is called with the server's answer to the client's first call.
 	answeredLocked(c *conn, answer *frame)

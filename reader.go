@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -25,6 +26,9 @@ func (c *conn) readLoop() {
 		result = c.readNext()
 	}
 	if result != readLeft {
+		c.mu.Lock()
+		c.shedLocked()
+		c.mu.Unlock()
 		go c.readLoop()
 	}
 }
@@ -203,7 +207,17 @@ func (c *conn) awaitRoomLocked() {
 			c.mu.Lock()
 			continue
 		}
+		if c.room == nil {
+			c.room = sync.NewCond(&c.mu)
+		}
 		c.room.Wait()
+	}
+}
+
+// tellRoomLocked has the reader look again, if it waits for out to shrink.
+func (c *conn) tellRoomLocked() {
+	if c.room != nil {
+		c.room.Broadcast()
 	}
 }
 

@@ -205,6 +205,17 @@ func (c *conn) watchSeat() {
 	if c.moveSeatLocked(seatNeeded) == seatStays && !strained {
 		c.moveSeatLocked(seatQuiet)
 	}
+	c.shedLocked()
+}
+
+// shedLocked lets go of what comes again when it is needed.
+func (c *conn) shedLocked() {
+	if !c.watching {
+		c.watch = nil
+	}
+	if len(c.streams) == 0 {
+		c.streams = nil
+	}
 }
 
 // endSeatLocked is called when the connection has ended.

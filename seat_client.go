@@ -81,7 +81,7 @@ func (c *conn) writesFirstLocked() bool {
 	if c.wrote == nil {
 		c.wrote = c.wroteFirst
 	}
-	c.ch.socket.writeFirst(c.first.data, c.wrote)
+	c.ch.socket.writeFirst(c.first, c.wrote)
 	return true
 }
 

@@ -79,15 +79,23 @@ func (t turn) end() {
 	t.conn.mu.Unlock()
 }
 
-// strainLocked tells whether the reader may do more with a call than hand it to another
-// goroutine: where calls are few, nothing is won, and its stack would have to grow.
-func (c *conn) strainLocked() bool {
-	if c.role == roleClient || !c.isBusyLocked() {
+// strainsLocked tells whether the reader may do more with a call than hand it to another
+// goroutine: where calls are few, nothing is won, and its stack would have to grow. It may
+// have to for a large request, too.
+func (c *conn) strainsLocked(call *serverCall) bool {
+	if c.role == roleClient || c.ch.kind != socketConn {
 		return false
+	}
+	small := call.isSmall()
+	switch {
+	case small && !c.isBusyLocked():
+		return false
+	case !small && !c.watching:
+		c.lastCall = call.opened
 	}
 	c.strained = true
 	c.startWatchLocked()
-	return true
+	return small
 }
 
 // serveHere runs a call on the reader's goroutine if it may. It reports whether

@@ -68,7 +68,7 @@ func newSeatServer(t *testing.T, holds bool, methods map[string]func(s *seatServ
 		}
 		return reads
 	})
-	s.conn.gone = func() { server.removeConnection(s.conn) }
+	s.conn.gone = server.removeConnection
 	server.addConnection(s.conn)
 	s.conn.start(near)
 	if beBusy(s.conn); holds {

@@ -22,6 +22,8 @@ type Server struct {
 	dispatcher dispatcher
 	workers    workers
 	hooks      connHooks
+	host       host          // of its connections,
+	gone       func(*conn)   // and what removes one
 	closing    chan struct{} // closed by the first Shutdown or Close
 
 	mu sync.Mutex
@@ -65,6 +67,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 		},
 	}
 	s.workers.run = s.dispatcher.run
+	s.host, s.gone = serveFunc(s.serve), s.removeConnection
 	s.hooks = connHooks{maxHandlers: cfg.limits.Handlers}
 	return s, nil
 }
@@ -137,7 +140,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // status of that call says why, and so does [Client.Cause] of the client that got it.
 func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	gone := make(chan struct{})
-	c, err := s.begin(ctx, conn, func() { close(gone) })
+	c, err := s.begin(ctx, conn, s.goneThen(gone))
 	if err != nil {
 		return err
 	}
@@ -158,27 +161,31 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	}
 }
 
+// goneThen returns what removes a connection and then closes a channel.
+func (s *Server) goneThen(gone chan struct{}) func(*conn) {
+	return func(c *conn) {
+		s.removeConnection(c)
+		close(gone)
+	}
+}
+
 // accept starts the connection on nc, or closes it.
 func (s *Server) accept(ctx context.Context, nc net.Conn) {
-	if _, err := s.begin(ctx, nc, func() {}); err != nil {
+	if _, err := s.begin(ctx, nc, s.gone); err != nil {
 		s.refused.tell(s.config.log.Warn, "ttrpc: connection refused", "reason", err)
 	}
 }
 
 // begin starts the connection on nc, or closes it and says why. gone is called when the
-// connection has ended.
-func (s *Server) begin(ctx context.Context, nc net.Conn, gone func()) (*conn, error) {
+// connection has ended, and removes it.
+func (s *Server) begin(ctx context.Context, nc net.Conn, gone func(*conn)) (*conn, error) {
 	if s.config == nil {
 		nc.Close()
 		return nil, ErrServerClosed
 	}
 	c := newConn(roleServer, nc, &s.config.connConfig)
 	c.handshakes = s.config.shake != nil
-	c.host, c.hooks = serveFunc(s.serve), &s.hooks
-	c.gone = func() {
-		s.removeConnection(c)
-		gone()
-	}
+	c.host, c.hooks, c.gone = s.host, &s.hooks, gone
 	crowded, err := s.addConnection(c)
 	if err != nil {
 		nc.Close()

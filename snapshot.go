@@ -117,7 +117,7 @@ func (c *conn) snapshotLocked() ConnSnapshot {
 	snap := ConnSnapshot{
 		ID: c.number, Server: c.role == roleServer, State: state.String(),
 		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes,
-		Made: c.made, Served: c.served,
+		Made: c.made.orNone(), Served: c.served.orNone(),
 	}
 	if c.started {
 		snap.Peer = c.info().Peer

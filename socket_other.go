@@ -17,7 +17,7 @@ func newSocket(net.Conn) *socket { return nil }
 
 func (*socket) fill(*channel, bool) error { return errNoFrame }
 
-func (*socket) writeFirst([]byte, func(int)) {}
+func (*socket) writeFirst(*frame, func(int)) {}
 
 func (*socket) tryWrite(*frame) (int, error) { return 0, nil }
 

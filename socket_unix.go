@@ -21,7 +21,7 @@ type socket struct {
 	reader *channel
 	wait   bool
 	rerr   error
-	first  []byte                // is to be written before the next wait, which is not preceded by a read
+	first  *frame                // is to be written before the next wait, which is not preceded by a read
 	told   func(int)             // is told how many bytes of first were written
 	read   func(fd uintptr) bool // s.readOnce, made once
 
@@ -57,15 +57,15 @@ func (s *socket) fill(ch *channel, wait bool) error {
 	return s.rerr
 }
 
-// writeFirst has the next fill write b, without blocking, and wait before it reads.
+// writeFirst has the next fill write f, without blocking, and wait before it reads.
 // What was readable earlier does not end that wait. If fill fails before it could
 // try, told is not called.
-func (s *socket) writeFirst(b []byte, told func(n int)) { s.first, s.told = b, told }
+func (s *socket) writeFirst(f *frame, told func(n int)) { s.first, s.told = f, told }
 
 func (s *socket) readOnce(fd uintptr) bool {
-	if b := s.first; b != nil {
+	if f := s.first; f != nil {
 		s.first = nil
-		n, _ := ignoringEINTR(syscall.Write, fd, b) // writing the rest tells the error
+		n, _ := ignoringEINTR(syscall.Write, fd, f.data) // writing the rest tells the error
 		s.told(max(n, 0))
 		return false
 	}

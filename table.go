@@ -46,7 +46,7 @@ func (c *conn) open(ctx context.Context, s *stream, request *frame) (reads bool,
 		err = c.mayOpenLocked(s)
 	}
 	if err != nil {
-		c.made.Refused++
+		c.madeLocked().Refused++
 		c.mu.Unlock()
 		request.release()
 		return false, err

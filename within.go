@@ -109,7 +109,7 @@ func errOf(ctx context.Context) error {
 // one has ended and its Err says nothing. Its own do not do that.
 func watched(ctx context.Context) context.Context {
 	switch reflect.TypeOf(ctx) {
-	case cancelType, timerType:
+	case backgroundType, cancelType, timerType:
 		return ctx
 	}
 	if watcher, ok := ctx.(watcher); ok {
@@ -118,13 +118,13 @@ func watched(ctx context.Context) context.Context {
 	return &ending{ctx}
 }
 
-// The types of what package context makes, which most contexts that can end are.
-var cancelType, timerType = func() (_, _ reflect.Type) {
+// The types of what package context makes, which most contexts are that never end or can.
+var backgroundType, cancelType, timerType = func() (_, _, _ reflect.Type) {
 	cancelled, cancel := context.WithCancel(context.Background())
 	timed, stop := context.WithDeadline(cancelled, epoch.Add(time.Hour))
 	defer stop()
 	defer cancel()
-	return reflect.TypeOf(cancelled), reflect.TypeOf(timed)
+	return reflect.TypeOf(context.Background()), reflect.TypeOf(cancelled), reflect.TypeOf(timed)
 }()
 
 // A watcher is a context that calls a function when it ends: [context.AfterFunc] asks for

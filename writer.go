@@ -179,7 +179,7 @@ func (c *conn) nextBatch() *frame {
 	}
 	c.writing = one != nil || size > 0
 	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {
-		c.room.Broadcast()
+		c.tellRoomLocked()
 	}
 	c.unlock()
 	if one != nil {
@@ -257,7 +257,7 @@ func (c *conn) peerLost(err error) {
 	if c.mode != nil {
 		c.mode.droppedLocked()
 	}
-	c.room.Broadcast()
+	c.tellRoomLocked()
 	if c.lost != nil {
 		time.AfterFunc(lostPeerGrace, c.giveUp)
 	}
