@@ -67,7 +67,7 @@ func Main(sys System) {
 	flags.IntVar(&o.processes, "processes", 1, "1, or 2 for a server in another process")
 	flags.StringVar(&o.server, "server", "", "with -processes 2: the program that serves, instead of this one")
 	flags.IntVar(&o.connections, "n", 1000, "how many connections or streams")
-	flags.IntVar(&o.calls, "calls", 20, "how many calls in a row each of called connections has made")
+	flags.IntVar(&o.calls, "calls", 1, "how many calls in a row each of called connections has made")
 	flags.IntVar(&o.rate, "rate", 10000, "calls a second of rate and beside, where it may be 0 for as many as there can be")
 	flags.BoolVar(&o.latencies, "latencies", false, "tell percentiles")
 	flags.DurationVar(&o.duration, "for", time.Second, "how long")
