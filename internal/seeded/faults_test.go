@@ -55,8 +55,8 @@ func TestNoticed(t *testing.T) {
 	}
 }
 
-// TestRandomFaults holds that random faults change what they say, and only that.
-func TestRandomFaults(t *testing.T) {
+// TestRandomPlaces holds which places get random faults, and what stands there then.
+func TestRandomPlaces(t *testing.T) {
 	dir := t.TempDir()
 	src := "package p\n\nconst c = 1 + 1\n\nfunc f(a, b int) int {\n\tif a < b {\n\t\tf(b, a)\n\t}\n\ta = b\n\treturn a + b\n}\n"
 	for name, text := range map[string]string{"p.go": src, "p_test.go": src, "p_windows.go": src, "p.pb.go": src} {
@@ -64,30 +64,74 @@ func TestRandomFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, err := randomFaults(dir, 1)
+	all, err := randomPlaces(dir, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[string]string)
-	for _, f := range all {
-		if f.file != "p.go" || f.old != src {
-			t.Errorf("a fault in %s", f.file)
-		}
-		line, _ := strconv.Atoi(strings.TrimPrefix(f.name, "p.go:"))
-		got[f.name+" "+f.kind] = strings.TrimSpace(strings.Split(f.new, "\n")[line-1])
+	for _, p := range all {
+		got[p.String()] = src[p.from:p.to] + " → " + p.text("on")
 	}
 	want := map[string]string{
-		"p.go:6 if negated":         "if !(a < b) {",
-		"p.go:6 < became <=":        "if a <= b {",
-		"p.go:7 statement removed":  "",
-		"p.go:9 assignment removed": "",
-		"p.go:10 + became -":        "return a - b",
+		"p.go:6: if not `a < b`":        "a < b → (a < b) != on",
+		"p.go:6: `a <= b` instead of <": "a < b → func() bool { if on { return a <= b }; return a < b }()",
+		"p.go:7: without `f(b, a)`":     "f(b, a) → if !on { f(b, a) }",
+		"p.go:9: without `a = b`":       "a = b → if !on { a = b }",
+		"p.go:10: `a - b` instead of +": "a + b → faultyOr(on, a - b, a + b)",
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("the faults are %q, want %q", got, want)
 	}
-	again, err := randomFaults(dir, 1)
-	if err != nil || !slices.Equal(all, again) {
+	again, err := randomPlaces(dir, 1)
+	same := func(p, q place) bool { return p.String() == q.String() }
+	if err != nil || !slices.EqualFunc(all, again, same) {
 		t.Errorf("a seed gives another order the second time: %v, %v, %v", all, again, err)
+	}
+
+	first, rest := apart(all, 4)
+	if len(first) != 4 || len(rest) != 1 || !slices.ContainsFunc(first, rest[0].overlaps) {
+		t.Errorf("%v do not overlap, %v are left", first, rest)
+	}
+	text, lines := withFaults("p.go", src, first)
+	for i, p := range first {
+		line := strings.Split(text, "\n")[lines[i]-1]
+		if want := p.text("faultInForce(" + strconv.Itoa(i+1) + ")"); !strings.Contains(line, want) {
+			t.Errorf("line %d is %q, want %q in it", lines[i], line, want)
+		}
+	}
+	for i := range first {
+		out := "# p\n./p.go:" + strconv.Itoa(lines[i]) + ":1: missing return\n"
+		if bad := blamed(out, first, lines); len(bad) != 1 || !bad[i] {
+			t.Errorf("%v are blamed for %q, want %d", bad, out, i)
+		}
+	}
+}
+
+// TestSuspect holds that the test is found that failed, or that did not end.
+func TestSuspect(t *testing.T) {
+	hung := "=== RUN   TestA\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n=== RUN   TestB/sub\npanic: test timed out after 1m30s\n"
+	if got := suspect(hung) + how(hung); got != "TestB (hangs)" {
+		t.Errorf("noticed by %q", got)
+	}
+	fails := "=== RUN   TestA\n=== RUN   TestA/sub\n    --- FAIL: TestA/sub (0.00s)\n--- FAIL: TestA (0.00s)\nFAIL\n"
+	if got := suspect(fails) + how(fails); got != "TestA" {
+		t.Errorf("noticed by %q", got)
+	}
+	leaks := "=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\nleak: the tests passed, but left behind:\n"
+	if got := suspect(leaks) + how(leaks); got != "what is left behind" {
+		t.Errorf("noticed by %q", got)
+	}
+}
+
+// TestTail holds that only the end is kept of what has none.
+func TestTail(t *testing.T) {
+	var out tail
+	for i := range 1 << 10 {
+		if n, err := out.Write([]byte(strings.Repeat(string(rune('a'+i%26)), 2048))); n != 2048 || err != nil {
+			t.Fatalf("%d bytes written, %v", n, err)
+		}
+	}
+	if len(out) != 1<<20 || out[len(out)-1] != byte('a'+1023%26) {
+		t.Errorf("%d bytes are left, the last is %q", len(out), out[len(out)-1])
 	}
 }

@@ -4,8 +4,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"go/ast"
 	"go/build"
@@ -13,10 +11,9 @@ import (
 	"go/token"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 )
 
 // Random faults are small ones at places of the root package that a seed chooses. That one
@@ -29,46 +26,86 @@ var swaps = map[token.Token]token.Token{
 	token.ADD: token.SUB, token.SUB: token.ADD,
 }
 
-// An edit replaces the text between two offsets of a file.
-type edit struct {
+// A place is where a file may get a small fault: between two offsets.
+type place struct {
+	file     string
+	line     int
 	from, to int
-	text     string
-	what     string
+	what     string // becomes of it
+
+	// text is what stands there instead, which has the fault if on is true, a condition.
+	text func(on string) string
 }
 
-// edits returns all small faults that a file may get.
-func edits(set *token.FileSet, tree *ast.File, src string) (all []edit) {
-	add := func(from, to token.Pos, text, what string) {
-		all = append(all, edit{set.Position(from).Offset, set.Position(to).Offset, text, what})
+func (p place) String() string { return fmt.Sprintf("%s:%d: %s", p.file, p.line, p.what) }
+
+// overlaps tells whether two places share text.
+func (p place) overlaps(q place) bool { return p.file == q.file && p.from < q.to && q.from < p.to }
+
+// places returns all places of a file.
+func places(name, src string) (all []place, err error) {
+	set := token.NewFileSet()
+	tree, err := parser.ParseFile(set, name, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
 	}
-	textOf := func(n ast.Node) string {
-		return src[set.Position(n.Pos()).Offset:set.Position(n.End()).Offset]
+	text := func(from, to token.Pos) string { return src[set.Position(from).Offset:set.Position(to).Offset] }
+	add := func(n ast.Node, what string, faulty func(on string) string) {
+		from, to := set.Position(n.Pos()), set.Position(n.End())
+		all = append(all, place{name, from.Line, from.Offset, to.Offset, what, faulty})
+	}
+	remove := func(n ast.Node) {
+		s := text(n.Pos(), n.End())
+		add(n, "without "+short(s), func(on string) string { return "if !" + on + " { " + s + " }" })
 	}
 	ast.Inspect(tree, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GenDecl: // a constant or a type has no behaviour of its own
 			return n.Tok == token.VAR
 		case *ast.IfStmt:
-			add(n.Cond.Pos(), n.Cond.End(), "!("+textOf(n.Cond)+")", "if negated")
+			cond := text(n.Cond.Pos(), n.Cond.End())
+			add(n.Cond, "if not "+short(cond), func(on string) string { return "(" + cond + ") != " + on })
 		case *ast.BinaryExpr:
-			if to, ok := swaps[n.Op]; ok {
-				add(n.OpPos, n.OpPos+token.Pos(len(n.Op.String())), to.String(), fmt.Sprintf("%s became %s", n.Op, to))
+			if op, ok := swaps[n.Op]; ok {
+				good := text(n.Pos(), n.End())
+				opEnd := n.OpPos + token.Pos(len(n.Op.String()))
+				bad := text(n.Pos(), n.OpPos) + op.String() + text(opEnd, n.End())
+				add(n, short(bad)+" instead of "+n.Op.String(), either(n.Op, good, bad))
 			}
 		case *ast.ExprStmt, *ast.IncDecStmt, *ast.DeferStmt:
-			add(n.Pos(), n.End(), "", "statement removed")
+			remove(n)
 		case *ast.AssignStmt:
 			if n.Tok == token.ASSIGN {
-				add(n.Pos(), n.End(), "", "assignment removed")
+				remove(n)
 			}
 		}
 		return true
 	})
-	return all
+	return all, nil
 }
 
-// randomFaults returns all small faults that the package in dir may get, in an order that
-// the seed gives.
-func randomFaults(dir string, seed uint64) (all []fault, err error) {
+// either returns what has the value of the one expression with an operator, or of the other.
+func either(op token.Token, good, bad string) func(on string) string {
+	if op == token.ADD || op == token.SUB {
+		return func(on string) string { return "faultyOr(" + on + ", " + bad + ", " + good + ")" }
+	}
+	return func(on string) string {
+		return "func() bool { if " + on + " { return " + bad + " }; return " + good + " }()"
+	}
+}
+
+// short returns the beginning of a text, on one line.
+func short(s string) string {
+	const most = 60
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return "`" + s + "`"
+}
+
+// randomPlaces returns all places of the package in dir, in an order that the seed gives.
+func randomPlaces(dir string, seed uint64) (all []place, err error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, err
@@ -82,98 +119,65 @@ func randomFaults(dir string, seed uint64) (all []fault, err error) {
 		if !used || strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".pb.go") {
 			continue
 		}
-		b, err := os.ReadFile(path)
+		src, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
-		src, set := string(b), token.NewFileSet()
-		tree, err := parser.ParseFile(set, path, b, parser.SkipObjectResolution)
+		found, err := places(name, string(src))
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range edits(set, tree, src) {
-			line := 1 + strings.Count(src[:e.from], "\n")
-			all = append(all, fault{
-				name: fmt.Sprintf("%s:%d", name, line), kind: e.what, file: name,
-				old: src, new: src[:e.from] + e.text + src[e.to:],
-			})
-		}
+		all = append(all, found...)
 	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	return all, nil
 }
 
-// A tally is how many faults were noticed, were not, and could not be built.
-type tally struct{ noticed, missed, unbuilt int }
-
-// runRandom tries n random faults that can be built, and prints those that were not noticed.
-func runRandom(root string, n int, seed uint64) (sum tally, err error) {
-	if err := baseline(root); err != nil {
-		return sum, err
-	}
-	dir, err := os.MkdirTemp("", "seeded")
-	if err != nil {
-		return sum, err
-	}
-	defer os.RemoveAll(dir)
-	if err := copyModule(dir, root); err != nil {
-		return sum, err
-	}
-	all, err := randomFaults(dir, seed)
-	if err != nil {
-		return sum, err
-	}
-	for _, f := range all {
-		if sum.noticed+sum.missed == n {
-			break
-		}
-		found, err := tryRandom(dir, f)
-		switch {
-		case errors.Is(err, errUnbuilt):
-			sum.unbuilt++
-			continue
-		case err != nil:
-			return sum, err
-		case found:
-			sum.noticed++
-		default:
-			sum.missed++
-			fmt.Printf("not noticed: %s: %s\n", f.name, f.kind)
-		}
-		if done := sum.noticed + sum.missed; done%10 == 0 {
-			fmt.Printf("%d of %d tried, %d not noticed\n", done, n, sum.missed)
+// withFaults returns a file's text with what stands at its places instead, each of which is
+// faulty if it is the one in force, by the order of places. Also it returns the lines where
+// they begin.
+func withFaults(name, src string, all []place) (text string, lines map[int]int) {
+	var order []int
+	for i, p := range all {
+		if p.file == name {
+			order = append(order, i)
 		}
 	}
-	return sum, nil
+	slices.SortFunc(order, func(i, j int) int { return all[i].from - all[j].from })
+	lines = make(map[int]int)
+	done := 0
+	for _, i := range order {
+		p := all[i]
+		text += src[done:p.from]
+		lines[i] = 1 + strings.Count(text, "\n")
+		text += p.text(fmt.Sprintf("faultInForce(%d)", i+1))
+		done = p.to
+	}
+	return text + src[done:], lines
 }
 
-var errUnbuilt = errors.New("the fault cannot be built")
+// helperFile and helpers are what the faults call. None is in force if the environment does
+// not tell.
+const (
+	helperFile = "faults_in_force.go"
+	forceEnv   = "FAULT_IN_FORCE"
+	helpers    = `package ttrpc
 
-// tryRandom puts a fault into the copy in dir, and takes it out again. First the quickest
-// tests are to notice, then the others.
-func tryRandom(dir string, f fault) (found bool, err error) {
-	if err := f.apply(dir); err != nil {
-		return false, err
-	}
-	defer func() {
-		err = errors.Join(err, os.WriteFile(filepath.Join(dir, f.file), []byte(f.old), 0o644))
-	}()
-	if goRun(dir, "build", ".") != nil {
-		return false, errUnbuilt
-	}
-	if goRun(dir, "test", "-failfast", "-timeout", "2m", ".") != nil {
-		return true, nil
-	}
-	rest := append([]string{"test", "-failfast", "-timeout", limit.String()}, packages[1:]...)
-	return goRun(dir, rest...) != nil, nil
-}
+import (
+	"os"
+	"strconv"
+)
 
-// goRun runs the go command in dir.
-func goRun(dir string, args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*limit+time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir, cmd.WaitDelay = dir, time.Second
-	return cmd.Run()
+var inForce, _ = strconv.Atoi(os.Getenv("` + forceEnv + `"))
+
+func faultInForce(n int) bool { return n == inForce }
+
+func faultyOr[T any](on bool, bad, good T) T {
+	if on {
+		return bad
+	}
+	return good
 }
+`
+)
