@@ -9,8 +9,11 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +86,127 @@ func TestByteStreamDrainsAtOnce(t *testing.T) {
 		}
 		p.wantEnd("B25")
 		newRawPeer(t, idle).wantEnd("B25")
+	})
+}
+
+// An endlessConn always has a frame to read, but when its deadline has passed. Of what it
+// has then, more comes only after an hour.
+type endlessConn struct {
+	*memconn.Conn
+	frame, rest []byte // those of the frame that are not read
+	closed      chan struct{}
+
+	mu       sync.Mutex
+	deadline time.Time
+	draining bool
+	left     int // how many bytes come at once
+}
+
+func (c *endlessConn) Close() error {
+	close(c.closed)
+	return c.Conn.Close()
+}
+
+func (c *endlessConn) SetReadDeadline(d time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = d
+	return nil
+}
+
+func (c *endlessConn) Read(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.deadline.IsZero() && !c.deadline.After(time.Now()) {
+		c.draining = true
+		return 0, os.ErrDeadlineExceeded
+	}
+	pause := time.Duration(0)
+	if c.draining && c.left <= 0 {
+		pause, c.left = time.Hour, maxArrived
+	}
+	c.mu.Unlock()
+	select {
+	case <-time.After(pause):
+	case <-c.closed:
+	}
+	c.mu.Lock()
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	default:
+	}
+	if len(c.rest) == 0 {
+		c.rest = c.frame
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	if c.draining {
+		c.left -= n
+	}
+	return n, nil
+}
+
+// TestDrainsWhatNeverEnds holds that a connection that ends reads what can have arrived, and
+// no more, though more comes all the time.
+func TestDrainsWhatNeverEnds(t *testing.T) {
+	for _, end := range []struct {
+		comes int // at once
+		took  time.Duration
+	}{{maxArrived + 2*readBufferSize, 0}, {maxArrived - readBufferSize, time.Hour}} {
+		onServer(t, func(t *testing.T, ts *testServer) {
+			ts.peer.conn.Close() // which has the grace of others
+			_, b := memconn.StreamPipe(0)
+			frame := frameBytes(1, messageTypeResponse, 0, make([]byte, 4086))
+			ts.accept(t.Context(), &endlessConn{Conn: b, frame: frame, left: end.comes, closed: make(chan struct{})})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Hour)
+			defer cancel()
+			start := time.Now()
+			if err := ts.Shutdown(ctx); err != nil {
+				t.Errorf("B25: Shutdown: %v", err)
+			}
+			if took := time.Since(start); took != end.took {
+				t.Errorf("B25: with %d bytes that come at once Shutdown took %v, want %v", end.comes, took, end.took)
+			}
+		})
+	}
+}
+
+// A countingConn counts the Reads.
+type countingConn struct {
+	*memconn.Conn
+	reads atomic.Int32
+}
+
+func (c *countingConn) Read(b []byte) (int, error) {
+	c.reads.Add(1)
+	return c.Conn.Read(b)
+}
+
+// TestDrainingReaderRests holds that a connection which has read what had arrived waits for
+// its handlers, and does not look for more again and again.
+func TestDrainingReaderRests(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		a, b := memconn.StreamPipe(0)
+		nc := &countingConn{Conn: b}
+		ts.accept(t.Context(), nc)
+		p := newRawPeer(t, a)
+		p.request(1, 0, "Wait", nil)
+		<-ts.contexts
+		ended := make(chan error, 1)
+		go func() { ended <- ts.Shutdown(t.Context()) }()
+		time.Sleep(time.Second)
+		before := nc.reads.Load()
+		time.Sleep(time.Hour)
+		if n := nc.reads.Load() - before; n > 0 {
+			t.Errorf("B25: it has read %d times within an hour in which nothing came", n)
+		}
+		ts.answers <- nil
+		p.wantResult("B25: the call", 1, wrapperspb.String("waited"))
+		if err := <-ended; err != nil {
+			t.Errorf("B25: Shutdown: %v", err)
+		}
+		p.wantEnd("B25")
 	})
 }
 

@@ -185,12 +185,8 @@ func (ch *channel) parse() (*frame, error) {
 				return nil, &connError{fmt.Sprintf("a frame header announces %d bytes, more than any message can have", h.Length)}
 			}
 			ch.r += messageHeaderLength
-			f, err := ch.beginNext(h)
-			switch {
-			case f != nil || err != nil:
+			if f, err := ch.beginNext(h); f != nil || err != nil {
 				return f, err
-			case ch.part == nil:
-				continue
 			}
 		}
 		f := ch.part

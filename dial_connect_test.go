@@ -71,7 +71,11 @@ func TestDialBacksOff(t *testing.T) {
 	onDial(t, func(t *testing.T, d *dialTest) {
 		for _, want := range []time.Duration{1, 2, 4, 5} {
 			time.Sleep(want * time.Second / 10) // it lasts, but not long
-			d.accept("B54").conn.Close()
+			p := d.accept("B54")
+			done := d.goCall(t.Context())
+			p.next("B54: a call that is not answered")
+			p.conn.Close()
+			wantLost(t, "B54", endOf(t, "B54", done))
 			d.wantPaused("B54: a connection that is of no use", io.EOF, EventDisconnected, want*time.Second)
 		}
 		p := d.accept("B54")

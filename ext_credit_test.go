@@ -468,3 +468,26 @@ func TestCreditTooMuch(t *testing.T) {
 		e.peer.wantEnd("B48: a credit of 2^31")
 	})
 }
+
+// TestFirstWriterLeavesNothing holds that what was queued while a caller wrote its own
+// request, be it a message, an urgent frame or a grant, leaves after that.
+func TestFirstWriterLeavesNothing(t *testing.T) {
+	onExtendedClient(t, peerHello(), func(t *testing.T, client *Client, p *rawPeer) {
+		c := connOf(client)
+		wrote := func(queueLocked func()) {
+			c.mu.Lock()
+			c.first, c.writing = newOutFrame(0), true
+			queueLocked()
+			c.mu.Unlock()
+			c.wroteFirst(messageHeaderLength)
+		}
+		wrote(func() {})
+		p.wantNothing("B19")
+		wrote(func() { extOf(c).urgeLocked(pingFrame(0, []byte("12345678"))) })
+		p.want("B19: an urgent frame", 0, messageTypePing, 0, []byte("12345678"))
+		wrote(func() { extOf(c).calls.granted = 7 })
+		p.want("B19: a grant", 0, messageTypeCredit, 0, number(7))
+		wrote(func() { c.pushLocked(numberFrame(messageTypeCredit, 0, 9)) })
+		p.want("B19: a frame", 0, messageTypeCredit, 0, number(9))
+	})
+}

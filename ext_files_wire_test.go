@@ -412,3 +412,26 @@ func TestFilesOfLostConnection(t *testing.T) {
 	}
 	f.wantClosed(t, "B51: the connection has ended")
 }
+
+// TestSocketIsEmptied holds that what a socket has received before it is closed is taken out
+// of it, however many reads that takes.
+func TestSocketIsEmptied(t *testing.T) {
+	a, b := unixPair(t)
+	var sent [3]watchedFile
+	for i := range sent {
+		sent[i] = newWatchedFile(t)
+		if n, err := sendTo(a, []byte("something"), []*os.File{sent[i].File}); n != 9 || err != nil {
+			t.Fatalf("%d bytes are sent: %v", n, err)
+		}
+	}
+	s := newSocket(b)
+	emptySocket(s, closing.account(manyFiles, nil))
+	for _, f := range sent {
+		f.wantClosed(t, "B91: before the socket is")
+	}
+	s.raw.Control(func(fd uintptr) {
+		if n, fds, err := recvFiles(int(fd), make([]byte, 100), make([]byte, controlSize())); n != 0 || fds != nil || err != nil {
+			t.Errorf("B91: %d bytes and the files %v are still there: %v", n, fds, err)
+		}
+	})
+}
