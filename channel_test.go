@@ -397,3 +397,43 @@ func TestEndGivesBufferBack(t *testing.T) {
 		t.Error("the read buffer is kept")
 	}
 }
+
+// TestHasFrame holds that a frame counts as there once all of it is, and only one that the
+// reader can take.
+func TestHasFrame(t *testing.T) {
+	whole := frameBytes(3, messageTypeData, 0, make([]byte, 100))
+	large := frameBytes(3, messageTypeData, 0, make([]byte, 17+4*packetSize))
+	for _, test := range []struct {
+		what  string
+		after []byte // a frame of 100 bytes that has been read
+		want  bool
+	}{
+		{"nothing", nil, false},
+		{"less than a header", whole[:messageHeaderLength-1], false},
+		{"a header", whole[:messageHeaderLength], false},
+		{"all but a byte", whole[:len(whole)-1], false},
+		{"a frame", whole, true},
+		{"one without data", frameBytes(3, messageTypeData, 0, nil), true},
+		{"more than a frame", append(whole[:len(whole):len(whole)], 1), true},
+		{"much of a large frame", large[:len(large)/8], false},
+	} {
+		a, b := memconn.StreamPipe(0)
+		ch := newChannel(b)
+		ch.full = true // so that all is read at once
+		a.Write(append(whole[:len(whole):len(whole)], test.after...))
+		f, err := ch.recvFrame(true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.release()
+		if got := ch.hasFrame(); got != test.want {
+			t.Errorf("B35: %s after a frame: %v, want %v", test.what, got, test.want)
+		}
+		if f, err := ch.parse(); err != nil || (f != nil) != test.want {
+			t.Errorf("B35: %s after a frame: parsed as %v, %v", test.what, f, err)
+		}
+		if ch.hasFrame() && len(test.after) <= len(whole) {
+			t.Errorf("B35: %s after a frame is there still", test.what)
+		}
+	}
+}

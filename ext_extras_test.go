@@ -152,6 +152,37 @@ func TestFilesOfInterceptorsCall(t *testing.T) {
 	closeFiles(got)
 }
 
+// TestFilesOfInterceptor holds that files which an interceptor sends with the call have the
+// place of its caller's, and that it gets those of the answer.
+func TestFilesOfInterceptor(t *testing.T) {
+	before := openFiles(t)
+	t.Run("", func(t *testing.T) {
+		calls := 0
+		p := newInterceptedPair(t, func(ctx context.Context, req *Request, resp *Response, _ *UnaryClientInfo, invoke Invoker) error {
+			own, files := withFilesIn(ctx, t, 1)
+			err := invoke(own, req, resp)
+			got := files.Claim()
+			if want := calls; len(got) != want {
+				t.Errorf("B95: an interceptor gets %d files, want %d", len(got), want)
+			}
+			calls++
+			closeFiles(got)
+			return err
+		})
+		var n wrapperspb.Int32Value
+		p.client.Call(t.Context(), "count", "Count", wrapperspb.String(""), &n) // fails, the first
+		ctx, files := withFiles(t, 3)
+		if err := p.client.Call(ctx, "count", "Count", wrapperspb.String(""), &n); err != nil || n.Value != 1 {
+			t.Errorf("B95: %d files with the call: %v", n.Value, err)
+		}
+		if got := files.Claim(); len(got) != 0 {
+			t.Errorf("B95: its caller gets %d files", len(got))
+			closeFiles(got)
+		}
+	})
+	wantNoMoreFiles(t, "B95", before)
+}
+
 // withFilesIn is withFiles in a context.
 func withFilesIn(ctx context.Context, t *testing.T, n int) (context.Context, *CallFiles) {
 	t.Helper()

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestFaultsApply holds that the faults are about the code as it is.
@@ -110,28 +112,40 @@ func TestRandomPlaces(t *testing.T) {
 // TestSuspect holds that the test is found that failed, or that did not end.
 func TestSuspect(t *testing.T) {
 	hung := "=== RUN   TestA\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n=== RUN   TestB/sub\npanic: test timed out after 1m30s\n"
-	if got := suspect(hung) + how(hung); got != "TestB (hangs)" {
+	if got := suspect(hung) + how(hung, nil); got != "TestB (hangs)" {
 		t.Errorf("noticed by %q", got)
 	}
 	fails := "=== RUN   TestA\n=== RUN   TestA/sub\n    --- FAIL: TestA/sub (0.00s)\n--- FAIL: TestA (0.00s)\nFAIL\n"
-	if got := suspect(fails) + how(fails); got != "TestA" {
+	if got := suspect(fails) + how(fails, nil); got != "TestA" {
 		t.Errorf("noticed by %q", got)
 	}
 	leaks := "=== RUN   TestA\n--- PASS: TestA (0.00s)\nPASS\nleak: the tests passed, but left behind:\n"
-	if got := suspect(leaks) + how(leaks); got != "what is left behind" {
+	if got := suspect(leaks) + how(leaks, nil); got != "what is left behind" {
 		t.Errorf("noticed by %q", got)
 	}
 }
 
 // TestTail holds that only the end is kept of what has none.
 func TestTail(t *testing.T) {
-	var out tail
+	prints := 0
+	out := tail{printed: func() { prints++ }}
 	for i := range 1 << 10 {
 		if n, err := out.Write([]byte(strings.Repeat(string(rune('a'+i%26)), 2048))); n != 2048 || err != nil {
 			t.Fatalf("%d bytes written, %v", n, err)
 		}
 	}
-	if len(out) != 1<<20 || out[len(out)-1] != byte('a'+1023%26) {
-		t.Errorf("%d bytes are left, the last is %q", len(out), out[len(out)-1])
+	if n := len(out.text); n != 1<<20 || out.text[n-1] != byte('a'+1023%26) || prints != 1<<10 {
+		t.Errorf("%d bytes are left of %d prints", n, prints)
+	}
+}
+
+// TestQuiet holds that a command ends that prints nothing for too long, and no other.
+func TestQuiet(t *testing.T) {
+	tr := trial{dir: t.TempDir()}
+	if _, err := tr.run(time.Millisecond, 0, "sleep", "600"); !errors.Is(err, errQuiet) || how("", err) != " (hangs)" {
+		t.Errorf("a quiet command ends with %v", err)
+	}
+	if out, err := tr.run(time.Minute, 7, "sh", "-c", "echo $"+forceEnv); out != "7\n" || err != nil {
+		t.Errorf("a command prints %q and ends with %v", out, err)
 	}
 }

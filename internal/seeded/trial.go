@@ -23,11 +23,12 @@ import (
 // takes longer than most faults need to be noticed.
 
 const (
-	// patience is how long the root's tests may take, which need 15 s of an idle machine.
-	patience = 2 * time.Minute
+	// patience is how long tests may print nothing. They tell of each that begins, and the
+	// longest needs 2 s of an idle machine.
+	patience = time.Minute
 
-	// patienceAlone is how long one test may take, of which the longest needs 2 s.
-	patienceAlone = time.Minute
+	// limitAll is how long all may take, though they print. They need 15 s.
+	limitAll = 10 * time.Minute
 )
 
 // A trial tries faults in a copy of the library.
@@ -112,7 +113,7 @@ func (t *trial) build(all []place) ([]place, error) {
 		if err != nil {
 			return nil, err
 		}
-		out, err := t.run(10*time.Minute, 0, "go", "build", "-gcflags=-e", ".")
+		out, err := t.run(limitAll, 0, "go", "build", "-gcflags=-e", ".")
 		if err == nil {
 			break
 		}
@@ -129,7 +130,7 @@ func (t *trial) build(all []place) ([]place, error) {
 		}
 		all = good
 	}
-	out, err := t.run(10*time.Minute, 0, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", program, ".")
+	out, err := t.run(limitAll, 0, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-o", program, ".")
 	if err != nil {
 		return nil, fmt.Errorf("building: %w\n%s", err, out)
 	}
@@ -183,23 +184,23 @@ func blamed(out string, all []place, lines map[int]int) map[int]bool {
 // fails or does not end once has to do so again: the test alone, or all of them with three
 // times the patience.
 func (t *trial) noticedBy(fault int) string {
-	test := func(limit time.Duration, args ...string) (string, error) {
-		args = append(args, "-test.v", "-test.failfast", "-test.timeout="+limit.String())
-		return t.run(limit+time.Minute, fault, "./"+program, args...)
+	test := func(patience time.Duration, args ...string) (string, error) {
+		args = append(args, "-test.v", "-test.failfast", "-test.timeout="+limitAll.String())
+		return t.run(patience, fault, "./"+program, args...)
 	}
 	out, err := test(patience)
 	if err == nil {
 		return ""
 	}
 	if name := suspect(out); name != "" {
-		if again, err := test(patienceAlone, "-test.run=^"+name+"$"); err != nil {
-			return name + how(again)
+		if again, err := test(patience, "-test.run=^"+name+"$"); err != nil {
+			return name + how(again, err)
 		}
 	}
 	if out, err = test(3 * patience); err == nil {
 		return ""
 	}
-	return suspect(out) + how(out) + ", not alone"
+	return suspect(out) + how(out, err) + ", not alone"
 }
 
 var (
@@ -225,9 +226,9 @@ func suspect(out string) string {
 const leaked = "leak: the tests passed"
 
 // how tells how tests failed, if no test tells by itself.
-func how(out string) string {
+func how(out string, err error) string {
 	switch {
-	case strings.Contains(out, "panic: test timed out"):
+	case errors.Is(err, errQuiet) || strings.Contains(out, "panic: test timed out"):
 		return " (hangs)"
 	case strings.Contains(out, leaked):
 		return "what is left behind"
@@ -235,25 +236,34 @@ func how(out string) string {
 	return ""
 }
 
-// run runs a command in the copy, and returns the end of what it prints.
-func (t *trial) run(limit time.Duration, fault int, name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
+var errQuiet = errors.New("nothing was printed for too long")
+
+// run runs a command in the copy for as long as it prints something, and returns the end of
+// that.
+func (t *trial) run(patience time.Duration, fault int, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
 	cmd := exec.CommandContext(ctx, name, args...)
-	var out tail
+	quiet := time.AfterFunc(patience, func() { cancel(errQuiet) })
+	defer quiet.Stop()
+	out := tail{printed: func() { quiet.Reset(patience) }}
 	cmd.Dir, cmd.WaitDelay, cmd.Stdout, cmd.Stderr = t.dir, time.Second, &out, &out
 	cmd.Env = append(os.Environ(), forceEnv+"="+strconv.Itoa(fault))
 	err := cmd.Run()
-	return string(out), err
+	return string(out.text), errors.Join(err, context.Cause(ctx))
 }
 
 // A tail is the end of what is written to it: a fault may make a test print without end.
-type tail []byte
+type tail struct {
+	text    []byte
+	printed func()
+}
 
 func (t *tail) Write(p []byte) (int, error) {
-	*t = append(*t, p...)
-	if over := len(*t) - 1<<20; over > 0 {
-		*t = slices.Delete(*t, 0, over)
+	t.printed()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - 1<<20; over > 0 {
+		t.text = slices.Delete(t.text, 0, over)
 	}
 	return len(p), nil
 }
