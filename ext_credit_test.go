@@ -482,6 +482,11 @@ func TestFirstWriterLeavesNothing(t *testing.T) {
 			c.wroteFirst(messageHeaderLength)
 		}
 		wrote(func() {})
+		c.mu.Lock()
+		if c.writing {
+			t.Error("B19: somebody writes though nothing is queued")
+		}
+		c.mu.Unlock()
 		p.wantNothing("B19")
 		wrote(func() { extOf(c).urgeLocked(pingFrame(0, []byte("12345678"))) })
 		p.want("B19: an urgent frame", 0, messageTypePing, 0, []byte("12345678"))

@@ -342,6 +342,38 @@ func TestFilesOfAnswerUnclaimed(t *testing.T) {
 	f.wantClosed(t, "B51: an answer's files that nobody asked for")
 }
 
+// TestFilesOfRefusedCalls holds that the files of a call for which there is no connection, or
+// none any more, are closed when it returns.
+func TestFilesOfRefusedCalls(t *testing.T) {
+	for what, end := range map[string]func(p *extendedPair){
+		"closed": func(p *extendedPair) { p.client.Close() },
+		"draining": func(p *extendedPair) {
+			go p.client.Call(t.Context(), "test", "Block", wrapperspb.String(""), new(wrapperspb.StringValue))
+			await(t, "B51", func() bool { return len(p.client.Snapshot().Streams) > 0 })
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			p.client.Shutdown(ctx)
+		},
+	} {
+		p := newFilePair(t)
+		if err := p.echo(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		end(p)
+		f := newWatchedFile(t)
+		ctx, files := WithFiles(t.Context())
+		if err := files.Attach(f.File); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.client.Call(ctx, "files", "Ignore", wrapperspb.String(""), new(wrapperspb.StringValue)); !errors.Is(err, ErrClosed) {
+			t.Errorf("B51: a call on a %s connection: %v", what, err)
+		}
+		f.wantClosed(t, "B51: of a call on a "+what+" connection")
+		runtime.KeepAlive(files)
+		runtime.KeepAlive(ctx)
+	}
+}
+
 // wantNoFiles requires that neither a request of a call nor of a stream takes files, which
 // are closed.
 func wantNoFiles(t *testing.T, c *Client) {
