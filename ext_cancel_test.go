@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/containerd/ttrpc/internal/memconn"
 	"github.com/containerd/ttrpc/internal/wire"
 )
 
@@ -389,4 +390,47 @@ func localOr(err error) codes.Code {
 		return st.Code()
 	}
 	return localCode(err)
+}
+
+// TestExtendedContextEnds holds that a handler's context ends with Serve's, however that
+// ends, whether its call has a deadline or not, and what derives from it does, too.
+func TestExtendedContextEnds(t *testing.T) {
+	for _, timeout := range []time.Duration{0, time.Hour} {
+		for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
+			synctest.Test(t, func(t *testing.T) {
+				ts := newTestServer(t, WithServerExtensions())
+				ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+				defer cancel()
+				a, b := memconn.Pipe(0)
+				ts.accept(ctx, b)
+				p := newRawPeer(t, a)
+				p.agree(peerHello())
+				p.send(3, messageTypeRequest, 0, encode(t, &Request{Service: "test", Method: "Wait", TimeoutNano: int64(timeout)}))
+				handler := <-ts.contexts
+				derived, cancelDerived := context.WithCancel(handler)
+				defer cancelDerived()
+				synctest.Wait()
+				if err := derived.Err(); err != nil {
+					t.Errorf("B26: it has ended: %v", err)
+				}
+				if want == context.Canceled {
+					cancel()
+				} else {
+					time.Sleep(time.Minute)
+				}
+				synctest.Wait()
+				select {
+				case <-derived.Done(): // before Err, which looks itself
+				default:
+					t.Errorf("B26: who waits does not learn of it, with a timeout of %v", timeout)
+				}
+				if err, err2 := handler.Err(), derived.Err(); err != want || err2 != want {
+					t.Errorf("B26: with a timeout of %v: %v, and what derives from it %v, want %v", timeout, err, err2, want)
+				}
+				ts.answers <- nil
+				p.wantResult("B26", 3, wrapperspb.String("waited"))
+				a.Close()
+			})
+		}
+	}
 }
