@@ -128,3 +128,26 @@ func TestHandshakesCrowd(t *testing.T) {
 		}
 	})
 }
+
+// TestCrowdedOutAtOnce holds that a connection which is closed in favour of another has no
+// place any more, even before it is closed.
+func TestCrowdedOutAtOnce(t *testing.T) {
+	s, err := NewServer(WithServerHandshaker(byteHandshaker{}), WithServerLimits(Limits{Connections: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := &conn{handshakes: true}, &conn{handshakes: true}
+	if crowded, err := s.addConnection(first); crowded != nil || err != nil {
+		t.Errorf("B64: the first connection: %v, %v", crowded, err)
+	}
+	if crowded, err := s.addConnection(second); crowded != first || err != nil {
+		t.Errorf("B64: the second connection: %v, %v", crowded, err)
+	}
+	if err := s.shaken(first); err != errCrowdedOut {
+		t.Errorf("B64: the first has shaken hands: %v", err)
+	}
+	if err := s.shaken(second); err != nil {
+		t.Errorf("B64: the second has shaken hands: %v", err)
+	}
+	s.removeConnection(second)
+}

@@ -309,6 +309,43 @@ func TestCancelOfPartsOfAnswer(t *testing.T) {
 	})
 }
 
+// TestCancelOfOneAnswer holds that a cancel is for one answer of those that leave in parts.
+func TestCancelOfOneAnswer(t *testing.T) {
+	onStalledServer(t, 4096, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
+		ts.Register("large", map[string]Method{"Large": func(context.Context, func(any) error) (any, error) {
+			return bytesOfLength(t, 3*partSize), nil
+		}})
+		for _, id := range []uint32{3, 5, 7} {
+			p.send(id, messageTypeRequest, 0, encode(t, &Request{Service: "large", Method: "Large"}))
+			synctest.Wait()
+		}
+		came := map[uint32]int{}
+		for len(came) < 3 {
+			f := p.readFrame()
+			came[f.StreamID] += len(f.data)
+		}
+		p.send(5, messageTypeCancel, 0, nil)
+		p.send(99, messageTypeCancel, 0, nil) // of no call at all
+		synctest.Wait()
+		go p.receive()
+		synctest.Wait()
+		for _, f := range p.frames {
+			came[f.StreamID] += len(f.data)
+		}
+		for _, id := range []uint32{3, 7} {
+			if came[id] < 3*partSize {
+				t.Errorf("B47: %d bytes came of the answer to %d, which nobody has cancelled", came[id], id)
+			}
+		}
+		if came[5] >= 3*partSize {
+			t.Errorf("B47: %d bytes came of an answer that was cancelled", came[5])
+		}
+		if got, want := ts.conn.snapshot().Served, (CallCounts{OK: 2, Canceled: 1}); got != want {
+			t.Errorf("B55: the calls are counted as %+v, want %+v", got, want)
+		}
+	})
+}
+
 // TestCancelCrosses holds both orders of a cancel and the answer.
 func TestCancelCrosses(t *testing.T) {
 	onEitherEnd(t, func(t *testing.T, e *extendedEnd) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -504,6 +505,46 @@ func TestResponseMetadataOfAttempts(t *testing.T) {
 				p.client.Call(ctx, "tries", "Call", wrapperspb.String(""), new(wrapperspb.StringValue))
 				<-gave
 			})
+		})
+	}
+}
+
+// TestTrailerBehindLargeMessage holds that a trailer leaves behind the parts of the message
+// before it, and not at all if the call is given up meanwhile.
+func TestTrailerBehindLargeMessage(t *testing.T) {
+	for _, test := range []struct {
+		givenUp bool
+		want    []messageType // but parts
+	}{
+		{false, []messageType{messageTypeData, messageTypeMetadata, messageTypeData}},
+		{true, []messageType{messageTypeResponse}},
+	} {
+		h := metadataHello()
+		h.Window = 8 * partSize
+		onStalledServer(t, 1000, h, func(t *testing.T, ts *testServer, p *rawPeer) {
+			describer(ts.Server, nil, func(ctx context.Context, ss StreamServer) error {
+				return errors.Join(SetTrailer(ctx, MD{"t": {"1"}}), ss.SendMsg(bytesOfLength(t, 4*partSize)))
+			})
+			p.callMeta(3, flagRemoteOpen|flagNoData, "Stream")
+			synctest.Wait()
+			if f := p.readFrame(); f.Type != messageTypePart {
+				t.Fatalf("B58: %v comes first", f.messageHeader)
+			}
+			if test.givenUp {
+				p.send(3, messageTypeCancel, 0, nil)
+				synctest.Wait()
+			}
+			go p.receive()
+			synctest.Wait()
+			var got []messageType
+			for _, f := range p.frames {
+				if f.Type != messageTypePart {
+					got = append(got, f.Type)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("B58: given up %v: %v follow, want %v", test.givenUp, got, test.want)
+			}
 		})
 	}
 }

@@ -190,6 +190,30 @@ func TestCallerReads(t *testing.T) {
 	}
 }
 
+// TestCrowdedSeatIsKept holds that a reader stays after calls that were under way at once,
+// and leaves the seat to callers again after one that was alone.
+func TestCrowdedSeatIsKept(t *testing.T) {
+	c, p := newSeatClient(t)
+	one := goNumber(context.Background(), c)
+	h1, _ := p.recv("the first of two")
+	two := goNumber(context.Background(), c)
+	h2, _ := p.recv("the second of two")
+	p.respond(h1.StreamID, 1)
+	wantNumber(t, "the first of two", one, 1)
+	p.respond(h2.StreamID, 2)
+	wantNumber(t, "the second of two", two, 2)
+	if s := seatOf(connOf(c)); s != seatReader {
+		t.Errorf("the seat is %d after two calls at once", s)
+	}
+	alone := goNumber(context.Background(), c)
+	h, _ := p.recv("one alone")
+	p.respond(h.StreamID, 3)
+	wantNumber(t, "one alone", alone, 3)
+	if s := seatOf(connOf(c)); s != seatVacant {
+		t.Errorf("the seat is %d after a call alone", s)
+	}
+}
+
 // TestVacantSeatIsFilled holds B12: the peer's end is noticed though nobody calls.
 func TestVacantSeatIsFilled(t *testing.T) {
 	c, p := newSeatClient(t)
