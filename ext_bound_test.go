@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -193,4 +194,119 @@ func TestStarvedStreams(t *testing.T) {
 	if frames[0] != 1000 || frames[135] != frames[0] {
 		t.Errorf("B48: 1000 messages take %d frames, and beside 135 starved streams %d", frames[0], frames[135])
 	}
+}
+
+// TestControlFramesAreBounded holds that a peer which does not read what it is told ends its
+// connection, and when.
+func TestControlFramesAreBounded(t *testing.T) {
+	onStalledServer(t, 100, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
+		c, x := ts.conn, extOf(ts.conn)
+		for c.why() == nil {
+			c.mu.Lock()
+			before := x.urgent.bytes
+			x.urgeLocked(pingFrame(0, make([]byte, 60<<10)))
+			if ends := c.cause != nil; ends != (before > maxUrgent) {
+				t.Errorf("B48: with %d bytes of control frames it ends: %v", before, ends)
+				c.cause = ErrProtocol
+			}
+			c.unlock()
+		}
+		if err := c.why(); !errors.Is(err, ErrProtocol) {
+			t.Errorf("B48: it ends with %v", err)
+		}
+	})
+}
+
+// TestRepliesAreBounded holds the same of answers that the reader gives itself, of which none
+// is too long.
+func TestRepliesAreBounded(t *testing.T) {
+	const limit = 100 << 10
+	onStalledServer(t, 100, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
+		c, x := ts.conn, extOf(ts.conn)
+		for id := uint32(3); c.why() == nil; id += 2 {
+			c.mu.Lock()
+			before := x.replies
+			c.replyLocked(id, status.New(codes.Unavailable, text(1000)))
+			if ends := c.cause != nil; ends != (before > limit) {
+				t.Errorf("B48: with %d bytes of answers it ends: %v", before, ends)
+				c.cause = ErrProtocol
+			}
+			c.unlock()
+		}
+		if err := c.why(); !errors.Is(err, ErrProtocol) {
+			t.Errorf("B48: it ends with %v", err)
+		}
+	}, WithServerLimits(Limits{Queue: StreamQueue{ConnectionBytes: limit}}))
+	onExtendedServer(t, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
+		c := ts.conn
+		for id, n := range map[uint32]int{3: freeAnswer - 20, 5: freeAnswer} {
+			c.mu.Lock()
+			c.replyLocked(id, status.New(codes.DataLoss, text(n)))
+			c.unlock()
+			want := text(n)
+			if n == freeAnswer {
+				want = "ttrpc: the status is too long to be told"
+			}
+			p.wantStatus("B48: a status", id, codes.DataLoss, want)
+		}
+	})
+}
+
+// TestNoShareForOwnStream holds what a stream fails with that this end has no share for, and
+// that nothing is sent of it; calls go on.
+func TestNoShareForOwnStream(t *testing.T) {
+	onExtendedClient(t, peerHello(), func(t *testing.T, client *Client, p *rawPeer) {
+		c, x := connOf(client), extOf(connOf(client))
+		window, answer := x.ownLocked()
+		c.mu.Lock()
+		free := x.streams.size - window - answer
+		x.streams.used += free + 1
+		c.mu.Unlock()
+		_, err := client.NewStream(t.Context(), bidi, "s", "m", nil)
+		if st, ok := status.FromError(err); !ok || st.Code() != codes.ResourceExhausted || !errors.Is(err, ErrNotExecuted) || !strings.Contains(err.Error(), "no room") {
+			t.Errorf("B48: %v", err)
+		}
+		p.wantNothing("B48: of a stream without a share")
+		c.mu.Lock()
+		x.streams.used--
+		c.mu.Unlock()
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := client.NewStream(ctx, bidi, "s", "m", nil); err != nil {
+			t.Errorf("B48: there is room for it: %v", err)
+		}
+		cancel()
+		synctest.Wait()
+		c.mu.Lock()
+		x.streams.used -= free
+		c.mu.Unlock()
+	})
+}
+
+// TestRejectedByWhoServesNothing holds that an end without services rejects what makes no
+// sense as others do.
+func TestRejectedByWhoServesNothing(t *testing.T) {
+	onExtendedClient(t, peerHello(), func(t *testing.T, client *Client, p *rawPeer) {
+		p.send(2, messageTypeData, 0, nil)
+		p.wantStatus("B50", 2, codes.InvalidArgument, inactiveText)
+		p.wantAlive("B50")
+	})
+}
+
+// TestPeerClientWithoutExtensions holds that handlers of a server that has none are told.
+func TestPeerClientWithoutExtensions(t *testing.T) {
+	onServer(t, func(t *testing.T, ts *testServer) {
+		ts.peer.request(1, 0, "Wait", nil)
+		ctx := <-ts.contexts
+		if client, err := PeerClient(ctx); client != nil || err == nil || !strings.Contains(err.Error(), "WithServerExtensions") {
+			t.Errorf("B50: %v, %v", client, err)
+		}
+		if client, err := PeerClient(t.Context()); client != nil || err == nil {
+			t.Errorf("B50: outside of a handler: %v, %v", client, err)
+		}
+		if got := fmt.Sprint(ctx); got != "ttrpc call" {
+			t.Errorf("B26: the context prints as %q", got)
+		}
+		ts.answers <- nil
+		ts.peer.wantResult("B50", 1, wrapperspb.String("waited"))
+	})
 }

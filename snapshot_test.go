@@ -13,6 +13,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/memconn"
 )
 
 func withoutVolumes(s StreamSnapshot) StreamSnapshot {
@@ -124,5 +126,33 @@ func TestSnapshotCounts(t *testing.T) {
 		made.Failed++
 		made.Refused++
 		want("the end", made, served)
+	})
+}
+
+// TestSnapshotOrder holds that connections are told of in the order in which they came.
+func TestSnapshotOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newBubblePair(t, nil)
+		defer p.client.Close()
+		const more = 20
+		for n := range more {
+			a, b := memconn.Pipe(0)
+			defer a.Close()
+			p.server.accept(t.Context(), b)
+			peer := newRawPeer(t, a)
+			for i := range uint32(n) {
+				peer.request(2*i+1, 0, "Block", nil)
+			}
+		}
+		synctest.Wait()
+		all := p.server.Snapshot()
+		if len(all) != more+1 {
+			t.Fatalf("B55: %d connections", len(all))
+		}
+		for n, snap := range all[1:] {
+			if len(snap.Streams) != n {
+				t.Errorf("B55: connection %d has %d calls, want %d", n, len(snap.Streams), n)
+			}
+		}
 	})
 }

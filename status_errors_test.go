@@ -8,6 +8,8 @@ package ttrpc
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -311,4 +313,35 @@ func TestHandlerAtTheDeadline(t *testing.T) {
 		ts.answers <- nil
 		synctest.Wait()
 	})
+}
+
+// TestLocalCodes holds which code each error has that this end makes.
+func TestLocalCodes(t *testing.T) {
+	for want, all := range map[codes.Code][]error{
+		codes.Canceled:           {context.Canceled},
+		codes.DeadlineExceeded:   {context.DeadlineExceeded},
+		codes.ResourceExhausted:  {ErrStreamFull},
+		codes.Unimplemented:      {ErrPeerClassic, ErrNoResponseMetadata},
+		codes.FailedPrecondition: {ErrNoFiles},
+		codes.Internal:           {ErrProtocol, errors.New("another")},
+	} {
+		for _, err := range all {
+			wrapped := fmt.Errorf("with more: %w", err)
+			got := asStatus(wrapped, nil)
+			if st, ok := status.FromError(got); !ok || st.Code() != want || !errors.Is(got, err) {
+				t.Errorf("B80: %v is %v, want %v", err, got, want)
+			}
+		}
+	}
+	for cause, want := range map[error]codes.Code{
+		nil: codes.Unavailable, io.EOF: codes.Unavailable, errors.New("another"): codes.Unavailable,
+		ErrClosed: codes.Canceled, ErrServerClosed: codes.Canceled,
+	} {
+		if got := asStatus(ErrClosed, cause); status.Code(got) != want || !errors.Is(got, ErrClosed) {
+			t.Errorf("B80: the end by %v is %v, want %v", cause, got, want)
+		}
+	}
+	if err := asStatus(io.EOF, nil); err != io.EOF {
+		t.Errorf("B80: the end of a stream is %v", err)
+	}
 }
