@@ -249,6 +249,37 @@ func TestFilesOfStreams(t *testing.T) {
 	}
 }
 
+// TestFileMessageUsedAgain holds that a message which is received into again has the files of
+// what came last, be it none, or what cannot be decoded.
+func TestFileMessageUsedAgain(t *testing.T) {
+	p := newFilePair(t)
+	s, err := p.client.NewStream(t.Context(), bidi, "files", "Reverses", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &FileMessage{Message: new(wrapperspb.StringValue)}
+	for _, n := range []int{2, 0, 1} {
+		files := numberedFiles(t, n)
+		if err := s.SendMsg(&FileMessage{Message: wrapperspb.String("x"), Files: files}); err != nil {
+			t.Fatal(err)
+		}
+		closeFiles(files)
+		if err := s.RecvMsg(m); err != nil || len(m.Files) != n {
+			t.Errorf("B51: %d files with a message, want %d: %v", len(m.Files), n, err)
+		}
+		closeFiles(m.Files)
+	}
+	f := newWatchedFile(t)
+	if err := s.SendMsg(&FileMessage{Message: wrapperspb.String("x"), Files: []*os.File{f.File}}); err != nil {
+		t.Fatal(err)
+	}
+	m.Message = new(int)
+	if err := s.RecvMsg(m); err == nil || m.Files != nil {
+		t.Errorf("B51: %d files with what cannot be decoded: %v", len(m.Files), err)
+	}
+	f.wantClosed(t, "B51: of what cannot be decoded")
+}
+
 // TestFilesTooMany holds that 254 are refused, and nothing is attached or sent.
 func TestFilesTooMany(t *testing.T) {
 	p := newFilePair(t)

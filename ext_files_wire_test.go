@@ -298,6 +298,16 @@ func TestFilesViolations(t *testing.T) {
 			})
 		})
 	}
+	t.Run("1,218 nobody wants", func(t *testing.T) {
+		onFileServer(t, func(t *testing.T, p *filePeer, _ *conn) {
+			for i := range uint32(6) {
+				f := newWatchedFile(t)
+				p.send(frameBytes(3+2*i, messageTypeFiles, flagStream, number(203)), slices.Repeat([]*os.File{f.File}, 203)...)
+				f.wantClosed(t, "B51: for a stream that there is not")
+			}
+			p.wantAlive("B51: they do not wait")
+		})
+	})
 	t.Run("1,012 wait", func(t *testing.T) {
 		onFileServer(t, func(t *testing.T, p *filePeer, _ *conn) {
 			f := newWatchedFile(t)

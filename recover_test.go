@@ -83,3 +83,14 @@ func TestRecoveredPanicSeen(t *testing.T) {
 		log.mu.Unlock()
 	}
 }
+
+// TestPanicIsTheHandlers holds that without the option a panic stays what the handler made it.
+func TestPanicIsTheHandlers(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "the handler's fault" {
+			t.Errorf("B31: the panic is %v", got)
+		}
+	}()
+	err := new(dispatcher).notReturned(nil, "the handler's fault")
+	t.Errorf("B31: it is recovered: %v", err)
+}

@@ -156,3 +156,24 @@ func TestSnapshotOrder(t *testing.T) {
 		}
 	})
 }
+
+// TestSnapshotHeld holds what counts as held for a stream: what has arrived, but for what was
+// taken, of which the peer is not told yet.
+func TestSnapshotHeld(t *testing.T) {
+	onExtendedServer(t, peerHello(), func(t *testing.T, ts *testServer, p *rawPeer) {
+		p.request(3, flagRemoteOpen|flagNoData, "Stall", nil)
+		<-ts.contexts
+		p.send(3, messageTypeData, 0, make([]byte, 100))
+		synctest.Wait()
+		before := ts.conn.snapshot().Streams[0].Held
+		ts.conn.mu.Lock()
+		m := flowOf(ts.conn.streams[3])
+		m.owed.Add(40)
+		ts.conn.mu.Unlock()
+		if got := ts.conn.snapshot().Streams[0].Held; before < 100 || got != before-40 {
+			t.Errorf("B55: %d bytes are held, and %d when 40 were taken", before, got)
+		}
+		m.owed.Add(-40)
+		ts.answers <- nil
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -83,6 +84,21 @@ func TestStreamsLetGoOfTheirContext(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestBoundsLetGoOfTheirContext holds B21 of who has waited: a sender, say.
+func TestBoundsLetGoOfTheirContext(t *testing.T) {
+	inner, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ctx := &watchedContext{Context: inner}
+	b := newBound(ctx, sync.NewCond(new(sync.Mutex)))
+	if ctx.watchers != 1 || b.errLocked() != nil {
+		t.Fatalf("B21: the context has %d watchers, %v", ctx.watchers, b.errLocked())
+	}
+	b.end()
+	if ctx.watchers != 0 {
+		t.Errorf("B21: the context has %d watchers afterwards", ctx.watchers)
 	}
 }
 
