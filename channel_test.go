@@ -437,3 +437,15 @@ func TestHasFrame(t *testing.T) {
 		}
 	}
 }
+
+// TestPacketHasRoom holds B43: what remains of a frame has room before it is read.
+func TestPacketHasRoom(t *testing.T) {
+	_, b := memconn.Pipe(0)
+	ch := newChannel(b)
+	f := newFrame(10)
+	f.data = append(f.data, "begun"...)
+	ch.receiveInto(f, 10*packetSize)
+	if rest := cap(f.data) - len(f.data); ch.kind != packetConn || rest < 10*packetSize-5 || string(f.data) != "begun" {
+		t.Errorf("B43: there is room for %d bytes behind %q", rest, f.data)
+	}
+}

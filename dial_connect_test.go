@@ -60,6 +60,21 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// TestDialLogs holds that the first failure in a row is a warning, each other one a line for
+// who looks for it, and nothing else is either.
+func TestDialLogs(t *testing.T) {
+	log := new(countingLogger)
+	onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) {
+		for n := range int32(3) {
+			synctest.Wait()
+			if w, all := log.warnings.Load(), log.others.Load(); int32(w) != 1 || int32(all) != n+1 {
+				t.Errorf("B54: %d warnings of %d lines after %d failures", w, all, n+1)
+			}
+			d.wantPaused("B54", errRefused, EventFailed, time.Second<<n)
+		}
+	}, WithClientLogger(log), WithDialer(Dialer{Backoff: Backoff{Min: time.Second, Max: time.Minute}}))
+}
+
 func TestDialBacksOff(t *testing.T) {
 	backoff := Backoff{Min: time.Second, Max: 5 * time.Second}
 	onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) {

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/memconn"
 )
 
 // goSend sends a message and returns where its error will be.
@@ -494,5 +497,31 @@ func TestFirstWriterLeavesNothing(t *testing.T) {
 		p.want("B19: a grant", 0, messageTypeCredit, 0, number(7))
 		wrote(func() { c.pushLocked(numberFrame(messageTypeCredit, 0, 9)) })
 		p.want("B19: a frame", 0, messageTypeCredit, 0, number(9))
+	})
+}
+
+// TestSendersLearnOfLoss holds that who waits for credit is told at once when a write fails.
+func TestSendersLearnOfLoss(t *testing.T) {
+	h := peerHello()
+	h.Window = 1000
+	onExtendedClient(t, h, func(t *testing.T, client *Client, p *rawPeer) {
+		s, err := client.NewStream(t.Context(), bidi, "s", "m", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		took := make(chan time.Duration, 1)
+		go func() {
+			if err := flood(s.SendMsg); !errors.Is(err, ErrClosed) {
+				t.Errorf("B18: %v", err)
+			}
+			took <- time.Since(start)
+		}()
+		synctest.Wait()
+		connOf(client).nc.(*memconn.Conn).FailWrites(errors.New("the peer takes nothing"))
+		go client.Call(t.Context(), "s", "m", wrapperspb.String(""), new(wrapperspb.StringValue))
+		if d := <-took; d != 0 {
+			t.Errorf("B18: a sender is told after %v", d)
+		}
 	})
 }

@@ -287,3 +287,23 @@ func TestCallWindowModel(t *testing.T) {
 		}
 	}
 }
+
+// TestWindowResized holds how far a window is widened and narrowed.
+func TestWindowResized(t *testing.T) {
+	for _, test := range []struct {
+		used, window, most, want int64
+	}{
+		{200, 100, 1000, 200}, // twice
+		{200, 100, 150, 150},  // no more than most
+		{200, 150, 150, 150},
+		{450, 100, 1000, 100}, // the half that is for new streams stays theirs
+		{400, 100, 1000, 200},
+		{501, 100, 1000, 50}, // and is given back
+	} {
+		b, w := budget{size: 1000, used: test.used}, recvWindow{window: test.window, base: 40}
+		b.resize(&w, test.most)
+		if w.window != test.want || b.used != test.used+test.want-test.window {
+			t.Errorf("B48: a window of %d, %d of 1000 used and at most %d: %d, and %d used; want %d", test.window, test.used, test.most, w.window, b.used, test.want)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/containerd/ttrpc/internal/memconn"
 )
 
 // labelsOfHandler is a handler that returns the profiler labels of its goroutine.
@@ -73,5 +75,36 @@ func TestLabels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLabelsOfWorkers holds the same of calls that the reader does not look at.
+func TestLabelsOfWorkers(t *testing.T) {
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.Register("test", map[string]Method{
+		"Set": func(ctx context.Context, _ func(any) error) (any, error) {
+			pprof.SetGoroutineLabels(pprof.WithLabels(ctx, pprof.Labels("tenant", "first")))
+			return new(wrapperspb.StringValue), nil
+		},
+		"Look": labelsOfHandler,
+	})
+	a, b := memconn.Pipe(0)
+	s.accept(pprof.WithLabels(context.Background(), pprof.Labels("server", "this")), b)
+	c := NewClient(a)
+	defer c.Close()
+	for range 10 {
+		labels := new(wrapperspb.StringValue)
+		for _, method := range []string{"Set", "Look"} {
+			if err := c.Call(context.Background(), "test", method, labels, labels); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := `{"server":"this"}`; labels.Value != want {
+			t.Fatalf("B63: a handler's goroutine has the labels %s, want %s", labels.Value, want)
+		}
 	}
 }
