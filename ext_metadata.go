@@ -44,8 +44,10 @@ func ResponseMetadataFromContext(ctx context.Context) (*ResponseMetadata, error)
 }
 
 // Header returns the header. It waits until the header has come, or it is clear that there
-// is none: the first message of a stream has come, or the call or stream has ended. The
-// error is ctx.Err() if ctx ends first, or [ErrNoResponseMetadata].
+// is none: the first message of a stream has come, or the call or stream has ended. With
+// interceptors at the client the header of a call is known when Call returns, and not while it
+// runs, for they may make more than one attempt. The error is ctx.Err() if ctx ends first, or
+// [ErrNoResponseMetadata].
 func (r *ResponseMetadata) Header(ctx context.Context) (MD, error) {
 	for {
 		r.mu.Lock()

@@ -334,8 +334,8 @@ var faults = []fault{
 	},
 	{
 		name: "a goodbye serves a call too many", kind: offBy1, file: "ext_goodbye.go",
-		old: "	x.urgeLocked(goodbyeFrame(x.lastPeer, why))",
-		new: "	x.urgeLocked(goodbyeFrame(x.lastPeer+2, why))",
+		old: "		x.partLocked(x.lastPeer, why)",
+		new: "		x.partLocked(x.lastPeer+2, why)",
 	},
 	{
 		name: "files of dropped messages stay open", kind: leak, file: "ext_assembler.go",
