@@ -55,9 +55,9 @@ func (serve serveFunc) acceptLocked(c *conn, f *frame) bool {
 	case c.draining && c.settled && c.mode == nil:
 		c.replyLocked(f.header.StreamID, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	case limit > 0 && c.accepted >= limit:
-		c.replyLocked(f.header.StreamID, tooManyCalls(limit))
+		c.turnAwayLocked(f.header.StreamID, tooManyCalls(limit))
 	case c.mode != nil && c.mode.mayAcceptLocked(f) != nil:
-		c.replyLocked(f.header.StreamID, c.mode.mayAcceptLocked(f))
+		c.turnAwayLocked(f.header.StreamID, c.mode.mayAcceptLocked(f))
 	case c.opensWithRoomLocked(f):
 		call := newServerCall(c, f)
 		call.opened = c.clockLocked()
@@ -77,6 +77,15 @@ func (serve serveFunc) acceptLocked(c *conn, f *frame) bool {
 // rejectLocked implements [host].
 func (serveFunc) rejectLocked(c *conn, s *stream, f *frame, why violation, big *OversizedMessageErr) {
 	c.rejectLocked(s, f, why, big)
+}
+
+// turnAwayLocked is replyLocked for a call that is not run.
+func (c *conn) turnAwayLocked(id uint32, st *status.Status) {
+	if c.mode != nil {
+		c.mode.turnAwayLocked(id, st)
+		return
+	}
+	c.replyLocked(id, st)
 }
 
 func tooManyCalls(limit int) *status.Status {

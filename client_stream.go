@@ -232,7 +232,10 @@ func (cs *clientStream) recvMsg(m any) error {
 	}
 	payload, err := responsePayload(cs.ctx, f.data)
 	raw := rawOf(m)
+	refused := cs.conn.turnedAway(f)
 	switch {
+	case refused != nil:
+		err = refused
 	case err != nil:
 	case cs.desc.StreamingServer && len(payload) == 0 && raw == nil:
 		err = io.EOF // a server that says success with a response

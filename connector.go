@@ -149,7 +149,20 @@ func (l *link) roundTrip(ctx context.Context, head requestHead, p payload) (*fra
 	if err != nil {
 		return nil, l.told(err)
 	}
+	if err := l.conn.turnedAway(f); err != nil {
+		f.release()
+		return nil, err
+	}
 	return f, nil
+}
+
+// turnedAway returns the error of a call that the peer has refused with an answer, if the
+// answer says so, else nil.
+func (c *conn) turnedAway(answer *frame) error {
+	if answer.header.Flags == 0 || c.mode == nil { // the mode of a call stays
+		return nil
+	}
+	return c.mode.turnedAway(answer)
 }
 
 // refuseClientLocked ends the connection if the frame tells that the peer is a client, too.

@@ -403,15 +403,16 @@ func TestDialClosedServer(t *testing.T) {
 	for _, failFast := range []bool{false, true} {
 		onDial(t, func(t *testing.T, d *dialTest) {
 			p := d.accept("B82")
-			other := d.goCall(t.Context())
-			p.wantRequest("B82", 1, 0)
-			p.respond(1, status.New(codes.Unavailable, "another reason"), nil)
-			if err := endOf(t, "B82", other); status.Convert(err).Message() != "another reason" {
-				t.Errorf("B82: a handler's own Unavailable: %v", err)
+			for i, st := range []*status.Status{
+				status.New(codes.Unavailable, "another reason"),
+				status.New(codes.Unavailable, ErrServerClosed.Error()+"."),
+				status.New(codes.Internal, ErrServerClosed.Error()),
+			} {
+				wantPassedOn(t, d, p, uint32(2*i+1), st)
 			}
 			done := d.goCall(t.Context())
-			p.wantRequest("B82", 3, 0)
-			p.respond(3, refusal, nil)
+			p.wantRequest("B82", 7, 0)
+			p.respond(7, refusal, nil)
 			if failFast {
 				wantNeverRan(t, "B82", endOf(t, "B82", done))
 				return
@@ -423,6 +424,28 @@ func TestDialClosedServer(t *testing.T) {
 				t.Errorf("B82: %v", err)
 			}
 		}, WithDialer(Dialer{FailFast: failFast}))
+	}
+	onDial(t, func(t *testing.T, d *dialTest) { // in extended mode a server says it otherwise
+		done := d.goCall(t.Context())
+		p := d.accept("B82")
+		p.answersHello("B82")
+		p.answers("B82", 3)
+		if err := endOf(t, "B82", done); err != nil {
+			t.Fatal(err)
+		}
+		wantPassedOn(t, d, p, 5, refusal)
+	}, WithExtensions())
+}
+
+// wantPassedOn requires that the next call, which has that id, returns what it is answered.
+func wantPassedOn(t *testing.T, d *dialTest, p *rawPeer, id uint32, st *status.Status) {
+	t.Helper()
+	done := d.goCall(t.Context())
+	p.wantRequest("B82", id, 0)
+	p.respond(id, st, nil)
+	err := endOf(t, "B82", done)
+	if got, ok := status.FromError(err); !ok || got.Code() != st.Code() || got.Message() != st.Message() || errors.Is(err, ErrNotExecuted) {
+		t.Errorf("B82: %v is not from a server that shuts down, but the call returns %v", st, err)
 	}
 }
 

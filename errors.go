@@ -37,7 +37,9 @@ var (
 	// ErrNotExecuted is wrapped by the error of a call that the peer has certainly not
 	// begun, because it said goodbye first, or because a client made by [Dial] has no
 	// connection: it is safe to repeat, on another connection. That error is a status of
-	// code Unavailable.
+	// code Unavailable. In extended mode it is also wrapped, and then the code is
+	// ResourceExhausted, by the error of a call that an end has refused because there was
+	// no room for it: it is safe to repeat when others have ended.
 	ErrNotExecuted = errors.New("ttrpc: not executed")
 
 	// ErrPeerClassic is what calls of a server's to its client return if the client does
@@ -108,7 +110,7 @@ func (e *OversizedMessageErr) RejectedLength() int { return e.length }
 // MaximumLength returns the limit in bytes.
 func (e *OversizedMessageErr) MaximumLength() int { return e.limit }
 
-// A refusedError is the error of what no connection would take, though it was not executed.
+// A refusedError is the error of what was not executed, and is not tried on another connection.
 type refusedError interface {
 	error
 	refused()

@@ -29,6 +29,7 @@ const (
 	flagLast    = wire.FlagLast
 	flagAsked   = wire.FlagAsked
 	flagStream  = wire.FlagStream
+	flagRefused = wire.FlagRefused
 
 	pingLength = wire.PingLength
 	maxControl = wire.MaxControl

@@ -96,16 +96,6 @@ func (x *extended) noRoomLocked() *status.Status {
 	return status.Newf(codes.ResourceExhausted, "ttrpc: no room for another stream: the others may hold %d of %d bytes", x.streams.used, x.streams.size)
 }
 
-// A noStreamError is the error of a stream that this end has no share for: nothing was sent.
-type noStreamError struct{ why *status.Status }
-
-func (e *noStreamError) Error() string { return e.why.Message() }
-
-// GRPCStatus makes the error a status of google.golang.org/grpc.
-func (e *noStreamError) GRPCStatus() *status.Status { return e.why }
-
-func (e *noStreamError) Unwrap() error { return ErrNotExecuted }
-
 // mayStreamLocked implements [mode].
 func (x *extended) mayStreamLocked(f *frame, flags uint8) *status.Status {
 	window, first := x.needsLocked(acceptedState(flags), f, flags)

@@ -90,7 +90,7 @@ func (x *extended) giveUpIncoming() {
 	for id := range x.incoming {
 		delete(x.incoming, id)
 		c.servedLocked().Refused++
-		x.replyLocked(id, status.New(codes.Unavailable, ErrServerClosed.Error()))
+		x.turnAwayLocked(id, status.New(codes.Unavailable, ErrServerClosed.Error()))
 	}
 }
 

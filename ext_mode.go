@@ -128,7 +128,7 @@ func (x *extended) mayOpenLocked(s *stream) error {
 	case !x.peer.Serves:
 		return status.Error(codes.Unimplemented, errServesNothing)
 	case !s.unary && !x.streams.has(window+answer):
-		return &noStreamError{x.noRoomLocked()}
+		return noRoom(x.noRoomLocked())
 	}
 	return nil
 }
@@ -176,8 +176,18 @@ func (x *extended) beginCall(s *stream) {
 	}
 }
 
-// replyLocked implements [mode]. The reader does not wait for the peer to read.
-func (x *extended) replyLocked(id uint32, st *status.Status) {
+// replyLocked implements [mode].
+func (x *extended) replyLocked(id uint32, st *status.Status) { x.replyWithLocked(id, 0, st) }
+
+// turnAwayLocked implements [mode].
+func (x *extended) turnAwayLocked(id uint32, st *status.Status) {
+	if !x.c.closed && x.c.lost == nil {
+		x.replyWithLocked(id, flagRefused, st)
+	}
+}
+
+// replyWithLocked queues a response. The reader does not wait for the peer to read.
+func (x *extended) replyWithLocked(id uint32, flags uint8, st *status.Status) {
 	x.grantCallsLocked()
 	if x.replies > x.c.cfg.limits.Queue.ConnectionBytes {
 		x.failConnLocked(&connError{"the peer does not read its answers"})
@@ -188,6 +198,7 @@ func (x *extended) replyLocked(id uint32, st *status.Status) {
 		f.release()
 		f = responseFrame(id, status.New(st.Code(), "ttrpc: the status is too long to be told").Proto())
 	}
+	f.data[messageHeaderLength-1] = flags
 	f.owner = x
 	if x.c.pushLocked(f) {
 		go x.c.writeOut(nil, 0)

@@ -31,6 +31,31 @@ func (x *extended) mayAcceptLocked(f *frame) *status.Status {
 	return x.mayStreamLocked(f, f.header.Flags)
 }
 
+// A noRoomError is the error of a call that an end has refused for lack of room: it was not
+// run. Another connection to the same peer is no remedy.
+type noRoomError struct{ statusErr }
+
+func (noRoomError) refused() {}
+
+func noRoom(why *status.Status) error {
+	return noRoomError{statusErr{why.Code(), why.Message(), ErrNotExecuted}}
+}
+
+// turnedAway implements [mode].
+func (x *extended) turnedAway(answer *frame) error {
+	if answer.header.Flags&flagRefused == 0 {
+		return nil
+	}
+	st, _, err := parseResponse(answer.data)
+	switch code := codes.Code(st.GetCode()); {
+	case err != nil || code == codes.OK: // it is no refusal, whatever it says
+		return nil
+	case code == codes.Unavailable:
+		return notExecuted(st.GetMessage())
+	}
+	return noRoom(status.FromProto(st))
+}
+
 // parksLocked tells whether a call that comes is parked.
 func (x *extended) parksLocked() bool { return x.parked.head != nil || x.isUnreadLocked() }
 

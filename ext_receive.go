@@ -233,7 +233,7 @@ func (x *extended) beginsRequestLocked(id uint32) bool {
 	x.lastPeer = id
 	if n := x.c.hooks.maxHandlers; n > 0 && x.c.accepted+len(x.incoming) >= n {
 		x.c.servedLocked().Refused++
-		x.c.replyLocked(id, tooManyCalls(n))
+		x.turnAwayLocked(id, tooManyCalls(n))
 		return false
 	}
 	x.incoming[id] = struct{}{}

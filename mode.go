@@ -61,6 +61,13 @@ type modeStreams interface {
 	// mayAcceptLocked says why the peer may open none now with the request.
 	mayAcceptLocked(request *frame) *status.Status
 
+	// turnAwayLocked is conn.turnAwayLocked.
+	turnAwayLocked(id uint32, st *status.Status)
+
+	// turnedAway returns the error of a call that the peer has refused with an answer, so
+	// that it was certainly not executed, else nil.
+	turnedAway(answer *frame) error
+
 	// mayStreamLocked says why there may be no more streams, like one with a request
 	// with these flags.
 	mayStreamLocked(request *frame, flags uint8) *status.Status

@@ -34,6 +34,7 @@ const (
 	FlagLast    uint8 = 0x1 // FlagLast, on a want of a stream: it is for the answer, and nobody receives what is sent.
 	FlagAsked   uint8 = 0x1 // FlagAsked, on credit: what was asked for is in it; with id 0 it is that, beyond the window.
 	FlagStream  uint8 = 0x2 // FlagStream, on a part, files or response: it takes the stream's credit.
+	FlagRefused uint8 = 0x4 // FlagRefused, on a response: the call was refused and has not run.
 
 	// NumberLength is the length of the number in files, credit, want, return and goodbye.
 	NumberLength = 4
