@@ -20,7 +20,7 @@ const (
 
 // leastConnectionBytes is the least that a connection may hold: in extended mode it is enough
 // for a small call and a stream at a time.
-const leastConnectionBytes = 4 << 10
+const leastConnectionBytes = 5 << 10
 
 // maxCredit is the most that a peer may be told that it may send.
 const maxCredit = 1<<31 - 1
@@ -105,7 +105,7 @@ type StreamQueue struct {
 	// anything from it; 1 s by default.
 	Patience time.Duration
 
-	// ConnectionBytes caps the memory of all queues of one connection; 4 KiB or more, 32 MiB
+	// ConnectionBytes caps the memory of all queues of one connection; 5 KiB or more, 32 MiB
 	// by default. In extended mode all that has arrived and is not taken counts, see
 	// Window. On classic connections the request of a stream counts from its arrival.
 	// Once the cap is reached, the stream with most of it fails: at once if its receiver has

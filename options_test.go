@@ -301,8 +301,8 @@ func TestImpossibleOptions(t *testing.T) {
 		"ttrpc: StreamQueue.Bytes is negative: -1":                                             limits(Limits{Queue: StreamQueue{Bytes: -1}}),
 		"ttrpc: StreamQueue.Patience is negative: -1s":                                         limits(Limits{Queue: StreamQueue{Patience: -time.Second}}),
 		"ttrpc: StreamQueue.ConnectionBytes is negative: -1":                                   limits(Limits{Queue: StreamQueue{ConnectionBytes: -1}}),
-		"ttrpc: StreamQueue.ConnectionBytes is below 4096: 1":                                  limits(Limits{Queue: StreamQueue{ConnectionBytes: 1}}),
-		"ttrpc: StreamQueue.ConnectionBytes is below 4096: 4095":                               limits(Limits{Queue: StreamQueue{ConnectionBytes: 4095}}),
+		"ttrpc: StreamQueue.ConnectionBytes is below 5120: 1":                                  limits(Limits{Queue: StreamQueue{ConnectionBytes: 1}}),
+		"ttrpc: StreamQueue.ConnectionBytes is below 5120: 5119":                               limits(Limits{Queue: StreamQueue{ConnectionBytes: 5119}}),
 		"ttrpc: StreamQueue.Window is negative: -1":                                            limits(Limits{Queue: StreamQueue{Window: -1}}),
 		"ttrpc: Timeouts.Handshake is negative: -1s":                                           timeouts(Timeouts{Handshake: -time.Second}),
 		"ttrpc: Timeouts.Call is negative: -1s":                                                timeouts(Timeouts{Call: -time.Second}),
@@ -344,14 +344,14 @@ func TestImpossibleOptions(t *testing.T) {
 // TestOptionsGivenTwice holds that of structs the fields that are not zero count.
 func TestOptionsGivenTwice(t *testing.T) {
 	s, err := NewServer(
-		WithServerLimits(Limits{1, StreamQueue{1, 2, 3, 4096, 5000}, 6, 7, 8}), WithServerLimits(Limits{}),
+		WithServerLimits(Limits{1, StreamQueue{1, 2, 3, 5120, 6000}, 6, 7, 8}), WithServerLimits(Limits{}),
 		WithServerLimits(Limits{MessageSize: 10, Queue: StreamQueue{Bytes: 20}}),
 		WithServerTimeouts(Timeouts{1, 2}), WithServerTimeouts(Timeouts{Call: 3}),
 		WithServerKeepalive(Keepalive{MinInterval: 5}), WithServerKeepalive(Keepalive{Interval: time.Minute}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := s.config.limits, (Limits{10, StreamQueue{1, 20, 3, 4096, 4096}, 6, 7, 8}); got != want {
+	if got, want := s.config.limits, (Limits{10, StreamQueue{1, 20, 3, 5120, 5120}, 6, 7, 8}); got != want {
 		t.Errorf("limits %+v, want %+v", got, want)
 	}
 	if got, want := s.config.timeouts, (Timeouts{1, 3}); got != want {
