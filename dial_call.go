@@ -26,6 +26,14 @@ func (r *redialer) told(err error) error {
 	if err == nil {
 		return nil
 	}
+	if err == context.Canceled || err == context.DeadlineExceeded {
+		r.mu.Lock()
+		absent := r.current == nil && r.ctx.Err() == nil
+		r.mu.Unlock()
+		if absent {
+			return r.waitedInVain(err)
+		}
+	}
 	return asStatus(err, r.cause())
 }
 
@@ -132,6 +140,8 @@ func (r *redialer) get(ctx context.Context, waits bool) (*dialled, error) {
 		switch {
 		case l != nil:
 			return l, nil
+		case ctx.Err() != nil:
+			return nil, errOf(ctx)
 		case r.ctx.Err() != nil:
 			return nil, ErrClosed
 		case !waits && attempt == nil:

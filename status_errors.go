@@ -76,6 +76,9 @@ func localCode(err error) codes.Code {
 	return codes.Internal // the call or message cannot be such
 }
 
+// errLeaving is why this end takes no more calls while its Shutdown waits.
+var errLeaving = errors.New("this end is shutting down")
+
 // closedBy says what ErrClosed means, from the cause of the connection's end. As with
 // google.golang.org/grpc who has closed the client itself is told Canceled.
 func closedBy(cause error) (codes.Code, string) {
@@ -84,6 +87,8 @@ func closedBy(cause error) (codes.Code, string) {
 		return codes.Unavailable, "the connection takes no more calls"
 	case ErrClosed, ErrServerClosed:
 		return codes.Canceled, "this end has closed the connection"
+	case errLeaving:
+		return codes.Canceled, cause.Error()
 	case io.EOF:
 		return codes.Unavailable, "the peer has closed the connection"
 	}
@@ -100,11 +105,16 @@ func (c *conn) told(err error, asStatus statusFunc) error {
 	if c.mode != nil {
 		asStatus = c.mode.asStatus
 	}
+	leaving := c.draining && c.lastID < 1<<32-2 // else ids are used up
 	c.mu.Unlock()
 	if asStatus == nil {
 		return err
 	}
-	return asStatus(err, c.why())
+	ended := c.why()
+	if ended == nil && leaving {
+		ended = errLeaving
+	}
+	return asStatus(err, ended)
 }
 
 // told implements [connector].
