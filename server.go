@@ -223,7 +223,9 @@ func (s *Server) serve(call *serverCall) (reads bool) {
 
 // Shutdown ends the server in order. It accepts no more connections, lets the calls that
 // have reached it finish, sends their answers, and closes each connection when it has no
-// call left. Later calls are answered with Unavailable. It returns nil when all
+// call left. Later calls are answered with Unavailable. In extended mode handlers may still
+// call their clients, but a call back to the server, made while such a call runs, is a later one,
+// unless the server had calls of its own under way on the connection. It returns nil when all
 // connections are closed, or ctx.Err() if ctx ends first; then Shutdown may be called
 // again, or Close.
 func (s *Server) Shutdown(ctx context.Context) error {
