@@ -102,7 +102,7 @@ func (c *conn) awaitsReceiverLocked() bool { return c.receiver != nil && c.seat 
 func (c *conn) rouseReceiverLocked(s *stream) {
 	if c.receiver == s {
 		c.moveSeatLocked(seatGivenUp)
-		c.room.Broadcast()
+		c.tellRoomLocked()
 	}
 }
 

@@ -92,7 +92,7 @@ func TestBoundsLetGoOfTheirContext(t *testing.T) {
 	inner, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ctx := &watchedContext{Context: inner}
-	b := newBound(ctx, sync.NewCond(new(sync.Mutex)))
+	b := newBound(ctx, sync.NewCond(new(sync.Mutex)), nil)
 	if ctx.watchers != 1 || b.errLocked() != nil {
 		t.Fatalf("B21: the context has %d watchers, %v", ctx.watchers, b.errLocked())
 	}
