@@ -85,12 +85,16 @@ func TestDialBacksOff(t *testing.T) {
 
 	onDial(t, func(t *testing.T, d *dialTest) {
 		for _, want := range []time.Duration{1, 2, 4, 5} {
-			time.Sleep(want * time.Second / 10) // it lasts, but not long
 			p := d.accept("B54")
-			done := d.goCall(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), want*time.Second/10) // it lasts, but not long
+			done := d.goCall(ctx)
 			p.next("B54: a call that is not answered")
+			<-ctx.Done()
+			cancel()
+			if err := endOf(t, "B54", done); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("B54: %v", err)
+			}
 			p.conn.Close()
-			wantLost(t, "B54", endOf(t, "B54", done))
 			d.wantPaused("B54: a connection that is of no use", io.EOF, EventDisconnected, want*time.Second)
 		}
 		p := d.accept("B54")

@@ -445,3 +445,24 @@ func TestSocketIsEmptied(t *testing.T) {
 		}
 	})
 }
+
+// TestFilesOfDroppedPartAreNotHeld holds that files whose message is dropped with a part of it
+// do not count as waiting.
+func TestFilesOfDroppedPartAreNotHeld(t *testing.T) {
+	_, b := unixPair(t)
+	f := newWatchedFile(t)
+	fd, err := unix.Dup(int(f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAssembler(true)
+	a.files, a.arrived = closing.account(manyFiles, nil), []int{fd}
+	if err := a.assign(3, 1, true); err != nil || a.held != 1 {
+		t.Fatalf("B51: %d files are held: %v", a.held, err)
+	}
+	a.takePart(newChannel(b), messageHeader{StreamID: 3, Type: messageTypePart}, false)
+	if a.held != 0 {
+		t.Errorf("B51: %d files are held of a message that is dropped", a.held)
+	}
+	f.wantClosed(t, "B51")
+}
