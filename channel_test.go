@@ -29,14 +29,6 @@ func frameBytes(id uint32, t messageType, flags uint8, data []byte) []byte {
 	return wire.AppendFrame(nil, id, t, flags, data)
 }
 
-// cutBytes is frameBytes in parts.
-func cutBytes(id uint32, t messageType, data []byte) (b []byte) {
-	for ; len(data) > partSize; data = data[partSize:] {
-		b = wire.AppendFrame(b, id, messageTypePart, 0, data[:partSize])
-	}
-	return wire.AppendFrame(b, id, t, 0, data)
-}
-
 // unixPair returns the two ends of a unix stream socket.
 func unixPair(t testing.TB) (*net.UnixConn, *net.UnixConn) {
 	t.Helper()

@@ -466,3 +466,11 @@ func TestFilesOfDroppedPartAreNotHeld(t *testing.T) {
 	}
 	f.wantClosed(t, "B51")
 }
+
+// cutBytes is frameBytes in parts.
+func cutBytes(id uint32, t messageType, data []byte) (b []byte) {
+	for ; len(data) > partSize; data = data[partSize:] {
+		b = append(b, frameBytes(id, messageTypePart, 0, data[:partSize])...)
+	}
+	return append(b, frameBytes(id, t, 0, data)...)
+}

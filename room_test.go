@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
 	"github.com/containerd/ttrpc/internal/testkit"
 )
 
@@ -37,4 +39,13 @@ func isClosed(c *conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closed
+}
+
+// flood sends messages until one fails.
+func flood(send func(any) error) error {
+	for {
+		if err := send(wrapperspb.Bytes(make([]byte, 8000))); err != nil {
+			return err
+		}
+	}
 }

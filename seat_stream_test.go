@@ -25,13 +25,13 @@ func (p *seatPeer) number(id uint32, n int) {
 	p.write(frameBytes(id, messageTypeData, 0, encode(p, wrapperspb.Int64(int64(n)))))
 }
 
-// goReceive receives a number and returns where that, or an error, will be.
-func goReceive(receive func(any) error, ctx context.Context) <-chan any {
+// goReceive receives a number, Within a context if there is one, and returns where that, or an error, will be.
+func goReceive(receive func(any) error, within ...context.Context) <-chan any {
 	done := make(chan any, 1)
 	go func() {
 		var n wrapperspb.Int64Value
 		m := any(&n)
-		if ctx != nil {
+		for _, ctx := range within {
 			m = Within(ctx, m)
 		}
 		if err := receive(m); err != nil {
@@ -60,7 +60,7 @@ func newSeatStream(t *testing.T, ctx context.Context) (*Client, *seatPeer, *clie
 	}
 	p.recv("a stream")
 	s := cs.(*clientStream)
-	done := goReceive(s.RecvMsg, nil)
+	done := goReceive(s.RecvMsg)
 	awaitReceiver(t, "a receiver", &s.stream)
 	p.number(3, 0)
 	wantNumber(t, "the first message", done, 0)
@@ -75,7 +75,7 @@ func newSeatStream(t *testing.T, ctx context.Context) (*Client, *seatPeer, *clie
 func TestReceiverReads(t *testing.T) {
 	c, p, s := newSeatStream(t, context.Background())
 	for n := range 3 {
-		done := goReceive(s.RecvMsg, nil)
+		done := goReceive(s.RecvMsg)
 		awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 		p.number(3, n)
 		wantNumber(t, "a receiver alone", done, n)
@@ -85,8 +85,8 @@ func TestReceiverReads(t *testing.T) {
 	}
 	p.number(3, 4)
 	p.write(frameBytes(3, messageTypeData, flagRemoteClosed|flagNoData, nil))
-	wantNumber(t, "a message that has come", goReceive(s.RecvMsg, nil), 4)
-	wantNumber(t, "the end", goReceive(s.RecvMsg, nil), io.EOF)
+	wantNumber(t, "a message that has come", goReceive(s.RecvMsg), 4)
+	wantNumber(t, "the end", goReceive(s.RecvMsg), io.EOF)
 	done := goNumber(context.Background(), c)
 	p.recv("a call after the stream")
 	p.respond(5, 5)
@@ -101,13 +101,13 @@ func TestReceiverIsAhead(t *testing.T) {
 	for n := range 3 {
 		all = append(all, frameBytes(3, messageTypeData, 0, encode(p, wrapperspb.Int64(int64(n))))...)
 	}
-	done := goReceive(s.RecvMsg, nil)
+	done := goReceive(s.RecvMsg)
 	awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 	p.write(all)
 	wantNumber(t, "the first of three", done, 0)
 	awaitSeat(t, "more has come", connOf(c), seatReader)
 	for n := range 2 {
-		wantNumber(t, "another", goReceive(s.RecvMsg, nil), n+1)
+		wantNumber(t, "another", goReceive(s.RecvMsg), n+1)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestReceiverIsAhead(t *testing.T) {
 func TestReceiverGivesUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c, p, s := newSeatStream(t, ctx)
-	done := goReceive(s.RecvMsg, nil)
+	done := goReceive(s.RecvMsg)
 	awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 	cancel()
 	wantNumber(t, "B18: the stream's context has ended", done, context.Canceled)
@@ -133,7 +133,7 @@ func TestReceiverGivesUp(t *testing.T) {
 	cancel()
 	wantNumber(t, "Within has ended", done, context.Canceled)
 	awaitSeat(t, "Within has ended", connOf(c), seatReader)
-	done = goReceive(s.RecvMsg, nil)
+	done = goReceive(s.RecvMsg)
 	awaitReceiver(t, "a receiver", &s.stream)
 	p.number(3, 1)
 	wantNumber(t, "the next message", done, 1)
@@ -154,7 +154,7 @@ func TestReceiverGivesUp(t *testing.T) {
 // and that calls beside it get their answers.
 func TestReceiverIsRelieved(t *testing.T) {
 	c, p, s := newSeatStream(t, context.Background())
-	done := goReceive(s.RecvMsg, nil)
+	done := goReceive(s.RecvMsg)
 	awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 	call := goNumber(context.Background(), c)
 	p.recv("a call beside it")
@@ -173,7 +173,7 @@ func TestReceiverIsRelieved(t *testing.T) {
 	awaitSeat(t, "a call beside a stream", connOf(c), seatReader)
 	p.respond(5, 5)
 	wantNumber(t, "a call beside a stream", call, 5)
-	done = goReceive(s.RecvMsg, nil)
+	done = goReceive(s.RecvMsg)
 	awaitReceiver(t, "a receiver", &s.stream)
 	p.number(3, 1)
 	wantNumber(t, "a message after the call", done, 1)
@@ -181,14 +181,14 @@ func TestReceiverIsRelieved(t *testing.T) {
 		if seat := seatOf(connOf(c)); seat != want {
 			t.Errorf("the seat is %d after a message after a call, want %d", seat, want)
 		}
-		done = goReceive(s.RecvMsg, nil)
+		done = goReceive(s.RecvMsg)
 		awaitReceiver(t, "a receiver", &s.stream)
 		p.number(3, 1)
 		wantNumber(t, "the next message", done, 1)
 	}
 
 	c, p, s = newSeatStream(t, context.Background())
-	done = goReceive(s.RecvMsg, nil)
+	done = goReceive(s.RecvMsg)
 	awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 	look(connOf(c))
 	awaitSeat(t, "a receiver has read for long", connOf(c), seatReader)
@@ -208,7 +208,7 @@ func TestReceiverBesideSender(t *testing.T) {
 	})
 	awaitSeat(t, "a sender waits", conn, seatReader)
 	for _, want := range []seat{seatReader, seatVacant} {
-		done := goReceive(s.RecvMsg, nil)
+		done := goReceive(s.RecvMsg)
 		awaitReceiver(t, "a receiver", &s.stream)
 		p.number(3, 1)
 		wantNumber(t, "a message beside a sender", done, 1)
@@ -226,13 +226,13 @@ func TestReceiverBesideSender(t *testing.T) {
 // reads, or the seat is vacant for it.
 func TestReceiverAndEnd(t *testing.T) {
 	c, p, s := newSeatStream(t, context.Background())
-	done := goReceive(s.RecvMsg, nil)
+	done := goReceive(s.RecvMsg)
 	awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 	p.nc.Close()
 	wantNumber(t, "B1: the peer has gone", done, ErrClosed)
 
 	c, _, s = newSeatStream(t, context.Background())
-	done = goReceive(s.RecvMsg, nil)
+	done = goReceive(s.RecvMsg)
 	awaitSeat(t, "a receiver alone", connOf(c), seatWaiter)
 	c.Close()
 	wantNumber(t, "B1: a receiver who reads", done, ErrClosed)
@@ -240,7 +240,7 @@ func TestReceiverAndEnd(t *testing.T) {
 	c, _, s = newSeatStream(t, context.Background())
 	c.Close()
 	testkit.Within(t, "B12: WithOnClose", func() { c.UserOnCloseWait(context.Background()) })
-	wantNumber(t, "B1: a receiver who comes back", goReceive(s.RecvMsg, nil), ErrClosed)
+	wantNumber(t, "B1: a receiver who comes back", goReceive(s.RecvMsg), ErrClosed)
 	if connOf(c).ch.buf != nil {
 		t.Error("a read buffer is kept that nobody will use")
 	}
@@ -281,10 +281,10 @@ func newSeatHandler(t *testing.T, holds bool, timeout time.Duration) *seatHandle
 }
 
 // receive has the handler receive.
-func (h *seatHandler) receive(ctx context.Context) <-chan any {
+func (h *seatHandler) receive(within ...context.Context) <-chan any {
 	done := make(chan any, 1)
 	h.do <- func() {
-		got := goReceive(h.call.RecvMsg, ctx)
+		got := goReceive(h.call.RecvMsg, within...)
 		done <- <-got
 	}
 	return done
@@ -293,7 +293,7 @@ func (h *seatHandler) receive(ctx context.Context) <-chan any {
 // vacate has the handler receive a message for which the seat is then vacant.
 func (h *seatHandler) vacate(t *testing.T) {
 	t.Helper()
-	done := h.receive(nil)
+	done := h.receive()
 	awaitReceiver(t, "a handler", &h.call.stream)
 	h.number(1, 0)
 	wantNumber(t, "the first message", done, 0)
@@ -309,7 +309,7 @@ func TestHandlerPauses(t *testing.T) {
 	h.vacate(t)
 	h.do <- func() { time.Sleep(stall) }
 	for _, reads := range []seat{seatWaiter, seatReader} {
-		done := h.receive(nil)
+		done := h.receive()
 		awaitReceiver(t, "a handler that paused", &h.call.stream)
 		awaitSeat(t, "a handler that paused", h.conn, reads)
 		h.method.took.Store(1)
@@ -328,7 +328,7 @@ func TestHandlerAndEnd(t *testing.T) {
 	if h.conn.ch.buf != nil {
 		t.Error("a read buffer is kept that nobody will use")
 	}
-	wantNumber(t, "B26: a handler that comes back", h.receive(nil), context.Canceled)
+	wantNumber(t, "B26: a handler that comes back", h.receive(), context.Canceled)
 }
 
 // TestStreamHandlerReads holds that the handler of a server's only stream reads for itself,
@@ -342,7 +342,7 @@ func TestStreamHandlerReads(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		done := h.receive(nil)
+		done := h.receive()
 		h.recv("what it sent")
 		awaitSeat(t, "a handler alone", h.conn, seatWaiter)
 		h.method.took.Store(1)
@@ -363,7 +363,7 @@ func TestStreamHandlerReads(t *testing.T) {
 	h.recv("the first of two")
 	h.recv("the second of two")
 	h.method.took.Store(int64(seatPatience))
-	done := h.receive(nil)
+	done := h.receive()
 	awaitSeat(t, "a slow handler", h.conn, seatWaiter)
 	h.number(1, 1)
 	wantNumber(t, "a slow handler", done, 1)
@@ -375,7 +375,7 @@ func TestStreamHandlerReads(t *testing.T) {
 func TestCallBesideHandler(t *testing.T) {
 	h := newSeatHandler(t, true, 0)
 	h.vacate(t)
-	done := h.receive(nil)
+	done := h.receive()
 	awaitSeat(t, "a handler alone", h.conn, seatWaiter)
 	h.quick["Other"] = h.dispatcher.services.all()["seat"].methods["Other"]
 	h.quick["Other"].took.Store(1)
@@ -415,7 +415,7 @@ func TestHandlerStaysAway(t *testing.T) {
 	for range 3 {
 		beBusy(h.conn)
 		h.method.took.Store(1)
-		done := h.receive(nil)
+		done := h.receive()
 		awaitReceiver(t, "a handler that stayed away", &h.call.stream)
 		h.number(1, 1)
 		wantNumber(t, "a handler that stayed away", done, 1)
@@ -467,14 +467,14 @@ func TestHandlerLeavesSeat(t *testing.T) {
 func TestHandlerDeadline(t *testing.T) {
 	h := newSeatHandler(t, true, time.Second)
 	h.vacate(t)
-	done := h.receive(nil)
+	done := h.receive()
 	wantNumber(t, "B18: a handler at its deadline", done, context.DeadlineExceeded)
 	awaitSeat(t, "B18: a handler at its deadline", h.conn, seatReader)
 	h.end()
 
 	h = newSeatHandler(t, true, 0)
 	h.vacate(t)
-	done = h.receive(nil)
+	done = h.receive()
 	awaitSeat(t, "a handler alone", h.conn, seatWaiter)
 	ended := make(chan error, 1)
 	go func() { ended <- h.Shutdown(context.Background()) }()

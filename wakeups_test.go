@@ -102,15 +102,6 @@ func TestBoundsLetGoOfTheirContext(t *testing.T) {
 	}
 }
 
-// flood sends messages until one fails.
-func flood(send func(any) error) error {
-	for {
-		if err := send(wrapperspb.Bytes(make([]byte, 8000))); err != nil {
-			return err
-		}
-	}
-}
-
 // TestSendEndsWithItsStream holds that a sender who waits, because the peer
 // does not read, is told when its stream ends.
 func TestSendEndsWithItsStream(t *testing.T) {

@@ -44,8 +44,8 @@ const (
 var faults = []fault{
 	{
 		name: "a sender is not woken when its stream ends", kind: wakeup, file: "table.go",
-		old: "	s.state = stateIdle\n	s.waiting.Broadcast()\n	if stop",
-		new: "	s.state = stateIdle\n	if stop",
+		old: "	s.state = stateIdle\n	s.waiting.Broadcast()\n	c.receiverGoes",
+		new: "	s.state = stateIdle\n	c.receiverGoes",
 	},
 	{
 		name: "a sender is not woken when the server's stream fails", kind: wakeup, file: "accept.go",
@@ -59,17 +59,17 @@ var faults = []fault{
 	},
 	{
 		name: "the reader is not woken when answers have left", kind: wakeup, file: "writer.go",
-		old: "	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {\n		c.room.Broadcast()\n	}",
+		old: "	if c.out.bytes <= c.cfg.limits.Queue.ConnectionBytes {\n		c.tellRoomLocked()\n	}",
 		new: "",
 	},
 	{
 		name: "the reader is not woken by the end of the connection", kind: wakeup, file: "conn.go",
-		old: "	c.out.releaseAll()\n	c.room.Broadcast()\n	nc,",
+		old: "	c.out.releaseAll()\n	c.tellRoomLocked()\n	nc,",
 		new: "	c.out.releaseAll()\n	nc,",
 	},
 	{
 		name: "the reader is not woken when writing fails", kind: wakeup, file: "writer.go",
-		old: "	c.room.Broadcast()\n	if c.lost != nil {",
+		old: "	c.tellRoomLocked()\n	if c.lost != nil {",
 		new: "	if c.lost != nil {",
 	},
 	{
@@ -124,7 +124,7 @@ var faults = []fault{
 	},
 	{
 		name: "answers that nobody reads are queued without end", kind: bound, file: "reader.go",
-		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed {",
+		old: "	for c.role == roleServer && c.mode == nil && c.out.bytes > c.cfg.limits.Queue.ConnectionBytes && !c.closed && c.seat != seatRelieved {",
 		new: "	for false {",
 	},
 	{
@@ -254,8 +254,8 @@ var faults = []fault{
 	},
 	{
 		name: "a vacant seat is never filled", kind: wakeup, file: "seat.go",
-		old: "		c.moveSeatLocked(seatNeeded)\n	}\n	c.mu.Unlock()\n}\n\n// endSeatLocked",
-		new: "	}\n	c.mu.Unlock()\n}\n\n// endSeatLocked",
+		old: "	if c.moveSeatLocked(seatNeeded) == seatStays && !strained {",
+		new: "	if !strained {",
 	},
 	{
 		name: "a caller who reads is not woken", kind: wakeup, file: "seat.go",
@@ -294,7 +294,7 @@ var faults = []fault{
 	},
 	{
 		name: "a method that waits now and then can be trained", kind: bound, file: "seat.go",
-		old: "			c.running.neverHere()\n",
+		old: "		c.running.neverHere()\n",
 		new: "",
 	},
 	{
