@@ -134,21 +134,27 @@ func wantNoMoreFiles(t *testing.T, rule string, before int) {
 	}
 }
 
+// reverseWith answers so, with the files that came.
+func reverseWith(answer any) Method {
+	return func(ctx context.Context, _ func(any) error) (any, error) {
+		files, err := FilesFromContext(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all := files.Claim()
+		defer closeFiles(all)
+		slices.Reverse(all)
+		return answer, files.Attach(all...)
+	}
+}
+
 // fileService has what passes files.
 func fileService() *ServiceDesc {
 	return &ServiceDesc{
 		Methods: map[string]Method{
-			"Reverse": func(ctx context.Context, _ func(any) error) (any, error) {
-				files, err := FilesFromContext(ctx)
-				if err != nil {
-					return nil, err
-				}
-				all := files.Claim()
-				defer closeFiles(all)
-				slices.Reverse(all)
-				return wrapperspb.String(""), files.Attach(all...)
-			},
-			"Ignore": func(context.Context, func(any) error) (any, error) { return wrapperspb.String(""), nil },
+			"Reverse": reverseWith(wrapperspb.String("")),
+			"Enlarge": reverseWith(wrapperspb.String(string(make([]byte, 2<<20)))), // more than a socket holds
+			"Ignore":  func(context.Context, func(any) error) (any, error) { return wrapperspb.String(""), nil },
 			"Fail": func(ctx context.Context, _ func(any) error) (any, error) {
 				files, err := FilesFromContext(ctx)
 				return nil, errors.Join(err, files.Attach(os.Stdin), status.Error(codes.Aborted, "no"))

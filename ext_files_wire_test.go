@@ -423,6 +423,36 @@ func TestFilesOfLostConnection(t *testing.T) {
 	f.wantClosed(t, "B51: the connection has ended")
 }
 
+// TestFilesOfCutMessages holds that the files of a message are closed, and its memory goes,
+// if that ends while a part of it is being written, which the peer does not read.
+func TestFilesOfCutMessages(t *testing.T) {
+	for name, end := range map[string]func(*filePeer, *conn){
+		"closed":    func(_ *filePeer, c *conn) { c.close(ErrClosed) },
+		"lost":      func(p *filePeer, _ *conn) { p.conn.Close() },
+		"cancelled": func(p *filePeer, _ *conn) { p.send(frameBytes(3, messageTypeCancel, 0, nil)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onFileServer(t, func(t *testing.T, p *filePeer, c *conn) {
+				f := newWatchedFile(t)
+				request := encode(t, &Request{Service: "files", Method: "Enlarge"})
+				p.send(append(frameBytes(3, messageTypeFiles, 0, number(1)), frameBytes(3, messageTypeRequest, 0, request)...), f.File)
+				cuts := func() bool {
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					return extOf(c).cut != nil
+				}
+				await(t, "B51: a part", cuts)
+				end(p, c)
+				if f.wantClosed(t, "B51: "+name); t.Failed() {
+					return
+				}
+				c.close(ErrClosed)
+				await(t, "B51: the message is not kept", func() bool { return !cuts() })
+			})
+		})
+	}
+}
+
 // TestSocketIsEmptied holds that what a socket has received before it is closed is taken out
 // of it, however many reads that takes.
 func TestSocketIsEmptied(t *testing.T) {

@@ -103,12 +103,13 @@ func (x *extended) droppedLocked() {
 	for _, tr := range x.all() {
 		tr.of.extra().train = nil
 		for f := tr.pop(); f != nil; f = tr.pop() {
-			if f != x.cut { // which is being written
-				f.release()
-			}
+			x.dropRidingLocked(f)
 		}
 	}
 	x.waiting, x.held, x.next = nil, nil, nil
+	if !x.c.writing {
+		x.putBackLocked()
+	}
 	x.dropLineLocked()
 	x.dropParkedLocked()
 	x.pings.stop()

@@ -68,7 +68,7 @@ type trains struct {
 	next    *train   // its files have left, so its message is next, or nil
 	held    []*train // wait until the kernel takes their files
 	cut     *frame   // whose part is being written, or nil
-	done    bool     // cut has left its train
+	done    bool     // cut has left its train, so that who writes releases it
 	last    bool     // a part was written last
 	view    frame    // the part of cut
 }
@@ -155,8 +155,11 @@ func (t *trains) putBackLocked() {
 // nextLocked implements [mode]: frames may overtake others, and leave in parts, of which
 // it returns one.
 func (x *extended) nextLocked() (part *frame, batch frameQueue, size int) {
-	defer x.unparkLocked()
 	x.putBackLocked()
+	if x.c.closed || x.c.lost != nil {
+		return nil, batch, 0
+	}
+	defer x.unparkLocked()
 	limit := x.c.ch.kind.batchSize()
 	for f := x.urgent.head; f != nil && (size == 0 || size+len(f.data) <= limit); f = x.urgent.head {
 		size += len(f.data)
@@ -315,14 +318,21 @@ func (x *extended) dropTrainLocked(tr *train) (left bool) {
 		if f == first && tr.sent > 0 {
 			paid = max(paid, messageCharge) + tr.sent
 		}
-		if f == x.cut { // it is being written
-			x.refundLocked(tr.of, f, paid)
-			x.done = true
-			continue
-		}
-		x.dropUnsentLocked(tr.of, f, paid)
+		x.refundLocked(tr.of, f, paid)
+		x.dropRidingLocked(f)
 	}
 	return left
+}
+
+// dropRidingLocked releases a frame that was taken off its train. Of one whose part is being
+// written only the files go now.
+func (t *trains) dropRidingLocked(f *frame) {
+	if f != t.cut {
+		f.release()
+		return
+	}
+	takeFiles(f).drop()
+	t.done = true
 }
 
 // all returns the trains, also those that are held.

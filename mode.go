@@ -131,7 +131,8 @@ type modeWriting interface {
 	isPlainLocked() bool
 
 	// nextLocked takes what leaves in the next write from the queues: one frame, or a
-	// batch of size bytes.
+	// batch of size bytes. What was returned before has been written. Nothing leaves once
+	// the connection is closed or lost.
 	nextLocked() (one *frame, batch frameQueue, size int)
 }
 

@@ -171,9 +171,9 @@ func (c *conn) nextBatch() *frame {
 	var one *frame
 	size := 0
 	switch {
-	case c.closed || c.lost != nil:
 	case c.mode != nil:
 		one, batch, size = c.mode.nextLocked()
+	case c.closed || c.lost != nil:
 	default:
 		batch, size = c.collectLocked()
 	}
