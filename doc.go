@@ -59,7 +59,8 @@
 // server made with [WithServerExtensions] agrees; any other sees one call of an unknown
 // service, and all stays classic. Where both have agreed, the end of a caller's context ends the handler's, with
 // the cause; a stream's sender waits for its receiver, so that none fails for being
-// slow; messages may have up to 1 GiB and large ones do not delay small ones; the server
+// slow; messages may have up to 1 GiB and large ones do not delay small ones, while no
+// more answers are queued than [StreamQueue].ConnectionBytes; the server
 // can call the client, if that has [WithClientServices], by [ClientFromContext]; open
 // files go with calls ([WithFiles], [FilesFromContext]) and with messages of streams
 // ([FileMessage]), if both ends ask for them ([Limits]); answers have metadata, too ([SetHeader], [WithResponseMetadata]); pings find out whether the peer still is there ([WithKeepalive]); and

@@ -39,7 +39,8 @@ var (
 	// connection: it is safe to repeat, on another connection. That error is a status of
 	// code Unavailable. In extended mode it is also wrapped, and then the code is
 	// ResourceExhausted, by the error of a call that an end has refused because there was
-	// no room for it: it is safe to repeat when others have ended.
+	// no room for it: it is safe to repeat when others have ended; or FailedPrecondition,
+	// if the system does not pass a file of its request.
 	ErrNotExecuted = errors.New("ttrpc: not executed")
 
 	// ErrPeerClassic is what calls of a server's to its client return if the client does

@@ -153,8 +153,9 @@ type Keepalive struct {
 
 	// Timeout is how long nothing may come after a ping either, before the connection
 	// ends, with [ErrKeepalive]; 10 ms or more, 20 s by default. So a dead peer is noticed
-	// when both have passed since the last byte came, and what has arrived by then was read, for
-	// which the reader has another Timeout at most: it may wait for a processor. An end whose handlers are busy answers
+	// when both have passed since the last byte came, or another Timeout later if the reader
+	// does not get to what has arrived by then. A large message takes a while, so less than
+	// 100 ms may end healthy connections. An end whose handlers are busy answers
 	// nevertheless; one that is stopped does not.
 	Timeout time.Duration
 

@@ -31,7 +31,9 @@ type bounded struct {
 // receives. Who has tried counts as such, so that it is there when they try again. If there is
 // no room for it in [StreamQueue].ConnectionBytes, one stream at a time gets it so, and keeps
 // the turn until it is received from again or ends: other streams for whose large messages
-// somebody receives Within a context wait meanwhile, and none else.
+// somebody receives Within a context wait meanwhile, and none else. A send for which there is
+// no credit asks for it anew each time, and what comes too late goes back: if ctx does not last
+// as long as question and answer take, such a message is never sent, however often it is tried.
 //
 // m may be a [FileMessage]. Interceptors that wrap a stream see what Within returns.
 // Everything but SendMsg and RecvMsg refuses it: it is no message. They refuse it, too, if ctx
