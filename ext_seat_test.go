@@ -18,7 +18,7 @@ import (
 func TestGrantsRide(t *testing.T) {
 	for name, end := range map[string]func(s *clientStream, cancel func()){
 		"sends":    func(s *clientStream, _ func()) { s.SendMsg(wrapperspb.Int64(1)) },
-		"receives": func(s *clientStream, _ func()) { goReceive(s.RecvMsg, nil) },
+		"receives": func(s *clientStream, _ func()) { goReceive(s.RecvMsg) },
 		"ends":     func(_ *clientStream, cancel func()) { cancel() },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestGrantsRide(t *testing.T) {
 			}
 			holdWatch(connOf(c))
 			s, conn := cs.(*clientStream), connOf(c)
-			done := goReceive(s.RecvMsg, nil)
+			done := goReceive(s.RecvMsg)
 			awaitReceiver(t, "a receiver", &s.stream)
 			if err := s.SendMsg(wrapperspb.Int64(1)); err != nil {
 				t.Fatal(err)
