@@ -115,9 +115,11 @@ const (
 	flowSize     = 16 << 10
 	flowFirst    = 1 << 10 // of the first messages, until one is stuck
 
-	// flowWindow is how many of them may be sent to who consumes nothing: a stream begins
-	// with 6 KiB, of which each takes 256 bytes more than its size.
-	flowWindow = 6 << 10 / (flowFirst + 256)
+	// flowWindow is how many of them may be sent to who consumes nothing, while the
+	// connection has room for all: a stream's window grows up to stuckWindow, of which each
+	// takes 256 bytes more than its size.
+	flowWindow  = stuckWindow / (flowFirst + 256)
+	stuckWindow = 64 << 10
 )
 
 // flowBlob is the message number i of a stream.

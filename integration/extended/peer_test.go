@@ -60,7 +60,7 @@ const (
 	pingTimeout  = 2 * time.Second
 )
 
-var impatientQueue = ttrpc.StreamQueue{Messages: 1, Bytes: 1, Patience: time.Millisecond}
+var impatientQueue = ttrpc.StreamQueue{Messages: 1, Bytes: 1, Patience: time.Millisecond, Window: stuckWindow}
 
 // runServer is a process that accepts connections.
 func runServer(k kind, address string) {
