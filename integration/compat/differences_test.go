@@ -127,6 +127,19 @@ var better = []difference{
 		},
 	},
 	{
+		rule: "B37", why: "the release refuses the second request, and now and then forgets the first with it",
+		scenario: "id of a running stream", where: where{servers: []string{reference}},
+		want: steps{
+			saw("request", `type 2 on 1, flags 0: status 3 "StreamID cannot be re-used and must increment", payload ""; type 2 on 1, flags 0: status 3 "StreamID is no longer active", payload ""`),
+			saw("request", `type 2 on 1, flags 0: status 3 "StreamID cannot be re-used and must increment", payload ""; `+success(1, `\n\x02[]`)),
+		},
+	},
+	{
+		rule: "B37", why: "the first goes on",
+		scenario: "id of a running stream", where: where{clients: []string{ours, reference}, servers: []string{ours}},
+		want: steps{saw("request", `type 2 on 1, flags 0: status 3 "StreamID cannot be re-used and must increment", payload ""; `+success(1, `\n\x02[]`))},
+	},
+	{
 		rule: "B39", why: "the release refuses the message, and now and then delivers it as well",
 		scenario: "stream closed by a message", where: where{servers: v12},
 		want: steps{

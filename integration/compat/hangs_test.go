@@ -117,6 +117,10 @@ var hangs = []hang{
 		scenario: "bidi that the server ends", where: where{servers: []string{"v1.2.2"}},
 	},
 	{
+		rule: "B37", why: "the server's process crashes now and then when data comes after a request that it has refused",
+		scenario: "id of a running stream", where: where{servers: []string{"v1.2.2"}},
+	},
+	{
 		rule: "B6", why: "the client sends what is over the limit, and hangs now and then or crashes servers like it",
 		scenario: "client stream over the limit", where: where{clients: []string{"v1.2.2"}},
 	},
