@@ -75,7 +75,7 @@ func TestCreditForHours(t *testing.T) {
 		bound int
 	}{
 		"streams' windows":        {StreamQueue{Window: 10 << 10, ConnectionBytes: 1 << 20}, 10 * (10<<10 + 1256 + 10)},
-		"the connection's window": {StreamQueue{Window: 10 << 10, ConnectionBytes: 50 << 10}, 50<<10 + 11*(1256+10)},
+		"the connection's window": {StreamQueue{Window: 10 << 10, ConnectionBytes: 100 << 10}, 100<<10 + 11*(1256+10)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

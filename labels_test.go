@@ -32,6 +32,15 @@ func labelsOfHandler(context.Context, func(any) error) (any, error) {
 	return wrapperspb.String("no such goroutine"), nil
 }
 
+// labelMethods set labels and tell those that there are.
+var labelMethods = map[string]Method{
+	"Set": func(ctx context.Context, _ func(any) error) (any, error) {
+		pprof.SetGoroutineLabels(pprof.WithLabels(ctx, pprof.Labels("tenant", "first")))
+		return new(wrapperspb.StringValue), nil
+	},
+	"Look": labelsOfHandler,
+}
+
 // TestLabels holds that a handler has the profiler labels of Serve's context, and none that
 // the handler of another call has left.
 func TestLabels(t *testing.T) {
@@ -42,13 +51,7 @@ func TestLabels(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			s.Register("test", map[string]Method{
-				"Set": func(ctx context.Context, _ func(any) error) (any, error) {
-					pprof.SetGoroutineLabels(pprof.WithLabels(ctx, pprof.Labels("tenant", "first")))
-					return new(wrapperspb.StringValue), nil
-				},
-				"Look": labelsOfHandler,
-			})
+			s.Register("test", labelMethods)
 			l, err := net.Listen("unix", t.TempDir()+"/s")
 			if err != nil {
 				t.Fatal(err)
@@ -85,13 +88,7 @@ func TestLabelsOfWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	s.Register("test", map[string]Method{
-		"Set": func(ctx context.Context, _ func(any) error) (any, error) {
-			pprof.SetGoroutineLabels(pprof.WithLabels(ctx, pprof.Labels("tenant", "first")))
-			return new(wrapperspb.StringValue), nil
-		},
-		"Look": labelsOfHandler,
-	})
+	s.Register("test", labelMethods)
 	a, b := memconn.Pipe(0)
 	s.accept(pprof.WithLabels(context.Background(), pprof.Labels("server", "this")), b)
 	c := NewClient(a)
