@@ -303,6 +303,16 @@ var faults = []fault{
 		new: "",
 	},
 	{
+		name: "files of a message that is cut off while a part leaves stay open", kind: leak, file: "ext_parts.go",
+		old: "	takeFiles(f).drop()\n	t.done = true",
+		new: "	t.done = true",
+	},
+	{
+		name: "a receiver who reads is not woken when its context ends", kind: wakeup, file: "seat_stream.go",
+		old: "		c.moveSeatLocked(seatGivenUp)\n",
+		new: "",
+	},
+	{
 		name: "who waits for credit that was withdrawn sleeps on", kind: wakeup, file: "ext_calls.go",
 		old: "		x.calls.send.refund(rest)\n		x.advanceLocked()\n",
 		new: "		x.calls.send.refund(rest)\n",
