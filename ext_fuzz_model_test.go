@@ -49,6 +49,9 @@ func (m *extModel) frame(b []byte) {
 	if checkControl(h) != nil || h.Type == messageTypeFiles { // no feature
 		m.broken = true
 	}
+	if n > maxFrameData && (isMessageType(h.Type) || h.Type == messageTypePart) { // it was not cut
+		m.broken = true
+	}
 	if m.broken {
 		return
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/containerd/ttrpc/internal/wire"
 )
 
-// extFuzzLimit is the limit on messages: several parts.
-const extFuzzLimit = 256 << 10
+// extFuzzLimit is the limit on messages: several parts, and less than a frame may have.
+const extFuzzLimit = 200 << 10
 
 // An extRaw is a raw peer of an end in extended mode, and what it knows that the end
 // must do. The end makes calls, too.
@@ -191,7 +191,7 @@ func (x *extRaw) id() uint32 {
 }
 
 // extFuzzSizes are the sizes of messages.
-var extFuzzSizes = []int{0, 1, 10, 200, 3000, 9000, partSize, partSize + 1, 100000, extFuzzLimit + 1}
+var extFuzzSizes = []int{0, 1, 10, 200, 3000, 9000, partSize, partSize + 1, 100000, extFuzzLimit + 1, maxFrameData + 1}
 
 // envelope is a request.
 func (x *extRaw) envelope() (flags uint8, data []byte) {
