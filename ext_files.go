@@ -240,7 +240,8 @@ func (e *noFilesError) Error() string { return ErrNoFiles.Error() + ": " + e.why
 
 func (e *noFilesError) Unwrap() error { return ErrNoFiles }
 
-// noFiles says why the connection passes no files, or nil if it does.
+// noFiles says why the connection passes no files, or nil if it does. One that ends before
+// the peer has agreed is told as what it is.
 func (c *conn) noFiles() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -248,6 +249,8 @@ func (c *conn) noFiles() error {
 	switch {
 	case extended && x.files:
 		return nil
+	case !extended && (c.closed || c.lost != nil || c.cause != nil):
+		return c.refusal()
 	case c.cfg.limits.Files == 0:
 		return &noFilesError{"this side has not asked for them, by Limits.Files"}
 	case c.started && !c.ch.passes:

@@ -76,6 +76,30 @@ func callWithFiles(t *testing.T, c *Client, method string, n int) error {
 	return c.Call(ctx, "files", method, wrapperspb.String(""), new(wrapperspb.StringValue))
 }
 
+// TestFilesAtTheEnd holds that a connection that ended before the peer could agree is not
+// taken for one whose peer has declined.
+func TestFilesAtTheEnd(t *testing.T) {
+	for name, end := range map[string]func(*Client, net.Conn){
+		"the peer is gone": func(_ *Client, far net.Conn) { far.Close() },
+		"closed":           func(c *Client, _ net.Conn) { c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := unixPair(t)
+			c := NewClient(near, WithExtensions(), WithClientLimits(Limits{Files: 1}))
+			defer c.Close()
+			end(c, far)
+			<-c.config.over
+			if err := callWithFiles(t, c, "Ignore", 1); !errors.Is(err, ErrClosed) || errors.Is(err, ErrNoFiles) {
+				t.Errorf("B90: a call: %v", err)
+			}
+			ctx, _ := withFiles(t, 1)
+			if _, err := c.NewStream(ctx, &StreamDesc{StreamingClient: true}, "files", "Ignore", nil); !errors.Is(err, ErrClosed) || errors.Is(err, ErrNoFiles) {
+				t.Errorf("B90: a stream: %v", err)
+			}
+		})
+	}
+}
+
 // TestFilesAreAskedFor holds that both ends must ask, and who does not is told why there are
 // none.
 func TestFilesAreAskedFor(t *testing.T) {
