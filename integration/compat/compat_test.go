@@ -131,7 +131,7 @@ func TestLists(t *testing.T) {
 	for _, d := range slices.Concat(better, asReference) {
 		check(d.rule, d.scenario)
 	}
-	for _, h := range hangs {
+	for _, h := range slices.Concat(hangs, nowAndThen) {
 		check(h.rule, h.scenario)
 	}
 }

@@ -15,7 +15,8 @@
 // releases do otherwise and the newest, in our place, does as we do. Pairs of two
 // releases are run to see how far they agree with each other; nothing is asked of
 // them. The list hangs holds the scenarios that a release does not live to see the
-// end of. Whatever a list names has to occur, or its scenario fails.
+// end of, and nowAndThen those that are tried again. Whatever another list names has to
+// occur, or its scenario fails.
 //
 // This library is in the table twice more: as "extended", with clients that ask for the
 // extended mode and servers that use all of it, and as "declining", a server that is told

@@ -41,6 +41,22 @@ type hang struct {
 	want steps
 }
 
+// nowAndThen are hangs that seldom happen: these pairs are run, and run again if they hang.
+var nowAndThen = []hang{
+	{
+		rule: "B25", why: "Close leaves a connection with a call open, now and then",
+		scenario: "server closes mid-call", where: where{servers: []string{"v1.2.2"}},
+	},
+}
+
+// triesOf is how often a pair may be run.
+func triesOf(p pair, scenario string) int {
+	if findHang(nowAndThen, p, scenario) != nil {
+		return 3
+	}
+	return 1
+}
+
 // entries returns those of a list that are about a step.
 func entries(list []difference, scenario, name string, p pair) (about []*difference) {
 	for i, d := range list {

@@ -85,7 +85,13 @@ func (x *experiment) runAll() {
 			x.used.addPair((*difference)(h), p.classic())
 			continue
 		}
-		got, err := runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s", x.sockets, p.client, p.server))
+		var got report.Scenario
+		var err error
+		for try := range triesOf(p, x.scenario) {
+			if got, err = runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s-%d", x.sockets, p.client, p.server, try)); err == nil {
+				break
+			}
+		}
 		if err != nil {
 			x.t.Errorf("%v: %v", p, err)
 			continue
@@ -94,12 +100,12 @@ func (x *experiment) runAll() {
 	}
 }
 
-func (x *experiment) hang(p pair) *hang { return findHang(p, x.scenario) }
+func (x *experiment) hang(p pair) *hang { return findHang(hangs, p, x.scenario) }
 
-func findHang(p pair, scenario string) *hang {
-	for i, h := range hangs {
+func findHang(list []hang, p pair, scenario string) *hang {
+	for i, h := range list {
 		if h.scenario == scenario && h.matches(p) {
-			return &hangs[i]
+			return &list[i]
 		}
 	}
 	return nil

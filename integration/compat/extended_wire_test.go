@@ -54,7 +54,7 @@ var oldPeers = []oldPeer{
 
 // forWire runs a test for each scenario that a peer can run, as client or as server.
 func forWire(t *testing.T, known scenarios, version string, rust []rustScenario, with pair, test func(t *testing.T, scenario string)) {
-	runs := func(name string) bool { return known.has(with, name) && findHang(with.classic(), name) == nil }
+	runs := func(name string) bool { return known.has(with, name) && findHang(hangs, with.classic(), name) == nil }
 	names := slices.Concat(wireCalls, wireStreams)
 	t.Run(version, func(t *testing.T) {
 		if slices.Contains(rustPeers, version) {
