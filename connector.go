@@ -24,7 +24,7 @@ type connector interface {
 	extended(ctx context.Context) (bool, error) // is Client.Extended
 	cause() error                               // is Client.Cause
 	told(err error) error                       // makes of an error, or nil, what the client returns
-	snapshot() ConnSnapshot                     // is Client.Snapshot
+	connection() (now *conn, absent error)      // the connection that takes calls, or why there is none
 	draining() <-chan struct{}                  // is Client.Draining
 	close()                                     // ends all connections now
 	drain()                                     // ends them in order
@@ -86,7 +86,7 @@ func (l *link) start(nc net.Conn, auth any) {
 	if l.ready != nil {
 		go func() {
 			defer close(l.ready)
-			l.cfg.extends.ask(l)
+			l.cfg.extends.ask(l.conn, l.call)
 		}()
 	}
 }
@@ -121,8 +121,8 @@ func (l *link) extended(ctx context.Context) (bool, error) {
 // cause implements [connector].
 func (l *link) cause() error { return l.conn.why() }
 
-// snapshot implements [connector].
-func (l *link) snapshot() ConnSnapshot { return l.conn.snapshot() }
+// connection implements [connector].
+func (l *link) connection() (*conn, error) { return l.conn, nil }
 
 // draining implements [connector].
 func (l *link) draining() <-chan struct{} { return l.conn.leaving() }

@@ -344,13 +344,12 @@ func (r *redialer) endLocked() {
 // draining implements [connector].
 func (r *redialer) draining() <-chan struct{} { return r.ctx.Done() }
 
-// snapshot tells of the current connection.
-func (r *redialer) snapshot() ConnSnapshot {
+// connection implements [connector].
+func (r *redialer) connection() (*conn, error) {
 	r.mu.Lock()
-	l, absent := r.current, r.absent
-	r.mu.Unlock()
-	if l == nil {
-		return ConnSnapshot{State: connStateClosed.String(), Cause: absent.Error()}
+	defer r.mu.Unlock()
+	if r.current == nil {
+		return nil, r.absent
 	}
-	return l.link.snapshot()
+	return r.current.conn, nil
 }

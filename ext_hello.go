@@ -116,8 +116,7 @@ func (e *extensions) callHook(c *conn) {
 }
 
 // ask implements [extension]. It is the client's first call, for which all others wait.
-func (e *extensions) ask(l *link) {
-	c := l.conn
+func (e *extensions) ask(c *conn, call func(context.Context, string, string, *frame) (*frame, error)) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.timeouts.Handshake)
 	defer cancel()
 	ours := ourHello(c)
@@ -125,7 +124,7 @@ func (e *extensions) ask(l *link) {
 	head := requestHead{service: helloService, method: helloMethod}
 	f, err := requestFrame(head, rawPayload(b), 0, c.messageLimit())
 	if err == nil {
-		f, err = l.call(ctx, helloService, helloMethod, f)
+		f, err = call(ctx, helloService, helloMethod, f)
 		f.release()
 	}
 	switch {

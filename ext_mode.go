@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"context"
 	"errors"
 
 	"google.golang.org/grpc/codes"
@@ -132,6 +133,12 @@ func (x *extended) mayOpenLocked(s *stream) error {
 		return noRoom(x.noRoomLocked())
 	}
 	return nil
+}
+
+// callsBack implements [mode].
+func (x *extended) callsBack(ctx context.Context) bool {
+	call, _ := ctx.Value(callKey{}).(*callContext)
+	return call != nil && call.of.conn == x.c
 }
 
 // addedLocked implements [mode].

@@ -58,6 +58,10 @@ type modeStreams interface {
 	// mayOpenLocked says why this end may not open the stream.
 	mayOpenLocked(*stream) error
 
+	// callsBack tells whether a call with this context is made by the handler of one of the
+	// connection's calls.
+	callsBack(ctx context.Context) bool
+
 	// mayAcceptLocked says why the peer may open none now with the request.
 	mayAcceptLocked(request *frame) *status.Status
 
@@ -145,8 +149,9 @@ type extension interface {
 	// asked for the mode, and then it has answered.
 	offeredLocked(c *conn, request *frame) bool
 
-	// ask asks the server for the mode. It returns when it is known what the peer can do.
-	ask(*link)
+	// ask asks the server for the mode, by a call. It returns when it is known what the peer
+	// can do. (The type of who calls would have the linker keep it in every server.)
+	ask(c *conn, call func(ctx context.Context, service, method string, request *frame) (*frame, error))
 
 	// answeredLocked is called with the server's answer to the client's first call.
 	answeredLocked(c *conn, answer *frame)

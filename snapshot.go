@@ -76,7 +76,11 @@ func (c *Client) Snapshot() ConnSnapshot {
 	if c.via == nil {
 		return ConnSnapshot{State: connStateClosed.String()}
 	}
-	return c.via.snapshot()
+	conn, absent := c.via.connection()
+	if conn == nil {
+		return ConnSnapshot{State: connStateClosed.String(), Cause: absent.Error()}
+	}
+	return conn.snapshot()
 }
 
 // Snapshot tells what the server's connections look like now, in the order in which they

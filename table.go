@@ -39,10 +39,11 @@ func (c *conn) open(ctx context.Context, s *stream, request *frame) (reads bool,
 	c.mu.Lock()
 	err = c.mayOpenLocked(s)
 	if err != nil && c.parted { // a peer that ends may still serve what its own calls need
+		m := c.mode
 		c.mu.Unlock()
-		call, _ := ctx.Value(callKey{}).(*callContext)
+		callsBack := m.callsBack(ctx)
 		c.mu.Lock()
-		s.callsBack = call != nil && call.of.conn == c
+		s.callsBack = callsBack
 		err = c.mayOpenLocked(s)
 	}
 	if err != nil {
