@@ -7,6 +7,8 @@ import (
 	"context"
 	"net"
 	"sync"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // A connector is what a client's calls go through: one connection, or Dial's succession of
@@ -179,6 +181,6 @@ func isClients(f *frame) bool {
 	if f.header.Type != messageTypeRequest || f.header.StreamID%2 == 0 {
 		return false
 	}
-	v, err := parseRequest(f.data)
-	return err == nil && len(v.service) > 0 && len(v.method) > 0
+	v, err := wire.ParseRequest(f.data, func(_, _ []byte) {})
+	return err == nil && len(v.Service) > 0 && len(v.Method) > 0
 }

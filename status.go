@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"os"
-	"strings"
 	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -40,8 +39,8 @@ func statusOf(err error) *status.Status {
 	if utf8.ValidString(st.Message()) {
 		return st
 	}
-	p := st.Proto() // a copy
-	p.Message = strings.ToValidUTF8(p.Message, "\uFFFD")
+	p := st.Proto()                       // a copy
+	p.Message = string([]rune(p.Message)) // with U+FFFD for what is invalid
 	return status.FromProto(p)
 }
 

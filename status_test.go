@@ -137,7 +137,7 @@ func TestStatusNotUTF8(t *testing.T) {
 	} {
 		before := err.Error()
 		got := statusSent(t, err)
-		if want := "bad \uFFFD path"; got.Code() != codes.NotFound || !strings.Contains(got.Message(), want) {
+		if want := "bad \uFFFD\uFFFD path"; got.Code() != codes.NotFound || !strings.Contains(got.Message(), want) {
 			t.Errorf("B9: %q becomes %v, want NotFound and %q", err, got, want)
 		}
 		if err.Error() != before {
