@@ -4,6 +4,7 @@
 package ttrpc
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"sync"
@@ -291,14 +292,9 @@ func (c *conn) close(cause error) {
 // why returns what ended the connection, or is about to, or nil.
 func (c *conn) why() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case c.cause != nil:
-		return c.cause
-	case c.blame != nil:
-		return c.blame
-	}
-	return c.lost
+	why := cmp.Or(c.cause, c.blame, c.lost)
+	c.mu.Unlock()
+	return why
 }
 
 // refuseLocked ends the connection, for the peer is not what it has to be. Its request

@@ -127,8 +127,9 @@ func (s *DetachedStream) End(m any, err error) error {
 // endedBefore returns what has ended the stream before its handler has.
 func (call *serverCall) endedBefore() error {
 	call.conn.mu.Lock()
-	defer call.conn.mu.Unlock()
-	return call.err
+	err := call.err
+	call.conn.mu.Unlock()
+	return err
 }
 
 func (s *DetachedStream) hasEnded() bool {

@@ -103,14 +103,14 @@ func (s *stream) checkOverdue() {
 // the timer was started. If something was, it starts the timer again.
 func (b *inbox) overdue(q *StreamQueue) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.timed = b.end == nil && b.fullLocked(q)
+	overdue := b.timed && !b.taken
 	if b.timed && b.taken {
 		b.taken = false
 		b.late.Reset(q.Patience)
-		return false
 	}
-	return b.timed
+	b.mu.Unlock()
+	return overdue
 }
 
 // expect counts the request, n bytes of memory, until start tells whether it
@@ -212,15 +212,17 @@ func (b *inbox) lacksLocked(over *bound) bool {
 // lacks is lacksLocked.
 func (b *inbox) lacks(over *bound) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.lacksLocked(over)
+	lacks := b.lacksLocked(over)
+	b.mu.Unlock()
+	return lacks
 }
 
 // isAwaited tells whether the receiver waits for a message.
 func (b *inbox) isAwaited() bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.waiting > 0 && b.lacksLocked(nil)
+	awaited := b.waiting > 0 && b.lacksLocked(nil)
+	b.mu.Unlock()
+	return awaited
 }
 
 // waits tells whether the receiver wants a message that has not come, for which it waits or
@@ -312,8 +314,9 @@ func (b *inbox) holds() (messages, bytes int) {
 		return 0, 0
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.queue.count, b.sizeLocked()
+	messages, bytes = b.queue.count, b.sizeLocked()
+	b.mu.Unlock()
+	return messages, bytes
 }
 
 func (b *inbox) sizeLocked() int { return b.held + int(b.opening) }

@@ -44,8 +44,8 @@ func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 		stop := context.AfterFunc(watched(ctx), func() {
 			c.giveUpCall(ctx, s)
 			c.mu.Lock()
-			defer c.mu.Unlock()
 			c.moveSeatLocked(seatGivenUp)
+			c.mu.Unlock()
 		})
 		defer func() { again = stop() }()
 	}

@@ -109,8 +109,8 @@ func (c *conn) rouseReceiverLocked(s *stream) {
 // rouseReceiver is rouseReceiverLocked.
 func (s *stream) rouseReceiver() {
 	s.conn.mu.Lock()
-	defer s.conn.mu.Unlock()
 	s.conn.rouseReceiverLocked(s)
+	s.conn.mu.Unlock()
 }
 
 // staysAway is called by a receiver that has not waited for a message, for which the seat
@@ -118,10 +118,10 @@ func (s *stream) rouseReceiver() {
 func (s *stream) staysAway() {
 	c := s.conn
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.receiver == s && c.seat == seatVacant && !c.closed {
 		c.moveSeatLocked(seatNeeded)
 	}
+	c.mu.Unlock()
 }
 
 // receiverGoesLocked is called when a stream leaves the table. If the seat is vacant for

@@ -152,10 +152,10 @@ func (c *conn) removeLocked(s *stream) {
 // fail ends a stream with err, unless it has ended.
 func (c *conn) fail(s *stream, err error) {
 	c.mu.Lock()
-	defer c.unlock()
 	if s.isActive() {
 		c.failLocked(s, err)
 	}
+	c.unlock()
 }
 
 // giveUpCall ends a stream whose caller's context has ended.

@@ -267,10 +267,10 @@ func (c *conn) peerLost(err error) {
 // giveUp ends a connection whose peer is lost, after what has arrived.
 func (c *conn) giveUp() {
 	c.mu.Lock()
-	defer c.unlock()
 	if !c.closed {
 		c.wakeReaderLocked(0)
 	}
+	c.unlock()
 }
 
 // send queues a frame of an open stream, which it then owns. If much is queued
