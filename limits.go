@@ -15,7 +15,7 @@ const (
 	defaultQueueBytes       = 16 << 20
 	defaultQueuePatience    = time.Second
 	defaultConnectionBytes  = 32 << 20
-	defaultWindow           = 1 << 20
+	defaultWindow           = 512 << 10
 )
 
 // leastConnectionBytes is the least that a connection may hold: in extended mode it is enough
@@ -116,7 +116,7 @@ type StreamQueue struct {
 	ConnectionBytes int
 
 	// Window is how many bytes a peer in extended mode may send on one stream that
-	// RecvMsg has not taken; 1 MiB by default. Each message counts 256 bytes more
+	// RecvMsg has not taken; 512 KiB by default. Each message counts 256 bytes more
 	// than its encoding, and 4 KiB for each file with it. A larger message may come
 	// while RecvMsg waits for it. A sender without room waits, so no stream fails:
 	// Messages, Bytes and Patience mean nothing in that mode.

@@ -208,8 +208,8 @@ func TestSnapshot(t *testing.T) {
 		}
 		synctest.Wait()
 		const cost = 1003 + messageCharge
-		const share = 6 << 10  // 24 MiB by 4,096
-		const window = 1 << 20 // as nothing else is in use
+		const share = 6 << 10    // 24 MiB by 4,096
+		const window = 512 << 10 // as nothing else is in use
 		n := window / cost
 		left := window - n*cost
 		snap := c.Snapshot()

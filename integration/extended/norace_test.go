@@ -12,6 +12,6 @@ const (
 
 	// stuckMemory is how much more memory a process may take while 256 MiB are sent on
 	// streams that are stuck. That is far less than these, and far more than their
-	// windows, 1 MiB: garbage is in it.
+	// windows, 512 KiB: garbage is in it.
 	stuckMemory = 64 << 20
 )
