@@ -36,12 +36,12 @@ type assembler struct {
 	open    map[uint32]*assembly
 	into    *assembly // whose part is arriving, or nil
 	held    int       // how many files open has
-	asks    frame     // what is handed up to ask
+	asks    *frame    // what is handed up to ask; nil before the first time
 	piece   int       // pieceSize, but in tests
 }
 
 func newAssembler(takes bool) *assembler {
-	return &assembler{open: make(map[uint32]*assembly), takes: takes, asks: frame{class: -1}, piece: pieceSize}
+	return &assembler{takes: takes, piece: pieceSize}
 }
 
 // newAssembler returns the connection's.
@@ -91,8 +91,11 @@ func (a *assembler) begin(ch *channel, h messageHeader) (*frame, error) {
 		ch.pass(h)
 		fallthrough
 	case h.Type == messageTypePart:
+		if a.asks == nil {
+			a.asks = &frame{class: -1}
+		}
 		a.asks.header = h
-		return &a.asks, nil
+		return a.asks, nil
 	case m != nil && isMessageType(h.Type):
 		return a.beginLast(ch, h, m)
 	case h.Type > messageTypePart && h.Type < messageTypeOptional:
@@ -107,6 +110,9 @@ func (a *assembler) at(id uint32) *assembly {
 	m := a.open[id]
 	if m == nil {
 		m = new(assembly)
+		if a.open == nil {
+			a.open = make(map[uint32]*assembly)
+		}
 		a.open[id] = m
 	}
 	return m

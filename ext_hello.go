@@ -185,10 +185,9 @@ func (e *extensions) extendLocked(c *conn, peer hello) *extended {
 	limit := min(uint64(c.cfg.limits.MessageSize), peer.MaxMessage, maxMessageCap)
 	x := &extended{
 		c: c, cfg: e, peer: peer,
-		files:    peer.Files && c.ch.passes,
-		pass:     sendFiles,
-		credit:   newCredit(&peer, &c.cfg.limits.Queue),
-		incoming: make(map[uint32]struct{}),
+		files:  peer.Files && c.ch.passes,
+		pass:   sendFiles,
+		credit: newCredit(&peer, &c.cfg.limits.Queue),
 	}
 	x.parts, _ = c.ch.more.(*assembler)
 	if x.parts == nil {

@@ -70,7 +70,7 @@ type trains struct {
 	cut     *frame   // whose part is being written, or nil
 	done    bool     // cut has left its train, so that who writes releases it
 	last    bool     // a part was written last
-	view    frame    // the part of cut
+	view    *frame   // the part of cut; nil before the first
 }
 
 // queuedLocked implements [mode].
@@ -149,7 +149,9 @@ func (t *trains) putBackLocked() {
 		t.cut.release()
 	}
 	t.cut, t.done = nil, false
-	t.view = frame{} // which would keep the memory of the frame
+	if t.view != nil {
+		*t.view = frame{} // which would keep the memory of the frame
+	}
 }
 
 // nextLocked implements [mode]: frames may overtake others, and leave in parts, of which
@@ -257,15 +259,18 @@ func (t *trains) nextPartLocked(piece int) *frame {
 	h.Put(data)
 	tr.sent += n
 	t.cut, t.last = f, true
-	t.view = frame{data: data, class: -1}
+	if t.view == nil {
+		t.view = new(frame)
+	}
+	*t.view = frame{data: data, class: -1}
 	if f.header.Type == messageTypeFiles {
-		m, from := moreOf(&t.view), moreOf(f)
+		m, from := moreOf(t.view), moreOf(f)
 		m.files, m.of, m.opens, m.flags = takeFiles(f), from.of, from.opens, from.flags
 		t.next = tr
 	}
 	if !t.done {
 		t.turn = (t.turn + 1) % min(len(t.waiting), maxRotating)
-		return &t.view
+		return t.view
 	}
 	tr.pop()
 	tr.sent = 0
@@ -279,7 +284,7 @@ func (t *trains) nextPartLocked(piece int) *frame {
 	if t.turn >= min(len(t.waiting), maxRotating) {
 		t.turn = 0
 	}
-	return &t.view
+	return t.view
 }
 
 // withdrawAllLocked takes all frames of a stream that have not left out of the

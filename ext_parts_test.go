@@ -448,7 +448,7 @@ func TestPartsLeaveNothing(t *testing.T) {
 		for name, c := range map[string]*conn{"client": connOf(p.client), "server": p.serverConn()} {
 			x := extOf(c)
 			c.mu.Lock()
-			if x.view.data != nil {
+			if x.view != nil && x.view.data != nil {
 				t.Errorf("the %s keeps the last part", name)
 			}
 			kept := x.waiting[:cap(x.waiting)]

@@ -236,6 +236,9 @@ func (x *extended) beginsRequestLocked(id uint32) bool {
 		x.turnAwayLocked(id, tooManyCalls(n))
 		return false
 	}
+	if x.incoming == nil {
+		x.incoming = make(map[uint32]struct{})
+	}
 	x.incoming[id] = struct{}{}
 	return true
 }
