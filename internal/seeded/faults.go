@@ -174,8 +174,8 @@ var faults = []fault{
 	},
 	{
 		name: "a queue is used without its lock", kind: race, file: "inbox.go",
-		old: "		return 0, 0\n	}\n	b.mu.Lock()\n	defer b.mu.Unlock()\n",
-		new: "		return 0, 0\n	}\n",
+		old: "	b.mu.Lock()\n	messages, bytes = b.queue.count, b.sizeLocked()\n	b.mu.Unlock()\n",
+		new: "	messages, bytes = b.queue.count, b.sizeLocked()\n",
 	},
 	{
 		name: "a call's context is ended without its lock", kind: race, file: "call.go",
