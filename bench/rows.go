@@ -55,6 +55,14 @@ var groups = []*group{
 		note:  "One caller, 64 B, two processes. The title of a column is the client. What counts is v1.2.10 with itself.",
 		units: []string{unitP50, unitTime, unitCPU}, overview: 2, noFloor: true, rows: pairs(),
 	}, {
+		title: "Other byte streams than sockets",
+		note:  "One process. TLS is *tls.Conn over a unix socket; in memory is net.Pipe, in a conn that says that it is a byte stream, of which releases know nothing.",
+		units: timeUnits, noFloor: true, rows: overOthers(),
+	}, {
+		title: "Many connections, by GOMAXPROCS",
+		note:  "64 callers, a connection for each, 64 B, one process, on a machine with 2 processors. The floor is as many ping-pongs.",
+		units: timeUnits, rows: processors(),
+	}, {
 		title: "To connect, call once and close",
 		note:  "One caller, 64 B, one process.",
 		units: []string{unitTime, unitCPU, unitBytes, unitAllocs}, overview: 3, noFloor: true,
@@ -133,6 +141,33 @@ func pairs() (rows []*row) {
 			return measureDriven(m, s, &with)
 		}
 		rows = append(rows, r)
+	}
+	return rows
+}
+
+func overOthers() (rows []*row) {
+	for _, over := range []struct{ name, label string }{{"tls", "TLS"}, {"pipe", "in memory"}} {
+		for _, what := range []struct {
+			name, label string
+			args        []string
+		}{
+			{"calls/size=64", "a call of 64 B", []string{"calls", "-size=64"}},
+			{"calls/size=65536", "a call of 64 KiB", []string{"calls", "-size=65536"}},
+			{"calls/size=64/callers=64", "64 callers, 64 B", []string{"calls", "-size=64", "-callers=64"}},
+			{"streams/size=64/kind=download", "download, 64 B", []string{"streams", "-size=64", "-kind=download"}},
+			{"streams/size=16384/kind=pipelined", "pipelined, 16 KiB", []string{"streams", "-size=16384", "-kind=pipelined"}},
+		} {
+			rows = append(rows, driven(fmt.Sprintf("Over/%s/%s", over.name, what.name), over.label+": "+what.label, short,
+				append(what.args, flagged("over", over.name))...))
+		}
+	}
+	return rows
+}
+
+func processors() (rows []*row) {
+	for _, n := range []int{1, 2, 16, 64} {
+		rows = append(rows, driven(fmt.Sprintf("Processors/n=%d", n), fmt.Sprintf("GOMAXPROCS=%d", n), short,
+			"calls", "-size=64", "-callers=64", "-apart", flagged("processors", n)))
 	}
 	return rows
 }

@@ -21,8 +21,16 @@ func measureCalls(b *bench, o *options) metrics {
 	c := b.dial()
 	defer c.Close()
 	l := &load{callers: o.callers, lasts: o.duration, latencies: o.latencies, do: callers(c, o)}
+	if o.apart {
+		clients := make([]Client, o.callers)
+		for i := range clients {
+			clients[i] = b.dial()
+			defer clients[i].Close()
+		}
+		l.do = func(caller int) func() error { return callers(clients[caller], o)(0) }
+	}
 	times := 1
-	if batcher, ok := c.(Batcher); ok && o.callers > 1 {
+	if batcher, ok := c.(Batcher); ok && o.callers > 1 && !o.apart {
 		batch, n := batcher.Batch(o.callers, o.size, o.answer)
 		times, l.callers = n, 1
 		l.do = func(int) func() error { return batch }

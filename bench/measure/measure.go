@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -27,6 +28,9 @@ type options struct {
 	rate         int
 	latencies    bool
 	server       string
+	over         string
+	apart        bool
+	processors   int
 	duration     time.Duration
 	settle       time.Duration
 }
@@ -66,6 +70,9 @@ func Main(sys System) {
 	flags.StringVar(&o.kind, "kind", "", "of streams: upload, download, pipelined, pingpong; of memory: idle, called, stream")
 	flags.IntVar(&o.processes, "processes", 1, "1, or 2 for a server in another process")
 	flags.StringVar(&o.server, "server", "", "with -processes 2: the program that serves, instead of this one")
+	flags.StringVar(&o.over, "over", "", "what connections go over instead of a unix socket: tls, pipe")
+	flags.BoolVar(&o.apart, "apart", false, "of calls: each caller has a connection of its own")
+	flags.IntVar(&o.processors, "processors", 0, "GOMAXPROCS, or 0 for what the machine has")
 	flags.IntVar(&o.connections, "n", 1000, "how many connections or streams")
 	flags.IntVar(&o.calls, "calls", 1, "how many calls in a row each of called connections has made")
 	flags.IntVar(&o.rate, "rate", 10000, "calls a second of rate and beside, where it may be 0 for as many as there can be")
@@ -83,6 +90,16 @@ func Main(sys System) {
 	}
 	if o.server != "" && o.processes != 2 {
 		log.Fatal("-server is for -processes 2")
+	}
+	if o.over != "" && (media[o.over] == nil || o.processes != 1) {
+		log.Fatal("-over is tls or pipe, and for -processes 1")
+	}
+	if o.processors > 0 {
+		runtime.GOMAXPROCS(o.processors)
+	}
+	if o.over != "" && sys.Over == nil {
+		fmt.Println("null")
+		return
 	}
 	b := newBench(sys, o)
 	result := measures[os.Args[1]](b, o)
@@ -103,7 +120,8 @@ func Must(err error) {
 type bench struct {
 	sys         System
 	dir, socket string
-	server      *serverProcess // nil if it is in this process
+	server      *serverProcess           // nil if it is in this process
+	connect     func() (net.Conn, error) // nil if the system dials the socket itself
 }
 
 func newBench(sys System, o *options) *bench {
@@ -112,6 +130,10 @@ func newBench(sys System, o *options) *bench {
 	b := &bench{sys: sys, dir: dir, socket: filepath.Join(dir, "s")}
 	if o.processes == 2 {
 		b.server = startServer(o.server, b.socket)
+		return b
+	}
+	if over := media[o.over]; over != nil {
+		b.connect = over(sys, b.socket)
 		return b
 	}
 	l, err := net.Listen("unix", b.socket)
@@ -128,6 +150,11 @@ func (b *bench) end() {
 }
 
 func (b *bench) dial() Client {
+	if b.connect != nil {
+		conn, err := b.connect()
+		Must(err)
+		return b.sys.Over(conn)
+	}
 	c, err := b.sys.Dial(b.socket)
 	Must(err)
 	return c

@@ -17,6 +17,10 @@ type System struct {
 	// Dial connects to the socket at path.
 	Dial func(path string) (Client, error)
 
+	// Over returns a client over a conn. It is nil if all that can be measured is the
+	// system over its own sockets.
+	Over func(net.Conn) Client
+
 	// Lazy systems connect with the first call only.
 	Lazy bool
 

@@ -15,7 +15,7 @@ import (
 	"github.com/containerd/ttrpc/bench/ttrpc/message"
 )
 
-func main() { measure.Main(measure.System{Serve: serveTTRPC, Dial: dialTTRPC}) }
+func main() { measure.Main(measure.System{Serve: serveTTRPC, Dial: dialTTRPC, Over: overTTRPC}) }
 
 func serveTTRPC(l net.Listener) {
 	s, err := ttrpc.NewServer(serverOptions...)
@@ -49,7 +49,11 @@ func dialTTRPC(path string) (measure.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ttrpcClient{ttrpc.NewClient(conn, options...)}, nil
+	return overTTRPC(conn), nil
+}
+
+func overTTRPC(conn net.Conn) measure.Client {
+	return ttrpcClient{ttrpc.NewClient(conn, options...)}
 }
 
 func (c ttrpcClient) Close() { c.Client.Close() }
