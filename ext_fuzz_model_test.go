@@ -74,8 +74,13 @@ func (m *extModel) frame(b []byte) {
 		credit, _ := wire.ParseNumber(b[messageHeaderLength:])
 		m.broken = id == 0 && credit == 0
 		m.unsure = m.unsure || credit == 0 || credit > 1<<30
-	case messageTypeWant, messageTypeReturn:
+	case messageTypeWant:
 		m.unsure = true
+	case messageTypeReturn:
+		m.unsure = true // it may be more than the peer has
+		if returned, err := wire.ParseNumber(b[messageHeaderLength:]); err == nil && id == 0 {
+			m.charged += int(returned)
+		}
 	case messageTypeMetadata:
 		_, err := parseRequest(b[messageHeaderLength:])
 		m.broken = err != nil
