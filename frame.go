@@ -99,6 +99,9 @@ func newFrame(n int) *frame {
 	if class >= len(framePools) {
 		return &frame{data: make([]byte, 0, n), class: -1}
 	}
+	if f := takeShelved(class, size); f != nil {
+		return f
+	}
 	if f, ok := framePools[class].Get().(*frame); ok {
 		return f
 	}
@@ -151,7 +154,9 @@ func (f *frame) release() {
 	// collector.
 	if class, size := frameClass(cap(f.data)); class == int(f.class) && size == cap(f.data) {
 		*f = frame{data: f.data[:0], class: f.class}
-		framePools[class].Put(f)
+		if !f.shelve(size) {
+			framePools[class].Put(f)
+		}
 	}
 }
 
