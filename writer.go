@@ -279,7 +279,8 @@ func (c *conn) giveUp() {
 // mode bounds what is. With closes the frame is our half-close.
 //
 // A sender of message after message does not write them itself: while
-// a goroutine writes one, it queues the next, and many leave in one write.
+// a goroutine writes one, it queues the next, and many leave in one write. Large
+// ones would leave alone, so it writes those.
 func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error {
 	over := newBound(ctx, &s.waiting, nil)
 	defer over.end()
@@ -314,7 +315,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	row := s.inARow
 	s.inARow = true
 	switch {
-	case lead && row && !s.inbox.waited.Swap(false):
+	case lead && row && len(f.data) <= maxCombined && !s.inbox.waited.Swap(false):
 		go c.writeOut(nil, 0)
 	case lead:
 		c.unlockAndLead(1, false)
