@@ -6,6 +6,7 @@ package measure
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -155,9 +157,15 @@ func (b *bench) dial() Client {
 		Must(err)
 		return b.sys.Over(conn)
 	}
-	c, err := b.sys.Dial(b.socket)
-	Must(err)
-	return c
+	for {
+		c, err := b.sys.Dial(b.socket)
+		if errors.Is(err, syscall.EAGAIN) {
+			time.Sleep(time.Millisecond) // the server has yet to accept those before
+			continue
+		}
+		Must(err)
+		return c
+	}
 }
 
 // serveProcess is the server's process: it serves, and tells of itself whenever a
