@@ -17,7 +17,7 @@ const (
 	minShelved = 64 << 10 // the smallest frames on shelves
 	maxShelved = 16 << 20 // how many bytes all shelves hold
 	shelfDepth = 4        // how many frames of one class
-	shelfLife  = 4        // how many garbage collections a frame outlives there
+	shelfLife  = 2        // let go of by this garbage collection, as by a sync.Pool
 )
 
 // shelves has one for each class of frames.

@@ -425,6 +425,39 @@ func TestHandlerStaysAway(t *testing.T) {
 	}
 }
 
+func isWriting(c *conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writing
+}
+
+// TestOnlyTheFirstIsHeld holds that of messages in a row no more than the first waits for the
+// handler to be back, whatever their size.
+func TestOnlyTheFirstIsHeld(t *testing.T) {
+	for _, size := range []int{1, maxCombined + 1<<10} {
+		h := newSeatHandler(t, true, 0)
+		h.vacate(t)
+		send := func() {
+			if err := h.call.SendMsg(wrapperspb.Bytes(make([]byte, size))); err != nil {
+				t.Error(err)
+			}
+		}
+		h.do <- send
+		await(t, "a message is held", func() bool { return queued(h.conn) > 0 })
+		h.do <- send
+		for range 2 {
+			h.recv("the first of a row")
+		}
+		await(t, "nobody writes", func() bool { return !isWriting(h.conn) })
+		h.do <- send
+		h.recv("the next of a row")
+		if seat := seatOf(h.conn); seat != seatVacant {
+			t.Errorf("messages of %d bytes in a row: the seat is %d, and nobody has looked", size, seat)
+		}
+		h.end()
+	}
+}
+
 // TestHandlerLeavesSeat holds that the seat is taken at once when it is clear that the
 // handler for which it is vacant does not come back soon, or has to wait for it.
 func TestHandlerLeavesSeat(t *testing.T) {

@@ -280,7 +280,7 @@ func (c *conn) giveUp() {
 //
 // A sender of message after message does not write them itself: while
 // a goroutine writes one, it queues the next, and many leave in one write. Large
-// ones would leave alone, so it writes those.
+// ones leave alone, so it writes those to a kernel socket itself.
 func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error {
 	over := newBound(ctx, &s.waiting, nil)
 	defer over.end()
@@ -315,7 +315,7 @@ func (c *conn) send(ctx context.Context, s *stream, f *frame, closes bool) error
 	row := s.inARow
 	s.inARow = true
 	switch {
-	case lead && row && len(f.data) <= maxCombined && !s.inbox.waited.Swap(false):
+	case lead && row && !s.inbox.waited.Swap(false) && len(f.data) <= maxCombined:
 		go c.writeOut(nil, 0)
 	case lead:
 		c.unlockAndLead(1, false)
