@@ -77,7 +77,7 @@ var groups = []*group{
 		units: []string{unitP50, unitP99, unitP999}, overview: 3, rows: latencies(),
 	}, {
 		title: "How long small calls wait beside large answers",
-		note:  "Calls of 64 B by 8 callers, and 67 answers of 3.9 MiB a second, on one connection. Where calls come at a rate, as many come while a large answer is in the way as at any other time; callers who call one after the other hardly call then.",
+		note:  "Calls of 64 B by 8 callers, and 67 answers of 3.9 MiB a second, or as many as leave no more than 16 under way, on one connection. Where calls come at a rate, as many come while a large answer is in the way as at any other time; callers who call one after the other hardly call then.",
 		units: []string{unitP50, unitP99, unitP999}, overview: 3,
 		rows: []*row{
 			driven("Beside/callers=8/rate=2000", "2,000 calls a second", 2*long, "beside", "-size=64", "-callers=8", "-rate=2000"),

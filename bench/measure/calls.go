@@ -61,10 +61,12 @@ func measureRate(b *bench, o *options) metrics {
 	return b.run(&load{callers: o.callers, rate: o.rate, lasts: o.duration, do: callers(c, o)}).metrics(1)
 }
 
-// Large answers are nearly as large as ttrpc's messages may be, and that many a second.
+// Large answers are nearly as large as ttrpc's messages may be, and that many a second, as
+// long as no more than largeMost are under way: a side that cannot keep up has fewer.
 const (
 	largeAnswer = 39 << 20 / 10
 	largeRate   = 67
+	largeMost   = 16
 )
 
 // measureBeside has callers call while large answers share the connection.
@@ -75,7 +77,7 @@ func measureBeside(b *bench, o *options) metrics {
 		return nil // calls cannot share it
 	}
 	large := c.Caller(8, largeAnswer)
-	stop := make(chan struct{})
+	stop, underWay := make(chan struct{}), make(chan struct{}, largeMost)
 	var done sync.WaitGroup
 	done.Go(func() {
 		tick := time.NewTicker(time.Second / largeRate)
@@ -85,7 +87,11 @@ func measureBeside(b *bench, o *options) metrics {
 			case <-stop:
 				return
 			case <-tick.C:
-				done.Go(func() { Must(large(context.Background())) })
+				select {
+				case underWay <- struct{}{}:
+					done.Go(func() { Must(large(context.Background())); <-underWay })
+				default:
+				}
 			}
 		}
 	})
