@@ -251,14 +251,19 @@ type seatHandler struct {
 	*seatServer
 	call   *serverCall
 	do     chan func()
-	end    func() // has the handler return
+	end    func()        // has the handler return
+	other  chan struct{} // closed, has the method Long return
 	method *streamMethod
 }
 
 func newSeatHandler(t *testing.T, holds bool, timeout time.Duration) *seatHandler {
 	t.Helper()
-	s := newSeatServer(t, holds, seatMethods{"Other": nothing})
-	h := &seatHandler{seatServer: s, do: make(chan func())}
+	h := &seatHandler{do: make(chan func()), other: make(chan struct{})}
+	s := newSeatServer(t, holds, seatMethods{
+		"Other": nothing,
+		"Long":  func(*seatServer, context.Context) { <-h.other },
+	})
+	h.seatServer = s
 	h.end = sync.OnceFunc(func() { close(h.do) })
 	t.Cleanup(h.end)
 	started := make(chan *serverCall, 1)
@@ -371,18 +376,18 @@ func TestStreamHandlerReads(t *testing.T) {
 }
 
 // TestCallBesideHandler holds that a handler that reads does not run the calls that come,
-// and leaves the seat when one has.
+// and leaves the seat when one has that is still under way.
 func TestCallBesideHandler(t *testing.T) {
 	h := newSeatHandler(t, true, 0)
 	h.vacate(t)
 	done := h.receive()
 	awaitSeat(t, "a handler alone", h.conn, seatWaiter)
-	h.quick["Other"] = h.dispatcher.services.all()["seat"].methods["Other"]
-	h.quick["Other"].took.Store(1)
-	h.call3("Other")
+	h.dispatcher.services.all()["seat"].methods["Long"].took.Store(1)
+	h.call3("Long")
+	awaitSeat(t, "a call beside a stream", h.conn, seatReader)
+	close(h.other)
 	h.seatPeer.want("a call beside a stream", 0, 3)
 	h.wantHere(0)
-	awaitSeat(t, "a call beside a stream", h.conn, seatReader)
 	h.number(1, 1)
 	wantNumber(t, "a message beside a call", done, 1)
 }
