@@ -92,3 +92,15 @@ func ExampleWithDialer() {
 	// dial unix /nowhere/socket: connect: no such file or directory
 	// Unavailable true
 }
+
+// A package whose services need the extended mode says so before anything is served.
+func ExampleTakesExtensions() {
+	for _, opts := range [][]ttrpc.ServerOpt{nil, {ttrpc.WithServerExtensions()}} {
+		server, err := ttrpc.NewServer(opts...)
+		check(err)
+		fmt.Println(ttrpc.TakesExtensions(server))
+	}
+	// Output:
+	// false
+	// true
+}

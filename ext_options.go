@@ -53,6 +53,10 @@ func WithServerExtensions() ServerOpt {
 	}
 }
 
+// TakesExtensions tells whether the server was told to agree to the extended mode, see
+// [WithServerExtensions]. A package whose services need the mode can say so in time.
+func TakesExtensions(s *Server) bool { return s.config != nil && s.config.extends != nil }
+
 // WithExtensionsRequired has the server serve clients in extended mode only. If a client
 // makes a call without having asked for the mode, or has not asked when the handshake
 // timeout has passed, its connection ends, with a cause that says so. That is also how a

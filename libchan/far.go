@@ -1,0 +1,193 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package libchan
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
+)
+
+// A far is the side of a channel that is beyond a session. Its stream carries messages one
+// way. What the receiving side has to say leaves by the session's control stream.
+type far struct {
+	// Immutable.
+	s     *Session
+	c     *channel
+	side  side
+	id    uint64
+	name  string // of a new channel that is to be opened
+	isNew bool
+
+	// Set when the side is attached, and immutable then.
+	stream interface {
+		SendMsg(m any) error
+		RecvMsg(m any) error
+	}
+	opened   ttrpc.ClientStream    // the stream, if we opened it
+	detached *ttrpc.DetachedStream // or if the peer did
+
+	// Guarded by the channel's mu.
+	base    uint64 // how many of the channel's messages have not gone this way
+	told    uint64 // how many the peer was told are taken
+	refs    bool   // messages came with references
+	isFinal bool   // the peer takes no more
+}
+
+// tried is a context for [ttrpc.Within] that never waits.
+var tried context.Context = triedContext{}
+
+type triedContext struct{}
+
+func (triedContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (triedContext) Done() <-chan struct{}       { return closedChan }
+func (triedContext) Err() error                  { return errWouldWait }
+func (triedContext) Value(any) any               { return nil }
+
+var closedChan = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+// errWouldWait is the error of what would have to wait. It is a status, as which ttrpc
+// returns it unchanged.
+var errWouldWait error = wouldWait{}
+
+type wouldWait struct{}
+
+func (wouldWait) Error() string              { return "libchan: it would have to wait" }
+func (wouldWait) GRPCStatus() *status.Status { return status.New(codes.Unavailable, "would wait") }
+
+func isTried(err error) bool { return err != nil && errors.Is(err, errWouldWait) }
+
+// openWith opens the stream of an offered side, with the first message if that is small and
+// m is not nil. It tells whether m went with it.
+func (f *far) openWith(m *message) (with bool, err error) {
+	o := wireOpen{session: f.s.far, id: f.id, attach: !f.isNew, name: f.name}
+	if f.isNew {
+		o.capacity = uint64(f.c.capacity + 1)
+	}
+	if m != nil && len(m.body) < maxFirst {
+		if p := m.payload(f.s); len(p) <= maxFirst {
+			o.first, with = p, true
+		}
+	}
+	if err := f.s.enter(f); err != nil {
+		return false, err
+	}
+	desc := &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}
+	stream, err := f.s.client.NewStream(f.s.ctx, desc, serviceName, "Open", &ttrpc.RawMessage{Payload: o.append(nil)})
+	if err != nil {
+		f.s.forget(f.id)
+		return false, err
+	}
+	f.c.mu.Lock()
+	f.stream, f.opened = stream, stream
+	f.c.moveLocked(f.side, stepOpen)
+	f.c.unlock()
+	return with, nil
+}
+
+// why returns what has ended the stream, which takes no more messages.
+func (f *far) why() error {
+	if f.opened == nil {
+		return io.EOF
+	}
+	return f.opened.RecvMsg(ttrpc.Within(tried, new(ttrpc.RawMessage)))
+}
+
+// finish ends the stream on which all was sent. Claims may still be reported if awaited is
+// set.
+func (f *far) finish(end error, awaited bool) {
+	if !awaited {
+		f.s.forget(f.id)
+	}
+	if end == nil {
+		f.endSending()
+		return
+	}
+	last := wireMessage{end: statusOf(end)}
+	raw := &ttrpc.RawMessage{Payload: last.appendBeside(nil)}
+	if err := f.stream.SendMsg(ttrpc.Within(tried, raw)); !isTried(err) {
+		f.endSending()
+		return
+	}
+	go func() {
+		_ = f.stream.SendMsg(ttrpc.Within(f.s.ctx, raw))
+		f.endSending()
+	}()
+}
+
+// endSending ends this side of the stream. What fails here has ended already.
+func (f *far) endSending() {
+	if f.detached != nil {
+		_ = f.detached.End(nil, nil)
+		return
+	}
+	_ = f.opened.CloseSend()
+}
+
+// stop tells the sender that no more than taken of its messages are taken, and why.
+func (f *far) stop(taken uint64, cause error) {
+	st := statusOf(cause)
+	f.s.forget(f.id)
+	f.s.report(wireReport{id: f.id, taken: taken, final: true, cause: st}, true)
+	if f.detached != nil {
+		_ = f.detached.End(nil, status.FromProto(st).Err())
+	}
+}
+
+// ended takes note that the sender has ended, and that all it sent was taken, which it is
+// told if it waits for that.
+func (f *far) ended(taken uint64, told bool) {
+	f.s.forget(f.id)
+	if told {
+		f.s.report(wireReport{id: f.id, taken: taken, final: true}, false)
+	}
+	if f.detached != nil {
+		_ = f.detached.End(nil, nil)
+	}
+}
+
+// stoppedByPeer ends the stream of a receiving side that takes no more.
+func (f *far) stoppedByPeer() {
+	f.s.forget(f.id)
+	if f.detached != nil {
+		_ = f.detached.End(nil, nil)
+	}
+}
+
+// release tells the peer that nobody will attach to what it has announced.
+func (f *far) release() {
+	if !f.isNew {
+		f.s.release(f.id)
+	}
+}
+
+// watchLocked has the end of the stream on which we send noticed, if we opened it: whoever
+// waits for something else would not. It needs a goroutine, so only those channels have it
+// whose sender waits for what was taken, or for Done.
+func (c *channel) watchLocked() {
+	rx := &c.sides[receiving]
+	if c.watching || rx.place != placeAttached || rx.far.opened == nil {
+		return
+	}
+	c.watching = true
+	f := rx.far
+	go func() {
+		err := f.opened.RecvMsg(new(ttrpc.RawMessage))
+		c.mu.Lock()
+		defer c.unlock()
+		if c.stopped == nil && rx.place == placeAttached {
+			c.stopped = f.s.errorOf(err)
+		}
+	}()
+}

@@ -1,0 +1,125 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package libchan
+
+import (
+	"context"
+	"runtime"
+)
+
+// A Raw is a message in its encoding, with the ends of channels that it carries: Receive of
+// a *Raw decodes nothing, and Send of it encodes nothing. So messages can be passed on by
+// who does not know them. It can be sent once if it carries ends.
+type Raw struct {
+	// Codec is the name of the codec that Body is encoded with.
+	Codec string
+	Body  []byte
+
+	carried *carried
+}
+
+// A carried is what a Raw carries. If nobody holds that any more it is let go of.
+type carried struct{ refs []ref }
+
+// Len returns how many ends of channels the message carries.
+func (r *Raw) Len() int {
+	if r.carried == nil {
+		return 0
+	}
+	return len(r.carried.refs)
+}
+
+// Release lets go of the ends that the message carries. Who does not send it on calls it;
+// the garbage collector does, too.
+func (r *Raw) Release() {
+	if r.carried != nil {
+		(&message{refs: r.carried.refs}).drop()
+		r.carried.refs = nil
+	}
+}
+
+// set has the Raw be a message that was received.
+func (r *Raw) set(m *message) {
+	r.Release()
+	*r = Raw{Codec: m.codec, Body: m.body}
+	r.carry(m.refs)
+}
+
+func (r *Raw) carry(refs []ref) {
+	if len(refs) == 0 {
+		return
+	}
+	r.carried = &carried{refs}
+	runtime.AddCleanup(r.carried, func(refs []ref) {
+		for _, ref := range refs {
+			go ref.c.lapse(ref.side)
+		}
+	}, refs)
+}
+
+// lapse lets go of a side if it still moves.
+func (c *channel) lapse(s side) {
+	c.mu.Lock()
+	moves := c.sides[s].place == placeMoving
+	c.unlock()
+	if moves {
+		c.abandon(s)
+	}
+}
+
+// message makes a message of it. What it carries is the message's.
+func (r *Raw) message(carrier *channel) (*message, error) {
+	m := &message{codec: r.Codec, body: r.Body, raw: r}
+	if r.carried != nil {
+		for _, ref := range r.carried.refs {
+			if ref.c == carrier {
+				return nil, ErrOwnChannel
+			}
+		}
+		m.refs, r.carried.refs = r.carried.refs, nil
+	}
+	return m, nil
+}
+
+// fill has the Raw be an encoding of v.
+func (r *Raw) fill(v any) error {
+	m, err := encode(defaultCodec(), nil, v)
+	if err == nil {
+		r.set(m)
+	}
+	return err
+}
+
+// sendTo sends the message to any Sender.
+func (r *Raw) sendTo(w Sender) error {
+	if _, own := w.(*sender); own {
+		return w.Send(r)
+	}
+	m, err := r.message(nil)
+	if err != nil {
+		return err
+	}
+	var v any
+	if err := m.decode(func(name string) (Codec, error) { return codecNamed(name, nil) }, &v); err != nil {
+		return err
+	}
+	return w.Send(v)
+}
+
+// passOn is Copy between ends of this package. What is received counts as taken only once
+// the other end's Send has returned.
+func passOn(w *sender, r *receiver) error {
+	ctx := context.Background()
+	m, seq, err := r.c.peek(ctx, r.gen)
+	if err != nil {
+		return err
+	}
+	carries := len(m.refs)
+	sent, err := w.c.put(ctx, w.gen, m)
+	if !sent {
+		m.drop()
+	}
+	r.c.took(seq, carries)
+	return err
+}

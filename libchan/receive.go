@@ -1,0 +1,183 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package libchan
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/containerd/ttrpc"
+)
+
+// take takes the next message, for a handle of that generation.
+func (c *channel) take(ctx context.Context, gen uint32) (*message, error) {
+	c.mu.Lock()
+	defer c.unlock()
+	m, seq, err := c.nextLocked(ctx, gen)
+	if err == nil {
+		c.tookLocked(seq, len(m.refs))
+	}
+	return m, err
+}
+
+// peek is take of a message that counts as taken only when took is called with its number.
+func (c *channel) peek(ctx context.Context, gen uint32) (m *message, seq uint64, err error) {
+	c.mu.Lock()
+	defer c.unlock()
+	return c.nextLocked(ctx, gen)
+}
+
+// took takes note that a message was taken, which had so many references.
+func (c *channel) took(seq uint64, refs int) {
+	c.mu.Lock()
+	defer c.unlock()
+	c.tookLocked(seq, refs)
+}
+
+// nextLocked waits for the next message, and returns its number, too.
+func (c *channel) nextLocked(ctx context.Context, gen uint32) (*message, uint64, error) {
+	for {
+		switch {
+		case !c.ownsLocked(receiving, gen):
+			return nil, 0, ErrGivenAway
+		case len(c.queue) > 0 && c.stopped == nil:
+			m := c.popLocked()
+			return m, c.sent - uint64(len(c.queue)), nil
+		case c.closed && c.end == nil:
+			return nil, 0, io.EOF
+		case c.closed:
+			return nil, 0, c.end
+		case c.stopped != nil:
+			return nil, 0, ErrClosed
+		}
+		if err := c.fetchLocked(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// fetchLocked waits until there may be something in the queue, or the sender has ended, or
+// anything else has changed. Who finds nobody reading from the stream of the sending side does
+// that, for one message. The error is that of ctx.
+func (c *channel) fetchLocked(ctx context.Context) error {
+	tx := &c.sides[sending]
+	if c.reading || tx.place != placeAttached && tx.place != placeOffered {
+		return c.waitLocked(ctx)
+	}
+	f, gen := tx.far, c.sides[receiving].gen
+	c.reading = true
+	if tx.place == placeOffered {
+		c.openLocked(sending)
+		c.reading = false
+		c.changedLocked()
+		return nil
+	}
+	c.mu.Unlock()
+	var raw ttrpc.RawMessage
+	err := f.stream.RecvMsg(ttrpc.Within(tried, &raw))
+	c.mu.Lock()
+	if isTried(err) && c.lost == nil && ctx != tried && c.stopped == nil && c.sides[receiving].gen == gen {
+		until, cancel := context.WithCancel(ctx)
+		c.stopReading = cancel
+		c.mu.Unlock()
+		err = f.stream.RecvMsg(ttrpc.Within(until, &raw))
+		if err != nil && until.Err() != nil && errors.Is(err, until.Err()) {
+			err = errAgain
+		}
+		cancel()
+		c.mu.Lock()
+		c.stopReading = nil
+	}
+	c.reading = false
+	c.arrivedLocked(f, raw.Payload, err)
+	c.changedLocked()
+	if isTried(err) || err == errAgain {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// arrivedLocked takes what was read from the stream of the sending side.
+func (c *channel) arrivedLocked(f *far, payload []byte, err error) {
+	switch {
+	case err == nil:
+		m, end, err := f.s.parse(payload)
+		switch {
+		case err != nil:
+			c.stopped = err
+			c.closedLocked(err)
+		case end != nil:
+			c.closedLocked(end)
+		default:
+			f.refs = f.refs || len(m.refs) > 0
+			c.pushLocked(m)
+		}
+	case err == io.EOF:
+		c.closedLocked(nil)
+	case err == errAgain:
+	case isTried(err):
+		if c.lost != nil {
+			c.closedLocked(c.lost)
+		}
+	default:
+		c.closedLocked(f.s.errorOf(err))
+	}
+}
+
+// closedLocked ends what is sent.
+func (c *channel) closedLocked(end error) {
+	if !c.closed {
+		c.closed, c.end = true, end
+	}
+}
+
+// cancel takes no more, and has the sender know why.
+func (c *channel) cancel(gen uint32, cause error) error {
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case !c.ownsLocked(receiving, gen):
+		return ErrGivenAway
+	case c.stopped == nil && !(c.closed && len(c.queue) == 0):
+		c.stopped = cause
+		if c.stopReading != nil {
+			c.stopReading()
+		}
+	}
+	return nil
+}
+
+// readyChan returns a channel that is closed once take would not wait. If it was asked for by
+// Ready, nobody says when it is of no more use.
+func (c *channel) readyChan(asked bool) <-chan struct{} {
+	c.mu.Lock()
+	defer c.unlock()
+	c.asked = c.asked || asked
+	if c.ready == nil {
+		c.ready = make(chan struct{})
+	}
+	ready := c.ready
+	c.prefetchLocked()
+	return ready
+}
+
+// prefetchLocked has a goroutine read the next message into the queue, if it comes by a
+// session. It decodes nothing.
+func (c *channel) prefetchLocked() {
+	tx := &c.sides[sending]
+	if len(c.queue) > 0 || c.closed || c.stopped != nil || c.reading || tx.place != placeAttached && tx.place != placeOffered {
+		return
+	}
+	s, gen := tx.far.s, c.sides[receiving].gen
+	go func() {
+		c.mu.Lock()
+		defer c.unlock()
+		for len(c.queue) == 0 && !c.closed && c.stopped == nil && (c.ready != nil || c.done[receiving] != nil) && c.sides[receiving].gen == gen {
+			if c.fetchLocked(s.ctx) != nil {
+				return
+			}
+		}
+	}()
+}

@@ -1,0 +1,269 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package libchan
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/containerd/ttrpc"
+)
+
+// put sends a message, whose handle has that generation. If sent is false it certainly was
+// not sent, and is the caller's.
+func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, err error) {
+	c.mu.Lock()
+	defer c.unlock()
+	for c.mayPutLocked(gen) == nil && (c.sending || !c.hasRoomLocked(m)) {
+		if err := c.waitToPutLocked(ctx); err != nil {
+			return false, err
+		}
+	}
+	if err := c.mayPutLocked(gen); err != nil {
+		return false, err
+	}
+	rx := &c.sides[receiving]
+	if c.pumping || rx.place != placeAttached && rx.place != placeOffered {
+		c.pushLocked(m)
+	} else if err := c.writeLocked(ctx, m); err != nil {
+		if err == errAgain {
+			if err = c.mayPutLocked(gen); err == nil {
+				err = ctx.Err()
+			}
+		}
+		return false, err
+	}
+	if c.capacity != 0 {
+		return true, nil
+	}
+	return true, c.awaitTakenLocked(ctx, c.sent)
+}
+
+// mayPutLocked returns why nothing can be sent, or nil.
+func (c *channel) mayPutLocked(gen uint32) error {
+	switch {
+	case !c.ownsLocked(sending, gen):
+		return ErrGivenAway
+	case c.stopped != nil:
+		return c.stopped
+	case c.closed:
+		return ErrClosed
+	}
+	return nil
+}
+
+// hasRoomLocked tells whether the sender of a message need not wait for the receiver. What
+// is written to a stream is held back by the stream.
+func (c *channel) hasRoomLocked(m *message) bool {
+	switch rx := &c.sides[receiving]; {
+	case c.capacity >= 0 && c.sent-c.taken >= uint64(max(1, c.capacity)):
+		return false
+	case len(m.refs) > 0 && c.open >= maxUnclaimed:
+		return false
+	case len(c.queue) == 0, c.capacity >= 0 && c.buffers == nil:
+		return true
+	case c.buffers != nil && !c.buffers.hasRoom():
+		return false
+	default:
+		return c.capacity >= 0 || c.bytes < queueBytes || rx.place == placeAttached && !c.pumping
+	}
+}
+
+// waitToPutLocked waits for a change that may make room.
+func (c *channel) waitToPutLocked(ctx context.Context) error {
+	c.watchLocked()
+	if c.buffers == nil || len(c.queue) == 0 || c.buffers.hasRoom() {
+		return c.waitLocked(ctx)
+	}
+	return c.waitLocked(ctx, c.buffers.roomChan())
+}
+
+// awaitTakenLocked waits until the receiver has taken as many messages.
+func (c *channel) awaitTakenLocked(ctx context.Context, n uint64) error {
+	for c.taken < n {
+		switch {
+		case c.stopped != nil:
+			return errors.Join(ErrUnconfirmed, c.stopped)
+		case c.closed:
+			return errors.Join(ErrUnconfirmed, ErrClosed)
+		}
+		c.watchLocked()
+		if err := c.waitLocked(ctx); err != nil {
+			return errors.Join(ErrUnconfirmed, err)
+		}
+	}
+	return nil
+}
+
+// errAgain tells that a write or read was given up, because ctx has ended or something has
+// changed.
+var errAgain = errors.New("libchan: interrupted")
+
+// writeLocked sends a message by the stream of the receiving side, which it opens if need
+// be. The caller has made sure that nobody else does. With an error the message was not
+// sent; errAgain tells that nothing is wrong with the stream.
+func (c *channel) writeLocked(ctx context.Context, m *message) error {
+	f := c.sides[receiving].far
+	isNew := c.sides[receiving].place == placeOffered
+	seq := c.sent - uint64(len(c.queue))
+	if !c.pumping {
+		seq++
+	}
+	c.sending = true
+	c.mu.Unlock()
+	err := f.s.announce(c, m)
+	if err == nil && isNew {
+		isNew, err = f.openWith(m)
+	}
+	if err == nil && !isNew {
+		err = f.write(ctx, c, m)
+	}
+	if err != nil {
+		f.s.recall(m)
+	}
+	c.mu.Lock()
+	c.sending, c.stopWriting = false, nil
+	if err != nil {
+		return c.writeFailedLocked(f, err)
+	}
+	if !c.pumping {
+		c.sent++
+	}
+	if len(m.ids) > 0 && c.taken < seq {
+		c.claims = append(c.claims, claim{seq, m.ids})
+		if c.open += len(m.ids); f.isFinal {
+			c.unclaimedLocked(f.s)
+		}
+	}
+	return nil
+}
+
+// writeFailedLocked says what a failed write means.
+func (c *channel) writeFailedLocked(f *far, err error) error {
+	var big *ttrpc.OversizedMessageErr
+	switch {
+	case err == errAgain, errors.As(err, &big), errors.Is(err, errUnfit):
+		return err
+	case c.stopped != nil:
+		return c.stopped
+	case err == io.EOF:
+		err = f.why()
+	}
+	c.stopped = f.s.errorOf(err)
+	return c.stopped
+}
+
+// write sends a message by the stream. It returns errAgain if ctx ends first, or the
+// channel's write is given up.
+func (f *far) write(ctx context.Context, c *channel, m *message) error {
+	raw := &ttrpc.RawMessage{Payload: m.payload(f.s)}
+	err := f.stream.SendMsg(ttrpc.Within(tried, raw))
+	if !isTried(err) {
+		return err
+	}
+	if ctx == tried {
+		return errAgain
+	}
+	until, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	gone := c.stopped != nil || c.closed && !c.pumping || c.sides[sending].place == placeMoving && !c.pumping
+	c.stopWriting = cancel
+	c.mu.Unlock()
+	if gone {
+		return errAgain
+	}
+	err = f.stream.SendMsg(ttrpc.Within(until, raw))
+	if err != nil && until.Err() != nil && errors.Is(err, until.Err()) {
+		return errAgain
+	}
+	return err
+}
+
+// pump passes on what is queued for a receiving side beyond a session, and what comes from a
+// sending side that is beyond one, too. It ends when there is nothing left to do for it.
+func (c *channel) pump() {
+	c.mu.Lock()
+	defer c.unlock()
+	defer func() { c.pumping = false }()
+	tx, rx := &c.sides[sending], &c.sides[receiving]
+	ctx := rx.far.s.ctx
+	for c.stopped == nil && (rx.place == placeAttached || rx.place == placeOffered) {
+		switch {
+		case len(c.queue) > 0:
+			m := c.popLocked()
+			if err := c.writeLocked(ctx, m); err != nil {
+				c.after = append(c.after, m.drop)
+				if c.stopped == nil { // it does not fit, or the session has ended
+					c.stopped = rx.far.s.errorOf(err)
+				}
+			}
+			c.changedLocked()
+		case c.closed:
+			if rx.place == placeOffered {
+				c.openLocked(receiving)
+			}
+			return
+		case tx.place == placeOffered || tx.place == placeAttached:
+			if c.fetchLocked(ctx) != nil {
+				return
+			}
+		default:
+			return
+		}
+	}
+}
+
+// openLocked opens the stream of a side that has none.
+func (c *channel) openLocked(s side) {
+	f := c.sides[s].far
+	c.mu.Unlock()
+	_, err := f.openWith(nil)
+	c.mu.Lock()
+	switch {
+	case err == nil:
+	case s == sending:
+		c.closedLocked(f.s.errorOf(err))
+	case c.stopped == nil:
+		c.stopped = f.s.errorOf(err)
+	}
+}
+
+// changedLocked wakes who waits for a change.
+func (c *channel) changedLocked() {
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// close ends what is sent. A second time it does nothing.
+func (c *channel) close(gen uint32, end error) error {
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case !c.ownsLocked(sending, gen):
+		return ErrGivenAway
+	case c.closed:
+		return nil
+	}
+	c.closed, c.end = true, end
+	if c.stopWriting != nil && !c.pumping {
+		c.stopWriting()
+	}
+	return nil
+}
+
+// abandon lets go of a side that nobody holds any more.
+func (c *channel) abandon(s side) {
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case s == sending && !c.closed:
+		c.closed, c.end = true, ErrDropped
+	case s == receiving && c.stopped == nil && !(c.closed && len(c.queue) == 0):
+		c.stopped = ErrDropped
+	}
+}

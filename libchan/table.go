@@ -1,0 +1,239 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package libchan
+
+import (
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
+)
+
+// The table of a session has each channel that is announced to the peer, or has a stream, by
+// its id. Ids are of who has announced or opened: odd ones of the side that has dialled, even
+// ones of the other. None is used twice.
+
+// newID returns the next id of this side.
+func (s *Session) newID() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newIDLocked()
+}
+
+func (s *Session) newIDLocked() uint64 {
+	if s.lastID == 0 {
+		s.lastID = s.step
+	} else {
+		s.lastID += 2
+	}
+	return s.lastID
+}
+
+// isOwn tells whether the id is one of this side's.
+func (s *Session) isOwn(id uint64) bool { return id%2 == s.step%2 }
+
+// enter puts a channel into the table, whose stream is to be opened.
+func (s *Session) enter(f *far) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cause != nil:
+		return sessionError(s.cause)
+	case s.channels[f.id] != nil:
+		return fmt.Errorf("libchan: the peer has announced a channel with an id, %d, that is in use", f.id)
+	}
+	s.channels[f.id] = f
+	s.streams++
+	return nil
+}
+
+// find returns what has the id, or nil.
+func (s *Session) find(id uint64) *far {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.channels[id]
+}
+
+// forget takes a channel out of the table.
+func (s *Session) forget(id uint64) {
+	s.mu.Lock()
+	delete(s.channels, id)
+	over := s.isDrained && len(s.channels) == 0 && s.cause == nil
+	s.mu.Unlock()
+	if over {
+		go s.endIfDrained()
+	}
+}
+
+// announce gives what a message carries to the peer. With an error nothing was given.
+func (s *Session) announce(carrier *channel, m *message) error {
+	for _, r := range m.refs {
+		if r.c == carrier {
+			s.recall(m)
+			return ErrOwnChannel
+		}
+		f := &far{s: s, c: r.c, side: r.side}
+		r.c.mu.Lock()
+		f.base = r.c.sent
+		if r.side == receiving {
+			f.base -= uint64(len(r.c.queue))
+			r.c.bufferForLocked(s)
+		}
+		r.c.moveLocked(r.side, stepAnnounce)
+		r.c.sides[r.side].far = f
+		s.mu.Lock()
+		f.id = s.newIDLocked()
+		over := s.cause
+		if over == nil {
+			s.channels[f.id] = f
+		}
+		s.mu.Unlock()
+		r.c.unlock()
+		m.ids = append(m.ids, f.id)
+		if over != nil {
+			s.recall(m)
+			return sessionError(over)
+		}
+	}
+	return nil
+}
+
+// recall takes back what was announced in a message that was not sent.
+func (s *Session) recall(m *message) {
+	for i := range m.ids {
+		s.forget(m.ids[i])
+		r := m.refs[i]
+		r.c.mu.Lock()
+		if r.c.moveLocked(r.side, stepRecall) {
+			r.c.sides[r.side].far = nil
+			r.c.bufferForLocked(nil)
+		}
+		r.c.unlock()
+	}
+	m.ids = nil
+}
+
+// parse takes a message from the wire. What it carries is offered.
+func (s *Session) parse(payload []byte) (m *message, end error, err error) {
+	w, err := parseMessage(payload)
+	if err != nil {
+		return nil, nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if w.end != nil {
+		return nil, errorOf(w.end), nil
+	}
+	m = &message{codec: w.codec, body: w.body}
+	if m.codec == "" {
+		m.codec = s.peers
+	}
+	for _, r := range w.refs {
+		if r.id == 0 || s.isOwn(r.id) || r.capacity > maxCapacity {
+			return nil, nil, status.Errorf(codes.InvalidArgument, "libchan: a message announces a channel with the id %d and the capacity %d", r.id, r.capacity)
+		}
+		c := &channel{capacity: int(r.capacity) - 1}
+		here, there := receiving, sending
+		if r.sends {
+			here, there = sending, receiving
+		}
+		c.sides[here].place = placeMoving
+		c.sides[there] = edge{place: placeOffered, far: &far{s: s, c: c, side: there, id: r.id}}
+		m.refs = append(m.refs, ref{c, here})
+	}
+	return m, nil, nil
+}
+
+// maxCapacity is the most that a peer's channel may have, plus one.
+const maxCapacity = 1 << 31
+
+// dropped takes note that nobody will attach to what this side has announced.
+func (s *Session) dropped(id uint64) {
+	f := s.find(id)
+	if f == nil {
+		return
+	}
+	f.c.mu.Lock()
+	defer f.c.unlock()
+	if f.c.sides[f.side].place != placeAnnounced {
+		return
+	}
+	s.forget(id)
+	f.c.moveLocked(f.side, stepEnd)
+	f.c.bufferForLocked(nil)
+	if f.side == sending {
+		f.c.closedLocked(ErrDropped)
+	} else if f.c.stopped == nil {
+		f.c.stopped = ErrDropped
+	}
+}
+
+// accept takes the stream that the peer has opened for a channel.
+func (s *Session) accept(o *wireOpen, d *ttrpc.DetachedStream) error {
+	s.mu.Lock()
+	s.handled++
+	s.mu.Unlock()
+	defer s.endIfDrained()
+	if o.attach {
+		return s.attach(o, d)
+	}
+	if s.isOwn(o.id) || o.id == 0 || o.capacity > maxCapacity {
+		return status.Errorf(codes.InvalidArgument, "libchan: a new channel with the id %d and the capacity %d", o.id, o.capacity)
+	}
+	if s.opts.names != nil {
+		if err := s.opts.names(o.name); err != nil {
+			return status.FromProto(statusOf(err)).Err()
+		}
+	}
+	c := &channel{capacity: int(o.capacity) - 1}
+	f := &far{s: s, c: c, side: sending, id: o.id, stream: d, detached: d}
+	c.sides[sending] = edge{place: placeAttached, far: f}
+	c.sides[receiving].place = placeMoving
+	if o.first != nil {
+		c.arrivedLocked(f, o.first, nil) // nobody else knows it yet
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.cause != nil:
+		return sessionError(s.cause)
+	case s.isDrained:
+		return status.FromProto(statusOf(ErrDraining)).Err()
+	case len(s.backlog) >= maxBacklog:
+		return status.Errorf(codes.ResourceExhausted, "libchan: %d new channels wait to be accepted", maxBacklog)
+	case s.channels[o.id] != nil:
+		return status.Errorf(codes.InvalidArgument, "libchan: the id %d is in use", o.id)
+	}
+	s.channels[o.id] = f
+	s.backlog = append(s.backlog, arrival{o.name, c})
+	if s.arrived != nil {
+		close(s.arrived)
+		s.arrived = nil
+	}
+	return nil
+}
+
+// attach takes the stream that the peer has opened for what this side has announced.
+func (s *Session) attach(o *wireOpen, d *ttrpc.DetachedStream) error {
+	f := s.find(o.id)
+	if f == nil || !s.isOwn(o.id) {
+		return status.Errorf(codes.NotFound, "libchan: no channel with the id %d is announced", o.id)
+	}
+	c := f.c
+	c.mu.Lock()
+	defer c.unlock()
+	switch {
+	case c.sides[f.side].place != placeAnnounced:
+		return status.Errorf(codes.NotFound, "libchan: the channel with the id %d is attached already", o.id)
+	case o.first != nil && f.side == receiving:
+		return status.Errorf(codes.InvalidArgument, "libchan: a first message from the side that receives")
+	}
+	f.stream, f.detached = d, d
+	c.moveLocked(f.side, stepAttach)
+	c.bufferForLocked(nil)
+	if o.first != nil {
+		c.arrivedLocked(f, o.first, nil)
+	}
+	return nil
+}
