@@ -229,11 +229,18 @@ func (c *channel) settleSenderLocked(tx *edge) {
 			c.stopReading()
 		}
 		c.after = append(c.after, func() { f.stop(taken, stopped) })
-	case c.closed && len(c.queue) == 0 && !c.pumping && !c.reading:
+	case c.closed && len(c.queue) == 0 && !c.pumping && !c.reading && !c.awaitsReportLocked():
 		c.moveLocked(sending, stepEnd)
 		told := f.refs || c.capacity >= 0
 		c.after = append(c.after, func() { f.ended(taken, told) })
 	}
+}
+
+// awaitsReportLocked tells whether a receiving side beyond a session has still to say what it
+// has taken, which the sender wants to know.
+func (c *channel) awaitsReportLocked() bool {
+	f := c.sides[receiving].far
+	return f != nil && !f.isFinal && c.stopped == nil && (c.capacity >= 0 && c.taken < c.sent || c.open > 0)
 }
 
 // dropQueueLocked drops what nobody will receive.

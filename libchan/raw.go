@@ -52,9 +52,11 @@ func (r *Raw) carry(refs []ref) {
 	}
 	r.carried = &carried{refs}
 	runtime.AddCleanup(r.carried, func(refs []ref) {
-		for _, ref := range refs {
-			go ref.c.lapse(ref.side)
-		}
+		onGarbage(func() {
+			for _, ref := range refs {
+				ref.c.lapse(ref.side)
+			}
+		})
 	}, refs)
 }
 

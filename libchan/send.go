@@ -38,6 +38,7 @@ func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, e
 	if c.capacity != 0 {
 		return true, nil
 	}
+	c.changedLocked()
 	return true, c.awaitTakenLocked(ctx, c.sent)
 }
 
