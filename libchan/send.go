@@ -39,7 +39,7 @@ func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, e
 		return true, nil
 	}
 	c.changedLocked()
-	return true, c.awaitTakenLocked(ctx, c.sent)
+	return true, c.awaitTakenLocked(ctx, gen, c.sent)
 }
 
 // mayPutLocked returns why nothing can be sent, or nil.
@@ -82,13 +82,15 @@ func (c *channel) waitToPutLocked(ctx context.Context) error {
 }
 
 // awaitTakenLocked waits until the receiver has taken as many messages.
-func (c *channel) awaitTakenLocked(ctx context.Context, n uint64) error {
+func (c *channel) awaitTakenLocked(ctx context.Context, gen uint32, n uint64) error {
 	for c.taken < n {
 		switch {
 		case c.stopped != nil:
 			return errors.Join(ErrUnconfirmed, c.stopped)
 		case c.closed:
 			return errors.Join(ErrUnconfirmed, ErrClosed)
+		case !c.ownsLocked(sending, gen):
+			return errors.Join(ErrUnconfirmed, ErrGivenAway)
 		}
 		c.watchLocked()
 		if err := c.waitLocked(ctx); err != nil {

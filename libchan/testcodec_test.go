@@ -148,6 +148,8 @@ func fromPlain(plain any, to reflect.Value, refs Refs) error {
 			}
 			m[k] = v
 		}
+		to.Set(reflect.ValueOf(m))
+		return nil
 	}
 	b, err := json.Marshal(plain)
 	if err != nil {
