@@ -145,10 +145,16 @@ func (call *serverCall) connEnded(cause error) {
 		err, cause = context.DeadlineExceeded, context.DeadlineExceeded
 	}
 	call.cancel(cause)
+	call.contextGone(err)
+}
+
+// contextGone has the stream's receiver be told that its context has ended. What a handler has
+// kept may outlive that: nobody else can receive what has arrived for it (B72).
+func (call *serverCall) contextGone(err error) {
 	call.conn.mu.Lock()
 	box := call.inbox // which becomeStream may be making
 	call.conn.mu.Unlock()
-	box.close(err, true)
+	box.close(err, box == nil || !call.isDetached())
 }
 
 // isDetached implements [callee].

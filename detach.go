@@ -47,6 +47,8 @@ func (call *serverCall) Value(key any) any {
 // of its own, until End. If the handler returns anything else, or panics, that ends the
 // stream as ever. Interceptors around the handler end with it.
 //
+// If the connection ends, what has arrived by then can still be received.
+//
 // Until its end the stream counts for [Limits].Handlers, and Shutdown waits for it. The
 // context that the handler was given lasts as long, but not the contexts that interceptors
 // have made of it. A stream that is never ended shows in [Server.Snapshot].

@@ -187,9 +187,25 @@ func TestDetachEnds(t *testing.T) {
 			d.Errorf("B72: %d streams after End", all)
 		}
 
-		_, kept = d.open(d.Context(), "Both")
+		s, kept = d.open(d.Context(), "Both")
+		for _, word := range []string{"one", "two"} {
+			if err := s.SendMsg(wrapperspb.String(word)); err != nil {
+				d.Error(err)
+			}
+		}
+		synctest.Wait()
 		d.client.Close()
 		<-kept.Context().Done()
+		synctest.Wait()
+		for _, word := range []string{"one", "two"} {
+			m := new(wrapperspb.StringValue)
+			if err := kept.RecvMsg(m); err != nil || m.Value != word {
+				d.Errorf("B72: after the connection's end: %q, %v, want %q", m.Value, err, word)
+			}
+		}
+		if err := kept.RecvMsg(sum); err != context.Canceled {
+			d.Errorf("B72: after what has arrived: %v", err)
+		}
 		if err := kept.End(nil, nil); err != ErrClosed {
 			d.Errorf("B72: End after the connection's: %v", err)
 		}

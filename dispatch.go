@@ -238,7 +238,7 @@ func (call *serverCall) contextEnded() {
 	if err := call.Err(); err == context.DeadlineExceeded {
 		call.conn.fail(&call.stream, err)
 	} else {
-		call.inbox.close(err, true)
+		call.contextGone(err)
 		call.rouseReceiver()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -56,6 +57,7 @@ var wireErrors = []struct {
 	err  error
 	code codes.Code
 }{
+	{ErrSessionEnded, codes.Unavailable},
 	{ErrDropped, codes.Aborted},
 	{ErrDraining, codes.Unavailable},
 	{io.ErrUnexpectedEOF, codes.DataLoss},
@@ -79,8 +81,14 @@ func errorOf(st *spb.Status) error {
 	}
 	e := &peerError{st: status.FromProto(st)}
 	for _, known := range wireErrors {
-		if e.st.Code() == known.code && e.st.Message() == known.err.Error() {
+		if e.st.Code() != known.code {
+			continue
+		}
+		switch rest, ok := strings.CutPrefix(e.st.Message(), known.err.Error()); {
+		case ok && rest == "":
 			return known.err
+		case ok:
+			e.is = known.err
 		}
 	}
 	return e
@@ -91,7 +99,7 @@ func errorOf(st *spb.Status) error {
 func statusOf(err error) *spb.Status {
 	for _, known := range wireErrors {
 		if errors.Is(err, known.err) {
-			return &spb.Status{Code: int32(known.code), Message: known.err.Error()}
+			return &spb.Status{Code: int32(known.code), Message: err.Error()}
 		}
 	}
 	st, ok := status.FromError(err)

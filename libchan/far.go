@@ -33,6 +33,7 @@ type far struct {
 	}
 	opened   ttrpc.ClientStream    // the stream, if we opened it
 	detached *ttrpc.DetachedStream // or if the peer did
+	giveUp   context.CancelFunc    // ends a stream that we opened to receive, else nil
 
 	// Guarded by the channel's mu.
 	base    uint64 // how many of the channel's messages have not gone this way
@@ -84,7 +85,11 @@ func (f *far) openWith(m *message) (with bool, err error) {
 		return false, err
 	}
 	desc := &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}
-	stream, err := f.s.client.NewStream(f.s.ctx, desc, serviceName, "Open", &ttrpc.RawMessage{Payload: o.append(nil)})
+	ctx := context.Background()
+	if f.side == sending {
+		ctx, f.giveUp = context.WithCancel(ctx)
+	}
+	stream, err := f.s.client.NewStream(ctx, desc, serviceName, "Open", &ttrpc.RawMessage{Payload: o.append(nil)})
 	if err != nil {
 		f.s.forget(f.id)
 		return false, err

