@@ -18,7 +18,8 @@ type Request[Req, Resp any] struct {
 // Call sends a request with a return channel that is made for it, and waits for the answer.
 // Its error is that of the handler, see [Serve]; that of ctx; or what is wrong with the channel.
 func Call[Req, Resp any](ctx context.Context, to Sender, req Req) (resp Resp, err error) {
-	answers, ret := Make[Resp](1)
+	r, w := pipe(-1) // nobody has to be told that the one answer was taken
+	answers, ret := RecvChan[Resp]{r}, SendChan[Resp]{w}
 	s := Of[Request[Req, Resp]](to)
 	if err := s.Send(ctx, Request[Req, Resp]{req, ret}); err != nil {
 		answers.Cancel(err)

@@ -336,7 +336,7 @@ func (c *channel) tookLocked(taken uint64, refs int) {
 	if f := tx.far; c.capacity >= 0 || c.refs >= maxUnclaimed/4 || taken-f.told >= reportEvery {
 		c.refs, f.told = 0, taken
 		id, n := f.id, taken-f.base
-		c.after = append(c.after, func() { f.s.report(wireReport{id: id, taken: n}, true) })
+		c.after = append(c.after, func() { f.s.report(wireReport{id: id, taken: n}) })
 	}
 }
 

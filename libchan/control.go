@@ -12,8 +12,8 @@ import (
 )
 
 // A control is the stream on which a session's sides tell each other of channels: what was
-// taken of them, what is released. It outlives them. What is to be told waits here, one entry
-// for each channel, and most of it leaves with what is urgent.
+// taken of them, what is released. It outlives them. What is to be told waits here while
+// something else leaves, one entry for each channel.
 type control struct {
 	s *Session
 
@@ -33,16 +33,11 @@ type control struct {
 
 type msgSender interface{ SendMsg(m any) error }
 
-const (
-	// lazy is how much may wait that is not urgent.
-	lazy = 64
+// maxReports is how many reports, or releases, a message has.
+const maxReports = 1000
 
-	// maxReports is how many reports, or releases, a message has.
-	maxReports = 1000
-)
-
-// report tells the peer of a channel. What is not urgent may wait for what is.
-func (s *Session) report(r wireReport, urgent bool) {
+// report tells the peer of a channel.
+func (s *Session) report(r wireReport) {
 	c := &s.control
 	c.mu.Lock()
 	if i, ok := c.at[r.id]; ok {
@@ -54,7 +49,7 @@ func (s *Session) report(r wireReport, urgent bool) {
 		c.at[r.id] = len(c.reports)
 		c.reports = append(c.reports, r)
 	}
-	c.urgent = c.urgent || urgent || len(c.reports) >= lazy
+	c.urgent = true
 	c.unlock()
 }
 

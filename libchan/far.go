@@ -144,7 +144,7 @@ func (f *far) endSending() {
 func (f *far) stop(taken uint64, cause error) {
 	st := statusOf(cause)
 	f.s.forget(f.id)
-	f.s.report(wireReport{id: f.id, taken: taken, final: true, cause: st}, true)
+	f.s.report(wireReport{id: f.id, taken: taken, final: true, cause: st})
 	if f.detached != nil {
 		_ = f.detached.End(nil, status.FromProto(st).Err())
 	}
@@ -155,7 +155,7 @@ func (f *far) stop(taken uint64, cause error) {
 func (f *far) ended(taken uint64, told bool) {
 	f.s.forget(f.id)
 	if told {
-		f.s.report(wireReport{id: f.id, taken: taken, final: true}, false)
+		f.s.report(wireReport{id: f.id, taken: taken, final: true})
 	}
 	if f.detached != nil {
 		_ = f.detached.End(nil, nil)
