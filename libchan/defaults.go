@@ -6,7 +6,7 @@ package libchan
 import "fmt"
 
 // builtin are the codecs that every session knows.
-var builtin []Codec
+var builtin = []Codec{Msgpack, JSON, Protobuf, Gob}
 
 // defaultCodec is that of channels that ask for no other.
 func defaultCodec() Codec { return builtin[0] }

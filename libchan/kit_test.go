@@ -119,3 +119,11 @@ func pair(t *testing.T, server *ttrpc.Server, opts ...ttrpc.ClientOpts) *ttrpc.C
 	})
 	return client
 }
+
+// A renamed codec is another to who knows codecs by name.
+type renamed struct {
+	Codec
+	name string
+}
+
+func (c renamed) Name() string { return c.name }

@@ -410,7 +410,7 @@ func TestMiddleGone(t *testing.T) {
 // and what the last receiver has not taken is not taken.
 func TestCopy(t *testing.T) {
 	within(t, func(t *testing.T) {
-		a, b1 := sessions(t, WithCodec(plainCodec{"unknown to the middle"}))
+		a, b1 := sessions(t, WithCodec(renamed{Msgpack, "unknown to the middle"}))
 		b2, c := sessions(t)
 		out, in := top(t, a, b1)
 		in2, out2 := pipe(0)
@@ -431,7 +431,7 @@ func TestCopy(t *testing.T) {
 			t.Errorf("L5: a message encoded as %q, with %d ends", raw.Codec, raw.Len())
 		}
 		last, lastOut := Pipe()
-		raw.Codec = "plain"
+		raw.Codec = "msgpack"
 		must(t, lastOut.Send(&raw))
 		var m withEnd
 		must(t, last.Receive(&m))

@@ -58,12 +58,12 @@ func (*sentRefs) Get(index int, _ reflect.Type) (reflect.Value, error) {
 }
 
 // Add implements [Refs].
-func (r *sentRefs) Add(v any) (index int, ok bool, err error) {
-	if v == nil || reflect.TypeOf(v).Kind() == reflect.Pointer && reflect.ValueOf(v).IsNil() {
+func (r *sentRefs) Add(v reflect.Value) (index int, ok bool, err error) {
+	if !v.IsValid() || (v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer) && v.IsNil() {
 		return 0, false, nil
 	}
 	var to ref
-	switch v := v.(type) {
+	switch v := v.Interface().(type) {
 	case holder:
 		e := v.held()
 		if e == nil {
@@ -138,7 +138,7 @@ type receivedRefs struct{ list []ref }
 func (*receivedRefs) Carries(t reflect.Type) bool { return carries(t) }
 
 // Add implements [Refs].
-func (*receivedRefs) Add(any) (int, bool, error) {
+func (*receivedRefs) Add(reflect.Value) (int, bool, error) {
 	return 0, false, errors.New("libchan: nothing can be added to a message that was received")
 }
 

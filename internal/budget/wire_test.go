@@ -30,6 +30,8 @@ var ownBytes = map[string]string{
 	"bench/measure/content.go":                       "numbers in the content of messages",
 	"integration/soak/pattern.go":                    "numbers in the content of messages",
 	"integration/users/containerd/streaming_test.go": "numbers in the content of messages",
+	"libchan/codec_msgpack.go":                       "MessagePack, a codec of messages",
+	"libchan/codec_protobuf.go":                      "what travels beside a protobuf message, in a field of the codec's own",
 	"libchan/wire.go":                                "the messages of libchan, which are the payloads of a service",
 }
 
