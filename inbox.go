@@ -150,15 +150,17 @@ func (b *inbox) start(f *frame) {
 func (s *stream) take(ctx context.Context) (f *frame, err error) {
 	b := s.inbox
 	var over *bound
-	if ctx.Done() != nil {
+	b.mu.Lock()
+	if b.queue.head == nil && ctx.Done() != nil {
+		b.mu.Unlock()
 		over = newBound(ctx, &b.ready, s.rouseReceiver)
 		defer func() {
 			if over.end(); err != nil {
 				s.staysAway()
 			}
 		}()
+		b.mu.Lock()
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
 	got := b.got
 	b.got = 0

@@ -69,7 +69,7 @@ func newBound(ctx context.Context, cond *sync.Cond, also func()) *bound {
 	}
 	b := &bound{err: ctx.Err()}
 	if b.err == nil {
-		b.stop = context.AfterFunc(watched(ctx), func() {
+		end := func() {
 			err := errOf(ctx)
 			cond.L.Lock()
 			b.err = err
@@ -78,7 +78,12 @@ func newBound(ctx context.Context, cond *sync.Cond, also func()) *bound {
 			if also != nil {
 				also()
 			}
-		})
+		}
+		if watcher, ok := ctx.(watcher); ok {
+			b.stop = watcher.AfterFunc(end)
+		} else {
+			b.stop = context.AfterFunc(watched(ctx), end)
+		}
 	}
 	return b
 }

@@ -35,7 +35,8 @@ type channel struct {
 	mu    sync.Mutex
 	sides [2]edge
 	queue []*message
-	bytes int // of the queue
+	first [1]*message // the queue's memory, while it is short
+	bytes int         // of the queue
 
 	sent    uint64 // messages that were queued or have left
 	taken   uint64 // of these, those that the receiver has taken
@@ -51,16 +52,15 @@ type channel struct {
 	lost    error // the session of the side that sends has ended: only what has arrived is taken
 	refs    int   // references in messages that were taken and not reported
 
-	changed     chan struct{}    // closed at the next change; nil if nobody waits
-	stopWriting func()           // gives up a write that waits for credit
-	stopReading func()           // and a read
-	done        [2]chan struct{} // what Done of each side has returned, or nil
-	ready       chan struct{}    // what Ready has returned, or nil
-	watchers    int              // how many calls of Select need ready
-	asked       bool             // Ready has returned it
-	after       []func()         // to be done once the lock is free
-	watching    bool             // somebody waits for the end of the stream on which we send
-	buffers     *Session         // whose bound the queue counts for, or nil
+	changed  chan struct{}    // closed at the next change; nil if nobody waits
+	out, in  courier          // of who sends, and who reads
+	done     [2]chan struct{} // what Done of each side has returned, or nil
+	ready    chan struct{}    // what Ready has returned, or nil
+	watchers int              // how many calls of Select need ready
+	asked    bool             // Ready has returned it
+	after    []func()         // to be done once the lock is free
+	watching bool             // somebody waits for the end of the stream on which we send
+	buffers  *Session         // whose bound the queue counts for, or nil
 }
 
 // An edge is a side of a channel.
@@ -225,9 +225,7 @@ func (c *channel) settleSenderLocked(tx *edge) {
 		c.after = append(c.after, f.release)
 	case stopped != nil:
 		c.moveLocked(sending, stepEnd)
-		if c.stopReading != nil {
-			c.stopReading()
-		}
+		c.stopReadingLocked()
 		c.after = append(c.after, func() { f.stop(taken, stopped) })
 	case c.closed && len(c.queue) == 0 && !c.pumping && !c.reading && !c.awaitsReportLocked():
 		c.moveLocked(sending, stepEnd)
@@ -297,13 +295,16 @@ func (c *channel) reported(f *far, r wireReport) {
 	default:
 		c.stopped = cause
 	}
-	if c.stopWriting != nil && c.stopped != nil {
-		c.stopWriting()
+	if c.stopped != nil {
+		c.stopWritingLocked()
 	}
 }
 
 // pushLocked queues a message.
 func (c *channel) pushLocked(m *message) {
+	if c.queue == nil {
+		c.queue = c.first[:0]
+	}
 	c.queue = append(c.queue, m)
 	c.sent++
 	c.countLocked(m.size())

@@ -70,7 +70,7 @@ func (c *control) acceptedLocked() {
 	if c.accepted-c.told >= maxBacklog/4 {
 		c.urgent = true
 		if c.flushing = !c.over && !c.flushing && c.stream != nil || c.flushing; c.flushing {
-			go c.flush(c.s.ctx)
+			go c.flush(c.s.over)
 		}
 	}
 	c.mu.Unlock()
@@ -132,8 +132,8 @@ func (c *control) flush(ctx context.Context) {
 		err := stream.SendMsg(ttrpc.Within(ctx, payload))
 		if isTried(err) {
 			go func() {
-				_ = stream.SendMsg(ttrpc.Within(c.s.ctx, payload)) // else the session ends
-				c.flush(c.s.ctx)
+				_ = stream.SendMsg(ttrpc.Within(c.s.over, payload)) // else the session ends
+				c.flush(c.s.over)
 			}()
 			c.mu.Lock()
 			return
@@ -167,9 +167,10 @@ type msgReceiver interface{ RecvMsg(m any) error }
 
 // listen takes what the peer tells, until the stream or the session ends.
 func (s *Session) listen(stream msgReceiver) {
+	var raw ttrpc.RawMessage
+	within := ttrpc.Within(s.over, &raw)
 	for {
-		var raw ttrpc.RawMessage
-		err := stream.RecvMsg(ttrpc.Within(s.ctx, &raw))
+		err := stream.RecvMsg(within)
 		var m wireControl
 		if err == nil {
 			m, err = parseControl(raw.Payload)

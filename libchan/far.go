@@ -5,11 +5,8 @@ package libchan
 
 import (
 	"context"
-	"errors"
 	"io"
-	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
@@ -41,33 +38,6 @@ type far struct {
 	refs    bool   // messages came with references
 	isFinal bool   // the peer takes no more
 }
-
-// tried is a context for [ttrpc.Within] that never waits.
-var tried context.Context = triedContext{}
-
-type triedContext struct{}
-
-func (triedContext) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (triedContext) Done() <-chan struct{}       { return closedChan }
-func (triedContext) Err() error                  { return errWouldWait }
-func (triedContext) Value(any) any               { return nil }
-
-var closedChan = func() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
-
-// errWouldWait is the error of what would have to wait. It is a status, as which ttrpc
-// returns it unchanged.
-var errWouldWait error = wouldWait{}
-
-type wouldWait struct{}
-
-func (wouldWait) Error() string              { return "libchan: it would have to wait" }
-func (wouldWait) GRPCStatus() *status.Status { return status.New(codes.Unavailable, "would wait") }
-
-func isTried(err error) bool { return err != nil && errors.Is(err, errWouldWait) }
 
 // openWith opens the stream of an offered side, with the first message if that is small and
 // m is not nil. It tells whether m went with it.
@@ -126,7 +96,7 @@ func (f *far) finish(end error, awaited bool) {
 		return
 	}
 	go func() {
-		_ = f.stream.SendMsg(ttrpc.Within(f.s.ctx, raw))
+		_ = f.stream.SendMsg(ttrpc.Within(f.s.over, raw))
 		f.endSending()
 	}()
 }

@@ -5,7 +5,6 @@ package libchan
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/containerd/ttrpc"
@@ -66,7 +65,7 @@ func (c *channel) fetchLocked(ctx context.Context) error {
 	if c.reading || tx.place != placeAttached && tx.place != placeOffered {
 		return c.waitLocked(ctx)
 	}
-	f, gen := tx.far, c.sides[receiving].gen
+	f := tx.far
 	c.reading = true
 	if tx.place == placeOffered {
 		c.openLocked(sending)
@@ -74,29 +73,31 @@ func (c *channel) fetchLocked(ctx context.Context) error {
 		c.changedLocked()
 		return nil
 	}
-	c.mu.Unlock()
-	var raw ttrpc.RawMessage
-	err := f.stream.RecvMsg(ttrpc.Within(tried, &raw))
-	c.mu.Lock()
-	if isTried(err) && c.lost == nil && ctx != tried && c.stopped == nil && c.sides[receiving].gen == gen {
-		until, cancel := context.WithCancel(ctx)
-		c.stopReading = cancel
-		c.mu.Unlock()
-		err = f.stream.RecvMsg(ttrpc.Within(until, &raw))
-		if err != nil && until.Err() != nil && errors.Is(err, until.Err()) {
-			err = errAgain
-		}
-		cancel()
-		c.mu.Lock()
-		c.stopReading = nil
+	raw, stop := c.in.tryFirst(), stopNothing
+	if ctx != tried && c.lost == nil {
+		raw = c.in.wait()
+		stop = c.in.waiting.fireWith(ctx)
 	}
+	c.mu.Unlock()
+	err := f.stream.RecvMsg(raw)
+	stop()
+	c.mu.Lock()
 	c.reading = false
-	c.arrivedLocked(f, raw.Payload, err)
+	payload := c.in.raw.Payload
+	c.in.raw = ttrpc.RawMessage{}
+	c.arrivedLocked(f, payload, err)
 	c.changedLocked()
-	if isTried(err) || err == errAgain {
+	if isTried(err) {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// stopReadingLocked has who reads from the stream of the sending side, and waits, look again.
+func (c *channel) stopReadingLocked() {
+	if c.reading {
+		c.in.waiting.fire()
+	}
 }
 
 // arrivedLocked takes what was read from the stream of the sending side.
@@ -116,7 +117,6 @@ func (c *channel) arrivedLocked(f *far, payload []byte, err error) {
 		}
 	case err == io.EOF:
 		c.closedLocked(nil)
-	case err == errAgain:
 	case isTried(err):
 		if c.lost != nil {
 			c.closedLocked(c.lost)
@@ -142,9 +142,7 @@ func (c *channel) cancel(gen uint32, cause error) error {
 		return ErrGivenAway
 	case c.stopped == nil && !(c.closed && len(c.queue) == 0):
 		c.stopped = cause
-		if c.stopReading != nil {
-			c.stopReading()
-		}
+		c.stopReadingLocked()
 	}
 	return nil
 }
@@ -170,12 +168,12 @@ func (c *channel) prefetchLocked() {
 	if len(c.queue) > 0 || c.closed || c.stopped != nil || c.reading || tx.place != placeAttached && tx.place != placeOffered {
 		return
 	}
-	s, gen := tx.far.s, c.sides[receiving].gen
+	gen := c.sides[receiving].gen
 	go func() {
 		c.mu.Lock()
 		defer c.unlock()
 		for len(c.queue) == 0 && !c.closed && c.stopped == nil && (c.ready != nil || c.done[receiving] != nil) && c.sides[receiving].gen == gen {
-			if c.fetchLocked(s.ctx) != nil {
+			if c.fetchLocked(context.Background()) != nil {
 				return
 			}
 		}

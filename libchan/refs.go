@@ -103,11 +103,11 @@ func (e *end) give(carrier *channel) (ref, error) {
 		return ref{}, ErrGivenAway
 	}
 	e.c.sides[e.side].gen++
-	if stop := e.c.stopWriting; e.side == sending && stop != nil && !e.c.pumping {
-		stop()
+	if e.side == sending && !e.c.pumping {
+		e.c.stopWritingLocked()
 	}
-	if stop := e.c.stopReading; e.side == receiving && stop != nil {
-		stop()
+	if e.side == receiving {
+		e.c.stopReadingLocked()
 	}
 	return ref{e.c, e.side}, nil
 }

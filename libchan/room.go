@@ -35,7 +35,7 @@ func (s *Session) roomChan() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.buffered < maxBuffered || s.cause != nil {
-		return closedChan
+		return tried.done
 	}
 	if s.room == nil {
 		s.room = make(chan struct{})

@@ -65,8 +65,6 @@ func (c *channel) watch(n int) {
 	defer c.unlock()
 	if c.watchers += n; c.watchers == 0 && !c.asked {
 		c.ready = nil
-		if c.stopReading != nil {
-			c.stopReading()
-		}
+		c.stopReadingLocked()
 	}
 }

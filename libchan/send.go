@@ -127,7 +127,7 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 		f.s.recall(m)
 	}
 	c.mu.Lock()
-	c.sending, c.stopWriting = false, nil
+	c.sending = false
 	if err != nil {
 		return c.writeFailedLocked(f, err)
 	}
@@ -161,28 +161,35 @@ func (c *channel) writeFailedLocked(f *far, err error) error {
 // write sends a message by the stream. It returns errAgain if ctx ends first, or the
 // channel's write is given up.
 func (f *far) write(ctx context.Context, c *channel, m *message) error {
-	raw := &ttrpc.RawMessage{Payload: m.payload(f.s)}
-	err := f.stream.SendMsg(ttrpc.Within(tried, raw))
-	if !isTried(err) {
+	c.out.raw.Payload = m.payload(f.s)
+	defer func() { c.out.raw.Payload = nil }()
+	if err := f.stream.SendMsg(c.out.tryFirst()); !isTried(err) {
 		return err
 	}
 	if ctx == tried {
 		return errAgain
 	}
-	until, cancel := context.WithCancel(ctx)
-	defer cancel()
 	c.mu.Lock()
 	gone := c.stopped != nil || c.closed && !c.pumping || c.sides[sending].place == placeMoving && !c.pumping
-	c.stopWriting = cancel
+	raw, waiting := c.out.wait(), c.out.waiting
 	c.mu.Unlock()
 	if gone {
 		return errAgain
 	}
-	err = f.stream.SendMsg(ttrpc.Within(until, raw))
-	if err != nil && until.Err() != nil && errors.Is(err, until.Err()) {
-		return errAgain
+	stop := waiting.fireWith(ctx)
+	defer stop()
+	if err := f.stream.SendMsg(raw); !isTried(err) {
+		return err
 	}
-	return err
+	return errAgain
+}
+
+// stopWritingLocked has who writes to the stream of the receiving side, and waits for credit,
+// give that up.
+func (c *channel) stopWritingLocked() {
+	if c.sending {
+		c.out.waiting.fire()
+	}
 }
 
 // pump passes on what is queued for a receiving side beyond a session, and what comes from a
@@ -192,7 +199,7 @@ func (c *channel) pump() {
 	defer c.unlock()
 	defer func() { c.pumping = false }()
 	tx, rx := &c.sides[sending], &c.sides[receiving]
-	ctx := rx.far.s.ctx
+	ctx := context.Background() // the end of a session wakes who waits
 	for c.stopped == nil && (rx.place == placeAttached || rx.place == placeOffered) {
 		switch {
 		case len(c.queue) > 0:
@@ -253,8 +260,8 @@ func (c *channel) close(gen uint32, end error) error {
 		return nil
 	}
 	c.closed, c.end = true, end
-	if c.stopWriting != nil && !c.pumping {
-		c.stopWriting()
+	if !c.pumping {
+		c.stopWritingLocked()
 	}
 	return nil
 }

@@ -28,8 +28,7 @@ type Session struct {
 	far     uint64        // what the peer does
 	peers   string        // the codec of the peer's messages that name none
 	step    uint64        // of ids: the first is 1 on the side that has dialled, else 2
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	over    *interrupt    // fires at the end
 	done    chan struct{}
 	drained chan struct{}
 	control control
@@ -70,7 +69,7 @@ func newSession(home *endpoint, client *ttrpc.Client, step uint64) *Session {
 		opts: home.opts, home: home, client: client, step: step,
 		done: make(chan struct{}), drained: make(chan struct{}), channels: map[uint64]*far{},
 	}
-	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.over = newInterrupt()
 	s.control.s = s
 	return s
 }
@@ -297,7 +296,7 @@ func (s *Session) end(cause error, discard bool) {
 		a.c.abandon(receiving)
 	}
 	s.control.end()
-	s.cancel(sessionError(cause))
+	s.over.fire()
 	if owned != nil {
 		_ = owned.Close()
 	}
@@ -323,16 +322,14 @@ func (c *channel) lose(f *far, why error, discard bool) {
 		if c.stopped == nil {
 			c.stopped = why
 		}
-		if c.stopWriting != nil {
-			c.stopWriting()
-		}
+		c.stopWritingLocked()
 	case c.sides[sending].place == placeAttached && !discard:
 		c.lost = why
 	default:
 		c.closedLocked(why)
 	}
-	if f.side == sending && c.stopReading != nil {
-		c.stopReading()
+	if f.side == sending {
+		c.stopReadingLocked()
 	}
 	if f.giveUp != nil && discard {
 		c.after = append(c.after, f.giveUp)
