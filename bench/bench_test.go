@@ -22,9 +22,9 @@ func TestQuick(t *testing.T) {
 		out: t.TempDir(), rounds: 1, quick: true,
 		only: regexp.MustCompile(`^(Unary/size=64/processes=[12]|Callers/size=64/callers=64|Latency/callers=8|` +
 			`Beside/callers=8/rate=any|Rate/.*|Stream/size=64/.*|` +
-			`Over/.*/size=64(/kind=download)?|Processors/n=2|SystemCalls/callers=1/processes=2|Memory/.*/n=1000|Minimal)$`),
+			`Over/.*/size=64(/kind=download)?|Processors/n=2|SystemCalls/callers=1/processes=2|Memory/.*/n=1000|Minimal|Channel/.*|Bytes/kind=upload)$`),
 	}
-	if err := run(t.Context(), o, sides, t.Output()); err != nil {
+	if err := run(t.Context(), o, t.Output()); err != nil {
 		t.Fatal(err)
 	}
 	r, err := readResults(filepath.Join(o.out, resultsFile))
@@ -50,7 +50,8 @@ func TestQuick(t *testing.T) {
 
 // lacks tells what a side has nothing of.
 func lacks(s *side, row *row) bool {
-	stream := strings.HasPrefix(row.name, "Stream/") || strings.Contains(row.name, "/streams/") || strings.HasPrefix(row.name, "Memory/kind=stream/")
+	stream := strings.HasPrefix(row.name, "Stream/") || strings.Contains(row.name, "/streams/") || strings.HasPrefix(row.name, "Memory/kind=stream/") ||
+		strings.HasPrefix(row.name, "Memory/kind=channel/") || row.name == "Channel/kind=oneway" || row.name == "Channel/kind=roundtrip"
 	switch {
 	case row.name == "Minimal":
 		return s.server == ""
@@ -69,7 +70,7 @@ func lacks(s *side, row *row) bool {
 }
 
 func checkRow(t *testing.T, r *results, g *group, row *row) {
-	for _, s := range sides {
+	for _, s := range g.all() {
 		for _, unit := range g.units {
 			values := r.values(row.name, s.name, unit)
 			switch {
@@ -134,7 +135,7 @@ func TestRender(t *testing.T) {
 	o := &options{out: t.TempDir(), render: true}
 	r := new(results)
 	for _, value := range []float64{1, 0, 3} {
-		if err := run(t.Context(), o, sides, t.Output()); err != nil {
+		if err := run(t.Context(), o, t.Output()); err != nil {
 			t.Fatal(err)
 		}
 		r.lines = nil

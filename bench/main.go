@@ -31,6 +31,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 )
 
 func main() {
@@ -66,7 +67,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, &o, sides, os.Stderr); err != nil {
+	if err := run(ctx, &o, os.Stderr); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -82,13 +83,13 @@ type options struct {
 // resultsFile is where results are, below the output directory.
 const resultsFile = "results.txt"
 
-func run(ctx context.Context, o *options, sides []*side, log io.Writer) error {
+func run(ctx context.Context, o *options, log io.Writer) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return err
 	}
 	var failed error
 	if !o.render {
-		failed = measureAll(ctx, o, sides, log)
+		failed = measureAll(ctx, o, log)
 	}
 	r, err := readResults(filepath.Join(o.out, resultsFile))
 	if err != nil {
@@ -99,7 +100,7 @@ func run(ctx context.Context, o *options, sides []*side, log io.Writer) error {
 
 // measureAll measures all rows that are wanted. The results of each are kept before
 // the next is measured.
-func measureAll(ctx context.Context, o *options, sides []*side, log io.Writer) error {
+func measureAll(ctx context.Context, o *options, log io.Writer) error {
 	programs, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return err
@@ -109,19 +110,17 @@ func measureAll(ctx context.Context, o *options, sides []*side, log io.Writer) e
 	if m.quick {
 		m.rounds = 1
 	}
-	if err := m.build(sides); err != nil {
+	wanted := slices.DeleteFunc(rows(), func(r *row) bool { return !o.only.MatchString(r.name) })
+	if err := m.build(wanted); err != nil {
 		return err
 	}
 	path := filepath.Join(o.out, resultsFile)
 	var failed error
-	for _, row := range rows() {
-		if !o.only.MatchString(row.name) {
-			continue
-		}
+	for _, row := range wanted {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		lines, err := m.measure(row, sides)
+		lines, err := m.measure(row)
 		if err != nil {
 			fmt.Fprintln(log, err)
 			failed = errors.Join(failed, err)

@@ -131,7 +131,8 @@ func TestFailingSide(t *testing.T) {
 		return metrics{unitTime: 1, "n": 1}, nil
 	}}
 	m := &measuring{Context: t.Context(), rounds: 3, log: io.Discard}
-	lines, err := m.measure(r, []*side{{name: "good"}, {name: "bad"}, {name: "fine"}})
+	r.sides = []*side{{name: "good"}, {name: "bad"}, {name: "fine"}}
+	lines, err := m.measure(r)
 	if err == nil || !strings.Contains(err.Error(), "Row of bad: it fails") {
 		t.Errorf("the error is %v", err)
 	}

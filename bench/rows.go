@@ -19,6 +19,7 @@ type row struct {
 	rounds  int
 	measure func(context *measuring, s *side, r *row) (metrics, error)
 	args    []string // of the driver
+	sides   []*side  // those of its group
 }
 
 // A group is rows that are shown in the same tables, one for each unit.
@@ -28,6 +29,31 @@ type group struct {
 	overview    int // how many of the units stand in the overview, too; 0 for one
 	noFloor     bool
 	rows        []*row
+
+	// of the sides, if they are not those of calls
+	sides    []*side
+	baseline string // the side that the others are compared with
+}
+
+// all returns the sides that may have a column.
+func (g *group) all() []*side {
+	if g.sides != nil {
+		return g.sides
+	}
+	return sides
+}
+
+// ours is the side without which a row is not shown, the first one.
+func (g *group) ours() string { return g.all()[0].name }
+
+// compared returns the side that the others are compared with.
+func (g *group) compared() *side {
+	name := g.baseline
+	if name == "" {
+		name = releasedName
+	}
+	all := g.all()
+	return all[slices.IndexFunc(all, func(s *side) bool { return s.name == name })]
 }
 
 // Durations of what is measured.
@@ -109,6 +135,18 @@ var groups = []*group{
 		note:  "Stripped binaries of a server and a client with one unary method; resident memory after one call; how long it takes from starting both programs at once to the first answer. The floor has no protocol but imports net, protobuf and grpc/status.",
 		units: []string{unitServerBinary, unitClientBinary, unitServerResident, unitClientResident, unitTime, unitCPU}, overview: 6,
 		rows: []*row{{name: "Minimal", label: "all", measure: measureMinimal}},
+	}, {
+		title: "Channels of libchan, for each message",
+		note:  "Messages of 64 B, one process. The stream is one of ttrpc in extended mode, with the same work for the codec; yamux is encoding/gob over streams of hashicorp's yamux. A message with a return channel is compared with a unary call, and with a message there and back on a stream of yamux. The floor is that of streams.",
+		units: timeUnits, rows: channels(), sides: channelSides, baseline: streamName,
+	}, {
+		title: "Byte streams of libchan, for each 32 KiB",
+		note:  "One process. The stream is one of ttrpc in extended mode with messages of that size, which nothing is encoded for.",
+		units: timeUnits, rows: byteStreams(), sides: byteSides, baseline: oursExtendedName,
+	}, {
+		title: "Memory of open channels",
+		note:  "Two processes, 1,000 of each: two channels that a message has gone over, one each way, and at the server a goroutine that waits for the next; or a stream of the others.",
+		units: []string{unitServerMemory, unitClientMemory}, overview: 2, noFloor: true, rows: channelMemory(), sides: channelSides, baseline: streamName,
 	},
 }
 
@@ -277,7 +315,7 @@ func rows() (all []*row) {
 	for _, g := range groups {
 		for _, r := range g.rows {
 			if !seen[r.name] {
-				seen[r.name] = true
+				seen[r.name], r.sides = true, g.all()
 				all = append(all, r)
 			}
 		}

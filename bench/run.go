@@ -39,9 +39,14 @@ func (m *measuring) lasts(r *row) time.Duration {
 // timeout is for one measurement.
 const timeout = 3 * time.Minute
 
-// build builds all programs of the sides.
-func (m *measuring) build(sides []*side) error {
-	for _, s := range sides {
+// build builds all programs of the rows' sides.
+func (m *measuring) build(rows []*row) error {
+	built := make(map[string]bool)
+	for _, s := range slices.Concat(sidesOf(rows)...) {
+		if built[s.name] {
+			continue
+		}
+		built[s.name] = true
 		fmt.Fprintf(m.log, "building %s\n", s.name)
 		if err := s.build(m, m.programs); err != nil {
 			return err
@@ -50,10 +55,17 @@ func (m *measuring) build(sides []*side) error {
 	return nil
 }
 
+func sidesOf(rows []*row) (all [][]*side) {
+	for _, r := range rows {
+		all = append(all, r.sides)
+	}
+	return all
+}
+
 // measure measures a row: all sides in turn, round by round, and in each round
 // another begins. A side that fails has no result; the error tells of it.
-func (m *measuring) measure(r *row, sides []*side) (lines []*benchfmt.Result, failed error) {
-	sides = slices.Clone(sides)
+func (m *measuring) measure(r *row) (lines []*benchfmt.Result, failed error) {
+	sides := slices.Clone(r.sides)
 	rounds := m.rounds
 	if r.rounds > 0 {
 		rounds = min(rounds, r.rounds)

@@ -140,7 +140,7 @@ func writeGroup(b *strings.Builder, r *results, g *group) {
 		fmt.Fprintf(b, "\n%s\n", g.note)
 	}
 	for _, unit := range g.units {
-		fmt.Fprintf(b, "\n**%s.** Below each value: how many times less than v1.2.10's it is, and how many times the floor's.\n\n", unitTitles[unit])
+		fmt.Fprintf(b, "\n**%s.** Below each value: how many times less than that of %s it is, and how many times the floor's.\n\n", unitTitles[unit], g.compared().title)
 		writeTable(b, r, g, unit)
 	}
 }
@@ -148,7 +148,7 @@ func writeGroup(b *strings.Builder, r *results, g *group) {
 // writeTable has a column for each side that has anything.
 func writeTable(b *strings.Builder, r *results, g *group, unit string) {
 	var columns []*side
-	for _, s := range sides {
+	for _, s := range g.all() {
 		for _, row := range g.rows {
 			if len(r.values(row.name, s.name, unit)) > 0 {
 				columns = append(columns, s)
@@ -166,7 +166,7 @@ func writeTable(b *strings.Builder, r *results, g *group, unit string) {
 	}
 	b.WriteString(" |\n|---" + strings.Repeat("|--:", len(columns)) + "|\n")
 	for _, row := range g.rows {
-		if len(r.values(row.name, oursName, unit)) == 0 {
+		if len(r.values(row.name, g.ours(), unit)) == 0 {
 			continue
 		}
 		b.WriteString("| " + row.label)
@@ -200,8 +200,8 @@ func cell(r *results, g *group, row *row, s *side, unit string) string {
 	if spread > 0 {
 		text += fmt.Sprintf(" ±%.0f%%", 100*spread)
 	}
-	released, _, _ := r.median(row.name, releasedName, unit)
-	return text + "<br>" + formatRatio(released, value) + " · " + formatRatio(value, floorOf(r, g, row, unit))
+	compared, _, _ := r.median(row.name, g.compared().name, unit)
+	return text + "<br>" + formatRatio(compared, value) + " · " + formatRatio(value, floorOf(r, g, row, unit))
 }
 
 // formatRatio is a/b, unless one of them is missing.
