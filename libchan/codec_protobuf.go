@@ -23,8 +23,9 @@ type Attached struct {
 }
 
 // With puts ends of channels, byte streams and files beside a protobuf message, which has
-// no fields for them. It is what the Protobuf codec sends then. To receive such a message
-// put pointers to variables beside one that is empty, in the same order:
+// no fields for them. Such a message is sent by the Protobuf codec, whatever the one of the
+// channel is. To receive it put pointers to variables beside one that is empty, in the same
+// order:
 //
 //	sender.Send(libchan.With(&pb.Job{Name: "x"}, results, input))
 //	receiver.Receive(libchan.With(&job, &results, &input))

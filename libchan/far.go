@@ -110,13 +110,23 @@ func (f *far) endSending() {
 	_ = f.opened.CloseSend()
 }
 
+// cut ends the stream of a sending side before the sender has ended it. If we have opened the
+// stream that can only be said by giving it up, which is for the end of the session.
+func (f *far) cut(why error) {
+	if f.detached != nil {
+		_ = f.detached.End(nil, status.FromProto(statusOf(why)).Err())
+		return
+	}
+	f.giveUp()
+}
+
 // stop tells the sender that no more than taken of its messages are taken, and why.
 func (f *far) stop(taken uint64, cause error) {
 	st := statusOf(cause)
 	f.s.forget(f.id)
 	f.s.report(wireReport{id: f.id, taken: taken, final: true, cause: st})
-	if f.detached != nil {
-		_ = f.detached.End(nil, status.FromProto(st).Err())
+	if f.detached != nil || f.s.Cause() != nil {
+		f.cut(cause)
 	}
 }
 
@@ -127,8 +137,11 @@ func (f *far) ended(taken uint64, told bool) {
 	if told {
 		f.s.report(wireReport{id: f.id, taken: taken, final: true})
 	}
-	if f.detached != nil {
+	switch {
+	case f.detached != nil:
 		_ = f.detached.End(nil, nil)
+	case f.s.Cause() != nil:
+		f.giveUp() // the peer may never end it
 	}
 }
 

@@ -52,6 +52,9 @@ func encode(c Codec, carrier *channel, v any) (*message, error) {
 	if raw, ok := v.(*Raw); ok {
 		return raw.message(carrier)
 	}
+	if _, ok := v.(*Attached); ok {
+		c = Protobuf
+	}
 	refs := &sentRefs{carrier: carrier}
 	buf, err := c.Marshal(make([]byte, headroom, 64), v, refs)
 	m := &message{codec: c.Name(), refs: refs.list}

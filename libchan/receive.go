@@ -173,9 +173,7 @@ func (c *channel) prefetchLocked() {
 		c.mu.Lock()
 		defer c.unlock()
 		for len(c.queue) == 0 && !c.closed && c.stopped == nil && (c.ready != nil || c.done[receiving] != nil) && c.sides[receiving].gen == gen {
-			if c.fetchLocked(context.Background()) != nil {
-				return
-			}
+			_ = c.fetchLocked(context.Background()) // which ends with the session, too
 		}
 	}()
 }

@@ -151,6 +151,8 @@ func (c *channel) writeFailedLocked(f *far, err error) error {
 		return err
 	case c.stopped != nil:
 		return c.stopped
+	case f.detached != nil: // only with its session does whoever opened this to receive give it up
+		err = sessionError(io.EOF)
 	case err == io.EOF:
 		err = f.why()
 	}

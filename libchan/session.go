@@ -326,13 +326,15 @@ func (c *channel) lose(f *far, why error, discard bool) {
 	case c.sides[sending].place == placeAttached && !discard:
 		c.lost = why
 	default:
+		// Whoever sends there has not ended, and must not be told that all was taken.
+		if c.sides[sending].place == placeAttached {
+			c.after = append(c.after, func() { f.cut(why) })
+		}
+		c.moveLocked(sending, stepEnd)
 		c.closedLocked(why)
 	}
 	if f.side == sending {
 		c.stopReadingLocked()
-	}
-	if f.giveUp != nil && discard {
-		c.after = append(c.after, f.giveUp)
 	}
 }
 
@@ -344,7 +346,7 @@ func (s *Session) errorOf(err error) error {
 	if cause := s.client.Cause(); cause != nil {
 		return sessionError(cause)
 	}
-	if errors.Is(err, ttrpc.ErrClosed) || errors.Is(err, net.ErrClosed) {
+	if errors.Is(err, ErrSessionEnded) || errors.Is(err, ttrpc.ErrClosed) || errors.Is(err, net.ErrClosed) {
 		return sessionError(err)
 	}
 	if err == nil || err == io.EOF {
