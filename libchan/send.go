@@ -16,30 +16,44 @@ import (
 func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, err error) {
 	c.mu.Lock()
 	defer c.unlock()
-	for c.mayPutLocked(gen) == nil && (c.sending || !c.hasRoomLocked(m)) {
-		if err := c.waitToPutLocked(ctx); err != nil {
+	for {
+		if err := c.awaitTurnLocked(ctx, gen, m); err != nil {
 			return false, err
 		}
-	}
-	if err := c.mayPutLocked(gen); err != nil {
-		return false, err
-	}
-	rx := &c.sides[receiving]
-	if c.pumping || rx.place != placeAttached && rx.place != placeOffered {
-		c.pushLocked(m)
-	} else if err := c.writeLocked(ctx, m); err != nil {
-		if err == errAgain {
-			if err = c.mayPutLocked(gen); err == nil {
-				err = ctx.Err()
-			}
+		if rx := &c.sides[receiving]; c.pumping || rx.place != placeAttached && rx.place != placeOffered {
+			c.pushLocked(m)
+			break
 		}
-		return false, err
+		err := c.writeLocked(ctx, m)
+		if err == nil {
+			break
+		}
+		// An interrupt may be late, and meant for the one who has waited before.
+		if err == errAgain && c.mayPutLocked(gen) == nil {
+			err = ctx.Err()
+		}
+		if err != nil && err != errAgain {
+			return false, err
+		}
 	}
 	if c.capacity != 0 {
 		return true, nil
 	}
 	c.changedLocked()
 	return true, c.awaitTakenLocked(ctx, gen, c.sent)
+}
+
+// awaitTurnLocked waits until a message can be queued or written.
+func (c *channel) awaitTurnLocked(ctx context.Context, gen uint32, m *message) error {
+	for {
+		err := c.mayPutLocked(gen)
+		if err != nil || !c.sending && c.hasRoomLocked(m) {
+			return err
+		}
+		if err := c.waitToPutLocked(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // mayPutLocked returns why nothing can be sent, or nil.
@@ -206,7 +220,11 @@ func (c *channel) pump() {
 		switch {
 		case len(c.queue) > 0:
 			m := c.popLocked()
-			if err := c.writeLocked(ctx, m); err != nil {
+			err := c.writeLocked(ctx, m)
+			for err == errAgain && c.stopped == nil {
+				err = c.writeLocked(ctx, m)
+			}
+			if err != nil {
 				c.after = append(c.after, m.drop)
 				if c.stopped == nil { // it does not fit, or the session has ended
 					c.stopped = rx.far.s.errorOf(err)
