@@ -254,6 +254,7 @@ func (r *redialer) newLink(nc net.Conn) *dialled {
 	l.conn.onLeave(func() {
 		if r.ctx.Err() == nil { // else it is ours to end
 			r.leave(l)
+			l.conn.retire()
 		}
 	})
 	l.conn.gone = func(*conn) { r.forget(l) }

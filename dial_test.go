@@ -146,6 +146,44 @@ func TestDialGoodbye(t *testing.T) {
 	}, WithExtensions())
 }
 
+// A connection that has few ids left takes no new calls, and ends after those that it has; these
+// may open streams until then.
+func TestDialFewIDs(t *testing.T) {
+	onDial(t, func(t *testing.T, d *dialTest) {
+		old := d.accept("B45")
+		c := d.current()
+		pinned := c.client()
+		c.mu.Lock()
+		c.lastID = fewIDs - 3
+		c.mu.Unlock()
+		begun := d.goCall(t.Context())
+		old.wantRequest("B45", fewIDs-1, 0)
+		select {
+		case <-pinned.Draining():
+			t.Error("B45: Draining, and the ids are not few")
+		default:
+		}
+		last := d.goCall(t.Context())
+		old.wantRequest("B45", fewIDs+1, 0)
+		<-pinned.Draining()
+		time.Sleep(defaultBackoffMin)
+		next := d.accept("B45: another is made")
+		done := d.goCall(t.Context())
+		next.answers("B45: new calls go there", 1)
+		old.respond(fewIDs-1, nil, wrapperspb.String("resp"))
+		late := goCall(t.Context(), pinned, new(wrapperspb.StringValue))
+		old.answers("B45: who has the connection may use it", fewIDs+3)
+		old.wantAlive("B45")
+		old.respond(fewIDs+1, nil, wrapperspb.String("resp"))
+		for _, done := range []<-chan error{begun, last, done, late} {
+			if err := endOf(t, "B45", done); err != nil {
+				t.Errorf("B45: %v", err)
+			}
+		}
+		old.wantEnd("B45")
+	})
+}
+
 // With FailFast a call is not made again even if it could be at once.
 func TestDialFailFastAfterGoodbye(t *testing.T) {
 	onDial(t, func(t *testing.T, d *dialTest) {

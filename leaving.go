@@ -23,9 +23,21 @@ func (c *conn) listenersLocked() *listeners {
 	return c.heeds
 }
 
+// fewIDs is the id from which on a connection leaves: a million are left then for what is
+// under way, and may need streams of its own to come to an end.
+const fewIDs = 1<<32 - 1<<21
+
 // isLeavingLocked tells whether the connection leaves, or has ended.
 func (c *conn) isLeavingLocked() bool {
-	return c.draining || c.parted || c.cause != nil || c.lost != nil
+	return c.draining || c.parted || c.cause != nil || c.lost != nil || c.lastID >= fewIDs
+}
+
+// retire has a connection that leaves because it has few ids end once it has no streams, which
+// those it has may still open.
+func (c *conn) retire() {
+	c.mu.Lock()
+	c.retired = c.lastID >= fewIDs
+	c.unlock()
 }
 
 // onLeave has f called once, without locks, when the connection leaves: at once if it
@@ -59,8 +71,8 @@ func closedChan() <-chan struct{} {
 
 // Draining returns a channel that is closed when the connection is about to end: the
 // server has said goodbye, which it does in extended mode; [Client.Shutdown] has begun;
-// ids have run out; or the connection has ended. Calls under way may still finish. Later
-// calls fail, so it is time for another connection.
+// ids run out, of which a million are left; or the connection has ended. Calls under way may
+// still finish. Later calls fail, so it is time for another connection.
 //
 // A client made by [Dial] finds that by itself. Its channel is closed when its own
 // Shutdown or Close begins.
