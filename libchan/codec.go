@@ -1,7 +1,6 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package libchan carries the messages of Go channels over the network.
 package libchan
 
 import "reflect"

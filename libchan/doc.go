@@ -1,68 +1,138 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package libchan is Go's channels over the network: messages over channels that can be sent
-// in messages themselves, on a ttrpc connection, beside its calls.
+// Package libchan is Go's channels over the network. Messages travel over channels, and
+// channels travel in messages. All of it shares a ttrpc connection with ordinary calls.
 //
 //	type Job struct {
 //		Name string
-//		Ret  libchan.SendChan[string] // a channel, in a message
+//		Ret  libchan.SendChan[string]
 //	}
 //
-//	session, err := libchan.NewClient(conn)          // NewServer at the other end
-//	jobs, err := session.NewSendChannel()            // WaitReceiveChannel there
-//	answers, ret := libchan.Make[string](1)          // as make(chan string, 1)
-//	err = jobs.Send(Job{"build", ret})               // ret is the receiver's now,
-//	for answer, err := range answers.All(ctx) {      // who answers by job.Ret.Send
-//		...
+// One side sends a job, with a channel for the answers, and receives these:
+//
+//	session, err := libchan.NewClient(conn)      // NewServer at the other end
+//	jobs, err := session.NewSendChannel()        // WaitReceiveChannel there
+//	answers, ret := libchan.Make[string](1)      // as make(chan string, 1)
+//	err = jobs.Send(Job{"build", ret})           // ret is the receiver's from now on
+//	for answer, err := range answers.All(ctx) {
+//		fmt.Println(answer, err)
 //	}
 //
-// # Channels
+// The other side receives the job, and answers by the channel in it:
+//
+//	var job Job
+//	err = jobs.Receive(&job)
+//	err = job.Ret.Send(ctx, job.Name+" is done")
+//	err = job.Ret.Close()                        // ends the range
+//
+// The package's Example is this program as a whole.
+//
+// # Channels and messages
 //
 // [Pipe], [BufferedPipe] and [Make] make a channel in memory, with one end to send and one to
-// receive. Either can be put into a message, at any depth: a field of type [Sender],
-// [Receiver], [SendChan], [RecvChan] or any gets one that works, wherever the message goes. A
-// [Session] opens the first channel to a peer. [Call] and [Serve] are a message with a return
-// channel that is made for it. [Select] waits for one of several.
+// receive. [Session.NewSendChannel] opens a channel to the peer, which gets its end by
+// [Session.WaitReceiveChannel]; [Session.OpenChannel] and [Session.Accept] are the same for
+// channels with names. [SendChan] and [RecvChan] are ends whose messages have a type; [Of] and
+// [From] give a type to any end.
 //
-// What is sent is given away when Send returns nil: the end it was sent by is void, and
-// whatever is done with it is [ErrGivenAway]. If Send returns an error that does not wrap
-// [ErrUnconfirmed], nothing was sent, and the ends in the message are good. An end that is
-// received may be sent on, over the same session or another: who passes it on decodes nothing
-// and stays in the middle, and the channel ends if the middle does.
+// A message is any Go value that its codec can encode, see below. [Call] and [Serve] are a
+// message with a return channel that is made for it. [Select] receives from one of several
+// channels. [RecvChan.All] is range, and [RecvChan.Chan] and [SendChan.Chan] are bridges to
+// channels of Go's. Methods that end in Context, and those of typed ends, wait no longer than
+// their context lasts, and leave the channel good.
+//
+// Messages of a channel are received in the order in which they were sent, each at most once.
+// Between two channels there is no order, but one: nothing is received from a channel before
+// the message that has brought it.
+//
+// # Channels in messages
+//
+// Either end of a channel can be put into a message, at any depth. A field of type [Sender],
+// [Receiver], [SendChan], [RecvChan] or any gets an end that works, wherever the message goes.
+//
+// What is sent is given away when Send returns nil. Whatever is then done with it at this side
+// is [ErrGivenAway]. If Send returns an error that does not wrap [ErrUnconfirmed], nothing was
+// sent, and the ends in the message are still good. Of two Sends of one end one succeeds. An
+// end cannot be sent over its own channel.
+//
+// An end that was received may be sent on, over the same session or another one. Whoever passes
+// it on decodes nothing and stays in the middle: the channel ends when the middle does. [Copy]
+// passes on messages, and [Raw] is one that nobody has decoded.
+//
+// An end that nobody takes is let go of: the message was dropped, no field wanted it, or the
+// garbage collector has found it. The other end then gets [ErrDropped].
 //
 // # Ends and errors
 //
-// Close ends a channel after all that was sent: the receiver gets io.EOF then, or the error of
-// CloseWithError. Cancel takes no more: the sender's next Send returns its cause. Both arrive as
-// statuses of google.golang.org/grpc with code and text, and [ErrDropped] as itself, which is
-// what a channel ends with whose other end nobody holds any more: its message was never
-// received, no field took it, or the garbage collector has found it. If the session ends all
-// that waits returns, with an error that wraps [ErrSessionEnded] and the cause; what has
-// arrived by then is still received, unless this side has closed the session.
+// Close ends a channel. What was sent before is received, and then io.EOF, or the error of
+// CloseWithError. Cancel is the receiver's: it takes no more, and the sender's next Send, or one
+// that waits, returns its cause. Over a session both errors travel as statuses of
+// google.golang.org/grpc, with code and text; [ErrDropped], [ErrDraining], [ErrSessionEnded] and
+// io.ErrUnexpectedEOF are found with errors.Is at the other end.
 //
-// # Order and backpressure
+// A message that does not fit its variable is lost. That Receive returns an error that names the
+// field, and the next message is received whole.
 //
-// Messages of a channel are received in the order in which they were sent, each at most once.
-// Of two channels no order holds, but that nothing is received from a channel before the
-// message that has brought it. A channel whose receiver does not receive stops its own sender
-// and no other. A channel of [Make] or [BufferedPipe] counts messages, with Go's meaning; any
-// other holds what fits into the window of its stream.
+// If a session ends, all that waits anywhere returns an error that wraps [ErrSessionEnded] and
+// the cause. What has arrived by then is still received, unless this side has closed the session.
+//
+// # Backpressure and capacity
+//
+// A channel whose receiver does not receive stops its own sender and no other. A channel of
+// [Make] or [BufferedPipe] counts messages with Go's meaning, wherever its ends are: n may be
+// sent that are not received, and with 0 Send returns when its message was received. Any other
+// channel counts bytes: in memory it holds 256 KiB, over a session what fits into the window of
+// its stream.
 //
 // # Sessions
 //
-// [NewClient] and [NewServer] take a connection each. [Over] and [Register] share one with
-// calls: the client is made with [WithSessions], the server with [ttrpc.WithServerExtensions].
-// Over fails if either is not. A side that shuts down finishes the channels that there are, and
-// opens no more, see [Session.Shutdown].
+// [NewClient] and [NewServer] take a connection each: any net.Conn that is a stream of bytes.
+// [Over] and [Register] begin sessions beside calls. The client is made with [WithSessions], the
+// server with [ttrpc.WithServerExtensions]; Over fails, and names the option, if either is not.
+// In a handler [FromContext] is the session with its caller.
+//
+// [Session.Shutdown] ends a session in order: it opens no more channels, and ends with the last.
+// [Session.Draining] tells when either side has begun that. [Session.Close] ends it at once.
 //
 // A channel that is idle costs its stream and no goroutine. Each stream takes a share of what
 // the connection may hold, [ttrpc.StreamQueue].ConnectionBytes, which by default has room for
 // 4,096 of them, and of [ttrpc.Limits].Handlers, if that is set, at the side that did not open it.
 //
-// # Codecs
+// # After a lost connection
 //
-// A [Codec] makes bytes of messages. Ends of channels are no bytes: they travel in a table
-// beside these, so any codec can carry them, and who passes messages on need not know it, see
-// [Raw]. PROTOCOL.md describes what is on the wire.
+// A Send that has returned nil has handed its message over: to the receiver if the capacity is
+// 0, else to a queue or to the connection. Sent counts these messages, and Taken those that the
+// receiver has certainly received, see [ContextSender]. When the connection is lost, the messages
+// between Taken and Sent may or may not have been received. Taken is exact for channels with a
+// capacity, and up to 1,024 too low for others beyond a session. [ErrUnconfirmed] is the error of
+// a Send that has waited for "received" in vain. Nothing is sent twice by this package.
+//
+// # Codecs and values
+//
+// A [Codec] makes bytes of messages: [Msgpack], which is the default, [JSON], [Protobuf] and
+// [Gob]. [WithCodec] has a session send by another one; what the peer sends may be encoded by a
+// different one. Ends of channels are no bytes. They travel in a table beside these, so each
+// codec can carry them; messages of protobuf have them beside themselves, by [With].
+//
+// With all codecs but Protobuf a message is a struct, map, slice, array, pointer or scalar, a
+// time.Time, a protobuf message, or a type that is an encoding.BinaryMarshaler or TextMarshaler
+// and the reverse. Fields have the names that they have in Go; a tag `libchan:"name,omitempty"`
+// gives another, and `libchan:"-"` leaves the field out. Fields of embedded structs are the
+// struct's own, by the rules of encoding/json. Fields that the message does not have are left as
+// they are, and those that the variable does not have are skipped. A func, a chan of Go's or a
+// complex number is an error that names the field.
+//
+// # Limits
+//
+//	ends in one message                                 1,000
+//	ends on a channel that nobody has taken             1,000, then its Send waits
+//	new channels that wait to be accepted               1,000, then NewSendChannel waits
+//	bytes queued for ends that the peer has not taken   4 MiB of a session, then Send waits
+//	capacity of a channel                               2³¹ - 1
+//	depth of a message                                  500
+//	size of a message                                   the connection's, see [ttrpc.Limits].MessageSize
+//	time for a session to begin                         10 s
+//
+// PROTOCOL.md describes what is on the wire.
 package libchan
