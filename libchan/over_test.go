@@ -45,11 +45,11 @@ func TestOverNamesWhatIsMissing(t *testing.T) {
 		} {
 			_, err := Over(pair(t, c.server, c.opts...))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Over: %v, want an error that names %s", err, c.want)
+				t.Errorf("L10: Over: %v, want an error that names %s", err, c.want)
 			}
 		}
 		if err := Register(newServer(t)); err == nil || !strings.Contains(err.Error(), "ttrpc.WithServerExtensions") {
-			t.Errorf("Register: %v, want an error that names ttrpc.WithServerExtensions", err)
+			t.Errorf("L10: Register: %v, want an error that names ttrpc.WithServerExtensions", err)
 		}
 		if _, err := Over(nil); err == nil {
 			t.Error("Over of no client succeeds")

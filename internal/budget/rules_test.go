@@ -20,8 +20,8 @@ import (
 const rulesFile = "docs/rules.md"
 
 var (
-	ruleLine = regexp.MustCompile(`^- (B\d+) `)
-	ruleCite = regexp.MustCompile(`\bB\d+\b`)
+	ruleLine = regexp.MustCompile(`^- ([BL]\d+) `)
+	ruleCite = regexp.MustCompile(`\b[BL]\d+\b`)
 )
 
 // A repoFile is a file of the repository that may cite rules.
