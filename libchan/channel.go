@@ -199,8 +199,8 @@ func (c *channel) settleReceiverLocked(tx, rx *edge) {
 			c.after = append(c.after, f.stoppedByPeer)
 			break
 		}
-		stopped := c.stopped
-		c.after = append(c.after, func() { f.finish(stopped, false) })
+		stopped, awaited := c.stopped, c.open > 0
+		c.after = append(c.after, func() { f.finish(stopped, awaited) })
 	case c.stopped != nil, rx.place == placeOffered && c.closed && c.end == ErrDropped && idle:
 		c.moveLocked(receiving, stepEnd)
 		c.after = append(c.after, f.release)

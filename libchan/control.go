@@ -182,6 +182,9 @@ func (s *Session) listen(stream msgReceiver) {
 			if cause := s.client.Cause(); cause != nil && err != io.EOF {
 				err = cause
 			}
+			if err == io.EOF && s.hasShutDown() {
+				err = ErrClosed // the peer was the first to see that all was over
+			}
 			s.end(err, false)
 			return
 		}

@@ -25,8 +25,12 @@ func ExampleWithCodec() {
 		if err != nil {
 			log.Fatal(err)
 		}
+		type task struct {
+			Name string `libchan:"name"`
+			Ret  libchan.Sender
+		}
 		_, ret := libchan.Pipe()
-		if err := s.Send(map[string]any{"name": "build", "ret": ret}); err != nil {
+		if err := s.Send(task{"build", ret}); err != nil {
 			log.Fatal(err)
 		}
 	}()
@@ -44,7 +48,7 @@ func ExampleWithCodec() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s: %s\n", raw.Codec, raw.Body)
-	// Output: json: {"name":"build","ret":{"$libchan":0}}
+	// Output: json: {"name":"build","Ret":{"$libchan":0}}
 }
 
 // Messages of protobuf have no fields for channels. These go beside them.

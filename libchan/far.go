@@ -5,6 +5,7 @@ package libchan
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"google.golang.org/grpc/status"
@@ -71,14 +72,6 @@ func (f *far) openWith(m *message) (with bool, err error) {
 	return with, nil
 }
 
-// why returns what has ended the stream, which takes no more messages.
-func (f *far) why() error {
-	if f.opened == nil {
-		return io.EOF
-	}
-	return f.opened.RecvMsg(ttrpc.Within(tried, new(ttrpc.RawMessage)))
-}
-
 // finish ends the stream on which all was sent. Claims may still be reported if awaited is
 // set.
 func (f *far) finish(end error, awaited bool) {
@@ -120,13 +113,17 @@ func (f *far) cut(why error) {
 	f.giveUp()
 }
 
-// stop tells the sender that no more than taken of its messages are taken, and why.
+// stop tells the sender that no more than taken of its messages are taken, and why. The stream
+// ends with success: without, it would be one that was refused.
 func (f *far) stop(taken uint64, cause error) {
 	st := statusOf(cause)
 	f.s.forget(f.id)
 	f.s.report(wireReport{id: f.id, taken: taken, final: true, cause: st})
-	if f.detached != nil || f.s.Cause() != nil {
+	switch {
+	case f.s.Cause() != nil:
 		f.cut(cause)
+	case f.detached != nil:
+		_ = f.detached.End(nil, nil)
 	}
 }
 
@@ -162,7 +159,7 @@ func (f *far) release() {
 
 // watchLocked has the end of the stream on which we send noticed, if we opened it: whoever
 // waits for something else would not. It needs a goroutine, so only those channels have it
-// whose sender waits for what was taken, or for Done.
+// that carry ends, or whose sender waits for what was taken, or for Done.
 func (c *channel) watchLocked() {
 	rx := &c.sides[receiving]
 	if c.watching || rx.place != placeAttached || rx.far.opened == nil {
@@ -174,8 +171,19 @@ func (c *channel) watchLocked() {
 		err := f.opened.RecvMsg(new(ttrpc.RawMessage))
 		c.mu.Lock()
 		defer c.unlock()
-		if c.stopped == nil && rx.place == placeAttached {
-			c.stopped = f.s.errorOf(err)
+		if rx.place == placeAttached && err != io.EOF { // after success comes the report
+			c.partedLocked(f, err)
 		}
 	}()
+}
+
+// partedLocked takes note that a stream on which we send was refused, or has failed.
+func (c *channel) partedLocked(f *far, err error) {
+	if c.stopped != nil {
+		return
+	}
+	c.stopped = f.s.errorOf(err)
+	if c.taken == f.base && !errors.Is(c.stopped, ErrSessionEnded) {
+		c.unclaimedLocked(f.s)
+	}
 }

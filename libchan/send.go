@@ -143,7 +143,7 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 	c.mu.Lock()
 	c.sending = false
 	if err != nil {
-		return c.writeFailedLocked(f, err)
+		return c.writeFailedLocked(ctx, f, err)
 	}
 	if !c.pumping {
 		c.sent++
@@ -153,24 +153,31 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 		if c.open += len(m.ids); f.isFinal {
 			c.unclaimedLocked(f.s)
 		}
+		c.watchLocked()
 	}
 	return nil
 }
 
-// writeFailedLocked says what a failed write means.
-func (c *channel) writeFailedLocked(f *far, err error) error {
+// writeFailedLocked says what a failed write means. If the receiver has ended the stream its
+// report is to come, which says why.
+func (c *channel) writeFailedLocked(ctx context.Context, f *far, err error) error {
 	var big *ttrpc.OversizedMessageErr
-	switch {
-	case err == errAgain, errors.As(err, &big), errors.Is(err, errUnfit):
+	if err == errAgain || errors.As(err, &big) || errors.Is(err, errUnfit) {
 		return err
-	case c.stopped != nil:
-		return c.stopped
-	case f.detached != nil: // only with its session does whoever opened this to receive give it up
-		err = sessionError(io.EOF)
-	case err == io.EOF:
-		err = f.why()
 	}
-	c.stopped = f.s.errorOf(err)
+	if err == io.EOF && f.opened != nil {
+		c.watchLocked()
+	} else {
+		if err == io.EOF { // only with its session does whoever opened this to receive give it up
+			err = sessionError(err)
+		}
+		c.partedLocked(f, err)
+	}
+	for c.stopped == nil {
+		if c.waitLocked(ctx) != nil {
+			return errAgain
+		}
+	}
 	return c.stopped
 }
 

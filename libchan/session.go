@@ -260,6 +260,13 @@ func (s *Session) endIfDrained() {
 	}
 }
 
+// hasShutDown tells whether this side has shut the session down, and has no channel left.
+func (s *Session) hasShutDown() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shut && len(s.channels) == 0
+}
+
 // end ends the session. With discard nothing more is received, else what has arrived is.
 func (s *Session) end(cause error, discard bool) {
 	s.mu.Lock()
@@ -289,13 +296,13 @@ func (s *Session) end(cause error, discard bool) {
 	owned := s.owned
 	s.mu.Unlock()
 	s.home.remove(s)
+	s.control.end() // first: what follows is no report of what was taken
 	for _, f := range all {
 		f.c.lose(f, sessionError(cause), discard)
 	}
 	for _, a := range backlog {
 		a.c.abandon(receiving)
 	}
-	s.control.end()
 	s.over.fire()
 	if owned != nil {
 		_ = owned.Close()
