@@ -3,10 +3,7 @@
 
 package libchan
 
-import (
-	"fmt"
-	"reflect"
-)
+import "reflect"
 
 var anyType = reflect.TypeFor[any]()
 
@@ -19,7 +16,7 @@ type interfaceCoder struct {
 
 func (c *interfaceCoder) encode(e *encoder, v reflect.Value) error {
 	if c.carried && !c.empty && !v.IsNil() {
-		if done, err := e.add(v.Elem()); done || err != nil {
+		if done, err := e.add(v); done || err != nil {
 			return err
 		}
 	}
@@ -75,10 +72,6 @@ func (d *decoder) any() (any, error) {
 	default:
 		return d.scalar(), nil
 	}
-	if d.depth++; d.depth > maxDepth {
-		return nil, errDepth
-	}
-	defer func() { d.depth-- }()
 	if d.tok.kind == isList {
 		return d.anyList()
 	}
@@ -107,52 +100,30 @@ func (d *decoder) scalar() any {
 }
 
 func (d *decoder) anyList() (any, error) {
-	head := d.tok
-	list := make([]any, 0, room(head.n, anyType))
-	for i := 0; ; i++ {
-		if more, err := d.more(head, i); err != nil {
-			return nil, err
-		} else if !more {
-			return list, nil
-		}
-		if err := d.next(); err != nil {
-			return nil, err
-		}
+	list := make([]any, 0, room(d.tok.n, anyType))
+	err := d.list(func(int) error {
 		x, err := d.any()
-		if err != nil {
-			return nil, withinIndex(i, err)
-		}
 		list = append(list, x)
-	}
+		return err
+	})
+	return list, err
 }
 
 func (d *decoder) anyMap() (any, error) {
-	head := d.tok
-	named := make(map[string]any, room(head.n, anyType))
+	named := make(map[string]any, room(d.tok.n, anyType))
 	var other map[any]any // instead of named, once there is a key that is no string
-	for i := 0; ; i++ {
-		if more, err := d.more(head, i); err != nil {
-			return nil, err
-		} else if !more {
-			break
-		}
-		if err := d.key(&d.tok); err != nil {
-			return nil, err
-		}
-		key, err := d.anyKey()
-		if err != nil {
-			return nil, fmt.Errorf("a key: %w", err)
-		}
-		if err := d.next(); err != nil {
-			return nil, err
-		}
+	var key any
+	err := d.dict(func() error {
+		key = d.scalar()
+		return nil
+	}, func(i int) error {
 		x, err := d.any()
 		if err != nil {
-			return nil, withinKey(key, err)
+			return withinKey(key, err)
 		}
 		name, isName := key.(string)
 		if other == nil && !isName {
-			other = make(map[any]any, room(head.n, anyType))
+			other = make(map[any]any)
 			for name, x := range named {
 				other[name] = x
 			}
@@ -163,42 +134,24 @@ func (d *decoder) anyMap() (any, error) {
 			named[name] = x
 		}
 		if i == max(len(named), len(other)) { // the keys before and no more
-			return nil, withinKey(key, errTwice)
+			return withinKey(key, errTwice)
 		}
-	}
+		return nil
+	})
 	if other != nil {
-		return other, nil
+		return other, err
 	}
-	return named, nil
+	return named, err
 }
 
 // skip passes over the value that begins with the current token.
 func (d *decoder) skip() error {
-	head := d.tok
-	if head.kind != isList && head.kind != isDict {
-		return nil
+	elem := func(int) error { return d.skip() }
+	switch d.tok.kind {
+	case isList:
+		return d.list(elem)
+	case isDict:
+		return d.dict(func() error { return nil }, elem)
 	}
-	if d.depth++; d.depth > maxDepth {
-		return errDepth
-	}
-	for i := 0; ; i++ {
-		if more, err := d.more(head, i); err != nil {
-			return err
-		} else if !more {
-			break
-		}
-		if head.kind == isDict {
-			if err := d.key(&d.tok); err != nil {
-				return err
-			}
-		}
-		if err := d.next(); err != nil {
-			return err
-		}
-		if err := d.skip(); err != nil {
-			return err
-		}
-	}
-	d.depth--
 	return nil
 }

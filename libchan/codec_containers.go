@@ -77,41 +77,27 @@ func (c *listCoder) decode(d *decoder, v reflect.Value) error {
 	default:
 		return d.wanted("a list")
 	}
-	if d.depth++; d.depth > maxDepth {
-		return errDepth
-	}
-	head := d.tok
-	if c.typ.Kind() == reflect.Slice {
+	isSlice, n := c.typ.Kind() == reflect.Slice, 0
+	if isSlice {
 		// A new one: the old elements may be in use, and what they have must not shine
 		// through. It grows as elements come, if the head claims much.
-		v.Set(reflect.MakeSlice(c.typ, 0, room(head.n, c.typ.Elem())))
+		v.Set(reflect.MakeSlice(c.typ, 0, room(d.tok.n, c.typ.Elem())))
 	}
-	for i := 0; ; i++ {
-		if more, err := d.more(head, i); err != nil {
-			return err
-		} else if !more {
-			if c.typ.Kind() == reflect.Array && i != v.Len() {
-				return fmt.Errorf("a list of %d where %d are wanted", i, v.Len())
-			}
-			break
-		}
-		if err := d.next(); err != nil {
-			return err
-		}
-		if c.typ.Kind() == reflect.Slice {
-			if i == v.Cap() {
+	err := d.list(func(i int) error {
+		if n++; isSlice {
+			if n > v.Cap() {
 				v.Grow(1)
 			}
-			v.SetLen(i + 1)
-		} else if i == v.Len() {
-			return fmt.Errorf("a list of more than the %d that are wanted", i)
+			v.SetLen(n)
+		} else if n > v.Len() {
+			return fmt.Errorf("one more than the %d elements that are wanted", i)
 		}
-		if err := c.elem.decode(d, v.Index(i)); err != nil {
-			return withinIndex(i, err)
-		}
+		return c.elem.decode(d, v.Index(i))
+	})
+	if err == nil && n != v.Len() {
+		err = fmt.Errorf("a list of %d where %d are wanted", n, v.Len())
 	}
-	d.depth--
-	return nil
+	return err
 }
 
 // room returns for how many of n elements there is room to be made at once.
@@ -161,42 +147,28 @@ func (c *mapCoder) decode(d *decoder, v reflect.Value) error {
 	default:
 		return d.wanted("a map")
 	}
-	if d.depth++; d.depth > maxDepth {
-		return errDepth
-	}
-	head := d.tok
 	into := v
 	if into.Len() > 0 || into.IsNil() { // a key that stands twice is found in a map that was empty
-		into = reflect.MakeMapWithSize(c.typ, room(head.n, c.typ.Elem()))
+		into = reflect.MakeMapWithSize(c.typ, room(d.tok.n, c.typ.Elem()))
 	}
 	key, elem := reflect.New(c.typ.Key()).Elem(), reflect.New(c.typ.Elem()).Elem()
-	for i := 0; ; i++ {
-		if more, err := d.more(head, i); err != nil {
-			return err
-		} else if !more {
-			break
-		}
+	err := d.dict(func() error {
 		key.SetZero()
+		return c.key.decode(d, key)
+	}, func(i int) error {
 		elem.SetZero()
-		if err := d.key(&d.tok); err != nil {
-			return err
-		}
-		if err := c.key.decode(d, key); err != nil {
-			return fmt.Errorf("a key: %w", err)
-		}
-		if err := d.next(); err != nil {
-			return err
-		}
 		if err := c.elem.decode(d, elem); err != nil {
 			return withinKey(key.Interface(), err)
 		}
 		if into.SetMapIndex(key, elem); into.Len() == i {
 			return withinKey(key.Interface(), errTwice)
 		}
+		return nil
+	})
+	if err == nil {
+		c.merge(v, into)
 	}
-	d.depth--
-	c.merge(v, into)
-	return nil
+	return err
 }
 
 // merge puts what has been decoded into the map that is there.

@@ -58,7 +58,7 @@ func withinKey(key any, err error) error {
 // located is what Marshal and Unmarshal return: the path begins with the type of the
 // message.
 func located(t reflect.Type, codec string, err error) error {
-	for t != nil && t.Kind() == reflect.Pointer {
+	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	name := "message"

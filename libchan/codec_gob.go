@@ -116,6 +116,7 @@ func (*gobWriter) endDict() {}
 type gobReader struct {
 	m    gobMessage // whole, to be used again
 	left gobMessage
+	free int // how many elements lists and maps may still claim: each is a token
 }
 
 func (r *gobReader) reset(data []byte) error {
@@ -128,7 +129,7 @@ func (r *gobReader) reset(data []byte) error {
 	if err := gob.NewDecoder(in).Decode(&r.m); err != nil {
 		return err
 	}
-	r.left = r.m
+	r.left, r.free = r.m, len(r.m.Kinds)
 	return leftOver(in.Len())
 }
 
@@ -142,7 +143,7 @@ func (r *gobReader) done() error {
 
 func (r *gobReader) key(t *token) error { return r.read(t) }
 
-func (*gobReader) more(head token, i int) (bool, error) { return i < head.n, nil }
+func (*gobReader) more(h head, i int) (bool, error) { return i < h.n, nil }
 
 // int takes a whole number.
 func (r *gobReader) int() (int64, error) {
@@ -190,9 +191,11 @@ func (r *gobReader) read(t *token) (err error) {
 	case isTime:
 		err = r.time(t)
 	case isList:
-		t.n, err = r.upTo(len(r.left.Kinds))
+		t.n, err = r.upTo(r.free)
+		r.free -= t.n
 	case isDict:
-		t.n, err = r.upTo(len(r.left.Kinds) / 2)
+		t.n, err = r.upTo(r.free / 2)
+		r.free -= 2 * t.n
 	case isRef:
 		var i int64
 		if i, err = r.int(); err == nil {

@@ -97,9 +97,9 @@ var jsonWords = []struct {
 }
 
 // more looks for the end of a list or map, else for the comma before another element.
-func (r *jsonReader) more(head token, i int) (bool, error) {
+func (r *jsonReader) more(h head, i int) (bool, error) {
 	end := byte(']')
-	if head.kind == isDict {
+	if h.kind == isDict {
 		end = '}'
 	}
 	if r.peek() == end {

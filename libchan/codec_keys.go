@@ -83,11 +83,8 @@ func (c keyCoder) decode(d *decoder, v reflect.Value) error {
 	case c.kind == reflect.Invalid:
 		return c.refused()
 	case c.kind == reflect.Interface:
-		key, err := d.anyKey()
-		if err == nil {
-			v.Set(reflect.ValueOf(key))
-		}
-		return err
+		v.Set(reflect.ValueOf(d.scalar()))
+		return nil
 	case d.textual && c.kind != reflect.String:
 		d.unquote(c.kind)
 	}
@@ -98,8 +95,8 @@ func (c keyCoder) decode(d *decoder, v reflect.Value) error {
 func (d *decoder) unquote(wanted reflect.Kind) {
 	s := string(d.tok.s)
 	if wanted == reflect.Bool {
-		if b, err := strconv.ParseBool(s); err == nil {
-			d.tok.setBool(b)
+		if s == "true" || s == "false" {
+			d.tok.setBool(s == "true")
 		}
 	} else if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 		d.tok.kind, d.tok.i = isInt, i
@@ -108,15 +105,6 @@ func (d *decoder) unquote(wanted reflect.Kind) {
 	} else if f, err := strconv.ParseFloat(s, 64); err == nil {
 		d.tok.kind, d.tok.f = isFloat, f
 	}
-}
-
-// anyKey returns the key in the current token.
-func (d *decoder) anyKey() (any, error) {
-	switch d.tok.kind {
-	case isText, isBool, isInt, isUint, isFloat:
-		return d.scalar(), nil
-	}
-	return nil, d.wanted("a string, a number or a boolean")
 }
 
 // scalar returns the coder of a kind of key.

@@ -47,7 +47,13 @@ type msgpackWriter struct{ b []byte }
 
 func (w *msgpackWriter) reset(b []byte) { w.b = b }
 
-func (w *msgpackWriter) done() ([]byte, error) { return w.b, nil }
+// done refuses what has lengths that a head does not hold.
+func (w *msgpackWriter) done() ([]byte, error) {
+	if n := uint64(len(w.b)); n > math.MaxUint32 {
+		return nil, fmt.Errorf("a message of %d bytes, which MessagePack cannot have", n)
+	}
+	return w.b, nil
+}
 
 func (w *msgpackWriter) null() { w.b = append(w.b, mpNil) }
 
@@ -169,10 +175,13 @@ func (*msgpackWriter) endList() {}
 
 func (*msgpackWriter) endDict() {}
 
-type msgpackReader struct{ b []byte }
+type msgpackReader struct {
+	b    []byte
+	free int // how many elements lists and maps may still claim: each takes a byte at least
+}
 
 func (r *msgpackReader) reset(data []byte) error {
-	r.b = data
+	r.b, r.free = data, len(data)
 	return nil
 }
 
@@ -187,7 +196,7 @@ func leftOver(n int) error {
 
 func (r *msgpackReader) key(t *token) error { return r.read(t) }
 
-func (*msgpackReader) more(head token, i int) (bool, error) { return i < head.n, nil }
+func (*msgpackReader) more(h head, i int) (bool, error) { return i < h.n, nil }
 
 var errShort = errors.New("the message is cut off")
 
@@ -298,12 +307,13 @@ func (r *msgpackReader) number(t *token, c byte) error {
 	return nil
 }
 
-// elements makes t the head of a list or map. Each element takes a byte or two at least,
-// so a head that lies is found before anything is made for it.
+// elements makes t the head of a list or map whose elements take a byte or two at least. So
+// heads that lie together claim no more than the message has, and little is made for them.
 func (r *msgpackReader) elements(t *token, k kind, n, least uint64) error {
-	if n > uint64(len(r.b))/least {
-		return fmt.Errorf("%s of %d elements in %d bytes", k, n, len(r.b))
+	if n > uint64(min(r.free, len(r.b)))/least {
+		return fmt.Errorf("%s of %d elements, for which the message is too short", k, n)
 	}
+	r.free -= int(n * least)
 	t.kind, t.n = k, int(n)
 	return nil
 }

@@ -55,7 +55,7 @@ type reader interface {
 	reset(data []byte) error
 	read(t *token) error
 	// more tells whether the list or map with that head has an element after its first i.
-	more(head token, i int) (bool, error)
+	more(h head, i int) (bool, error)
 	key(t *token) error
 	done() error // refuses what follows the value
 }
@@ -69,7 +69,7 @@ const (
 	isInt  // a whole number up to math.MaxInt64, in i
 	isUint // one above that, in u
 	isFloat
-	isText
+	isText // from isBool to here what can be a key
 	isBytes
 	isTime
 	isList
@@ -86,15 +86,23 @@ var kindNames = [...]string{
 
 func (k kind) String() string { return kindNames[k] }
 
+// isKey tells whether the key of a map may be one.
+func (k kind) isKey() bool { return k >= isBool && k <= isText }
+
 // A token is a scalar, or the head of a list or map.
 type token struct {
+	head
+	i int64
+	u uint64
+	f float64
+	s []byte
+	t time.Time
+}
+
+// A head is what is known of a list or map before its elements.
+type head struct {
 	kind kind
-	n    int // of a list or map the elements, -1 if that is not known; the index of a reference
-	i    int64
-	u    uint64
-	f    float64
-	s    []byte
-	t    time.Time
+	n    int // the elements, -1 if that is not known; of a reference the index
 }
 
 // setBool makes t the boolean v.
@@ -152,6 +160,61 @@ func (d *decoder) planOf(t reflect.Type) *plan { return d.plans.of(t, d.refs) }
 // next reads the next token.
 func (d *decoder) next() error { return d.read(&d.tok) }
 
+// list walks through the list whose head is the current token: elem is called for each
+// element, whose first token is the current one then.
+func (d *decoder) list(elem func(i int) error) error {
+	if d.depth++; d.depth > maxDepth {
+		return errDepth
+	}
+	h := d.tok.head
+	for i := 0; ; i++ {
+		if more, err := d.more(h, i); err != nil {
+			return err
+		} else if !more {
+			d.depth--
+			return nil
+		}
+		if err := d.next(); err != nil {
+			return withinIndex(i, err)
+		}
+		if err := elem(i); err != nil {
+			return withinIndex(i, err)
+		}
+	}
+}
+
+// dict walks through the map whose head is the current token: for each element key is
+// called, and the current token is the key, then elem with the value's first one.
+func (d *decoder) dict(key func() error, elem func(i int) error) error {
+	if d.depth++; d.depth > maxDepth {
+		return errDepth
+	}
+	h := d.tok.head
+	for i := 0; ; i++ {
+		if more, err := d.more(h, i); err != nil {
+			return err
+		} else if !more {
+			d.depth--
+			return nil
+		}
+		if err := d.key(&d.tok); err != nil {
+			return err
+		}
+		if !d.tok.kind.isKey() {
+			return fmt.Errorf("a key: %w", d.wanted("a string, a number or a boolean"))
+		}
+		if err := key(); err != nil {
+			return fmt.Errorf("a key: %w", err)
+		}
+		if err := d.next(); err != nil {
+			return err
+		}
+		if err := elem(i); err != nil {
+			return err
+		}
+	}
+}
+
 // wanted is the error about a token that does not fit.
 func (d *decoder) wanted(what string) error {
 	return fmt.Errorf("%s where %s is wanted", d.tok.kind, what)
@@ -171,17 +234,21 @@ func (n *notation) Marshal(b []byte, v any, refs Refs) ([]byte, error) {
 	e.reset(b)
 	e.refs, e.depth = orNone(refs), 0
 	e.plans = plansFor(e.refs)
-	if err := e.any(reflect.ValueOf(v)); err != nil {
-		return b, located(reflect.TypeOf(v), n.name, err)
+	err := e.any(reflect.ValueOf(v))
+	if err == nil {
+		var out []byte
+		if out, err = e.done(); err == nil {
+			return out, nil
+		}
 	}
-	return e.done()
+	return b, located(reflect.TypeOf(v), n.name, err)
 }
 
 // Unmarshal decodes data into what v points to.
 func (n *notation) Unmarshal(data []byte, v any, refs Refs) error {
 	target, err := targetOf(v)
 	if err != nil {
-		return err
+		return fmt.Errorf("libchan: %w", err)
 	}
 	d := n.decoders.Get().(*decoder)
 	defer func() {
@@ -210,10 +277,10 @@ func (n *notation) Unmarshal(data []byte, v any, refs Refs) error {
 func targetOf(v any) (reflect.Value, error) {
 	p := reflect.ValueOf(v)
 	if p.Kind() != reflect.Pointer {
-		return reflect.Value{}, fmt.Errorf("libchan: a message is received into a pointer, not into %T", v)
+		return reflect.Value{}, fmt.Errorf("a message is received into a pointer, not into %T", v)
 	}
 	if p.IsNil() {
-		return reflect.Value{}, fmt.Errorf("libchan: a message cannot be received into a nil %T", v)
+		return reflect.Value{}, fmt.Errorf("a message cannot be received into a nil %T", v)
 	}
 	return p.Elem(), nil
 }

@@ -84,6 +84,7 @@ var (
 	timeType  = reflect.TypeFor[time.Time]()
 	protoType = reflect.TypeFor[proto.Message]()
 	withType  = reflect.TypeFor[Attached]()
+	rawType   = reflect.TypeFor[Raw]()
 
 	binaryMarshalerType   = reflect.TypeFor[encoding.BinaryMarshaler]()
 	binaryUnmarshalerType = reflect.TypeFor[encoding.BinaryUnmarshaler]()
@@ -97,10 +98,14 @@ func (pl planner) coderOf(t reflect.Type) coder {
 	switch {
 	case t == timeType:
 		return timeCoder{}
+	case t == rawType:
+		return refusedCoder{"a Raw is a message, and cannot be in one"}
 	case t == withType:
 		return refusedCoder{"a message With attachments needs the protobuf codec"}
 	case t.Kind() == reflect.Interface:
 		return &interfaceCoder{typ: t, empty: t.NumMethod() == 0, carried: pl.carries(t)}
+	case t.Kind() == reflect.Pointer && does(t.Elem(), pl.carries):
+		return pl.plainOf(t)
 	case does(t, pl.carries):
 		return &refCoder{typ: t, other: pl.plainOf(t)}
 	case t.Kind() == reflect.Pointer: // what it points to knows better
@@ -127,16 +132,13 @@ func (pl planner) plainOf(t reflect.Type) coder {
 	case reflect.String:
 		return stringCoder{}
 	case reflect.Struct:
+		if hidesAll(t) {
+			return refusedCoder{t.String() + " has no exported fields" + leaveOut}
+		}
 		return pl.structOf(t)
 	case reflect.Pointer:
 		return &pointerCoder{elem: pl.of(t.Elem())}
-	case reflect.Slice:
-		list := &listCoder{typ: t, elem: pl.of(t.Elem())}
-		if isByte(t.Elem()) {
-			return &bytesCoder{list}
-		}
-		return list
-	case reflect.Array:
+	case reflect.Slice, reflect.Array:
 		list := &listCoder{typ: t, elem: pl.of(t.Elem())}
 		if isByte(t.Elem()) {
 			return &bytesCoder{list}
@@ -145,7 +147,22 @@ func (pl planner) plainOf(t reflect.Type) coder {
 	case reflect.Map:
 		return &mapCoder{typ: t, key: pl.keyOf(t.Key()), elem: pl.of(t.Elem())}
 	}
-	return refusedCoder{fmt.Sprintf("%s cannot travel in a message", t)}
+	return refusedCoder{fmt.Sprintf("%s cannot travel in a message", t) + leaveOut}
+}
+
+const leaveOut = `: the tag libchan:"-" leaves a field out`
+
+// hidesAll tells whether a struct has fields, and none that another package can see: to
+// send nothing of it would lose what it is.
+func hidesAll(t reflect.Type) bool {
+	hides := false
+	for _, f := range structFields(t) {
+		if f.IsExported() || f.Anonymous {
+			return false
+		}
+		hides = hides || f.Name != "_"
+	}
+	return hides
 }
 
 // isByte tells whether a list of t is bytes: not if its elements know better.

@@ -22,11 +22,27 @@ func (c *refCoder) encode(e *encoder, v reflect.Value) error {
 	if done, err := e.add(v); done || err != nil {
 		return err
 	}
+	if v.IsZero() {
+		e.null()
+		return nil
+	}
 	return c.other.encode(e, v)
 }
 
 func (c *refCoder) decode(d *decoder, v reflect.Value) error {
-	if d.tok.kind != isRef {
+	switch d.tok.kind {
+	case isRef:
+	case isNull:
+		v.SetZero()
+		return nil
+	default:
+		other := c.other
+		if p, ok := other.(*pointerCoder); ok {
+			other = p.elem.coder
+		}
+		if _, never := other.(refusedCoder); never {
+			return d.wanted(c.typ.String())
+		}
 		return c.other.decode(d, v)
 	}
 	// A struct that is carried because of what it embeds cannot be got; that can.

@@ -96,7 +96,7 @@ type floatCoder struct{ bits int }
 
 func (c floatCoder) encode(e *encoder, v reflect.Value) error { return e.float(v.Float(), c.bits) }
 
-func (floatCoder) decode(d *decoder, v reflect.Value) error {
+func (c floatCoder) decode(d *decoder, v reflect.Value) error {
 	f := d.tok.f
 	switch d.tok.kind {
 	case isFloat:
@@ -109,7 +109,8 @@ func (floatCoder) decode(d *decoder, v reflect.Value) error {
 	default:
 		return d.wanted("a number")
 	}
-	if v.OverflowFloat(f) {
+	// A decimal of the largest float32 may be a little above it.
+	if c.bits == 32 && math.IsInf(float64(float32(f)), 0) && !math.IsInf(f, 0) {
 		return errFit(f, v)
 	}
 	v.SetFloat(f)

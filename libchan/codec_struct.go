@@ -94,32 +94,16 @@ func (c *structCoder) decode(d *decoder, v reflect.Value) error {
 	default:
 		return d.wanted("a struct")
 	}
-	if d.depth++; d.depth > maxDepth {
-		return errDepth
-	}
-	head := d.tok
 	var seen fieldSet
-	for i := 0; ; i++ {
-		if more, err := d.more(head, i); err != nil {
-			return err
-		} else if !more {
-			break
-		}
-		if err := d.key(&d.tok); err != nil {
-			return err
-		}
-		at, known := 0, false
-		if d.tok.kind == isText {
+	at, known := 0, false
+	return d.dict(func() error {
+		if known = d.tok.kind == isText; known {
 			at, known = c.byName[string(d.tok.s)]
 		}
-		if err := d.next(); err != nil {
-			return err
-		}
+		return nil
+	}, func(int) error {
 		if !known {
-			if err := d.skip(); err != nil {
-				return err
-			}
-			continue
+			return d.skip()
 		}
 		f := c.fields[at]
 		if seen.add(at) {
@@ -128,9 +112,8 @@ func (c *structCoder) decode(d *decoder, v reflect.Value) error {
 		if err := f.decodeIn(d, v); err != nil {
 			return withinField(f.name, err)
 		}
-	}
-	d.depth--
-	return nil
+		return nil
+	})
 }
 
 var errTwice = errors.New("it stands twice in the message")

@@ -49,7 +49,12 @@ func (m *message) payload(s *Session) []byte {
 
 // encode makes a message of v. The ends that it carries are taken from their handles.
 func encode(c Codec, carrier *channel, v any) (*message, error) {
-	if raw, ok := v.(*Raw); ok {
+	switch raw := v.(type) {
+	case *Raw:
+		if raw != nil {
+			return raw.message(carrier)
+		}
+	case Raw:
 		return raw.message(carrier)
 	}
 	if _, ok := v.(*Attached); ok {

@@ -59,7 +59,7 @@ func (*sentRefs) Get(index int, _ reflect.Type) (reflect.Value, error) {
 
 // Add implements [Refs].
 func (r *sentRefs) Add(v reflect.Value) (index int, ok bool, err error) {
-	if !v.IsValid() || (v.Kind() == reflect.Interface || v.Kind() == reflect.Pointer) && v.IsNil() {
+	if isNone(v) {
 		return 0, false, nil
 	}
 	var to ref
@@ -90,6 +90,22 @@ func (r *sentRefs) Add(v reflect.Value) (index int, ok bool, err error) {
 		r.err = err
 	}
 	return 0, true, err
+}
+
+// isNone tells whether a value holds nothing that could travel: it is nil, or a struct
+// around what is nil.
+func isNone(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Invalid:
+		return true
+	case reflect.Interface:
+		return isNone(v.Elem())
+	case reflect.Pointer:
+		return v.IsNil()
+	case reflect.Struct:
+		return v.NumField() > 0 && v.IsZero()
+	}
+	return false
 }
 
 // give takes the end from its handle, for a message of the carrier.
@@ -145,11 +161,11 @@ func (*receivedRefs) Add(reflect.Value) (int, bool, error) {
 // Get implements [Refs].
 func (r *receivedRefs) Get(index int, t reflect.Type) (reflect.Value, error) {
 	if index < 0 || index >= len(r.list) {
-		return reflect.Value{}, fmt.Errorf("libchan: the message refers to its end %d, and has %d", index, len(r.list))
+		return reflect.Value{}, fmt.Errorf("the message refers to its end %d, and has %d", index, len(r.list))
 	}
 	at := r.list[index]
 	if at.c == nil {
-		return reflect.Value{}, fmt.Errorf("libchan: the message refers to its end %d twice", index)
+		return reflect.Value{}, fmt.Errorf("the message refers to its end %d twice", index)
 	}
 	v, err := at.as(t)
 	if err == nil {
@@ -180,9 +196,9 @@ func (r ref) as(t reflect.Type) (reflect.Value, error) {
 
 func (r ref) unfit(t reflect.Type) error {
 	if r.side == sending {
-		return fmt.Errorf("libchan: a sending end does not fit into %v", t)
+		return fmt.Errorf("a sending end does not fit into %v", t)
 	}
-	return fmt.Errorf("libchan: a receiving end does not fit into %v", t)
+	return fmt.Errorf("a receiving end does not fit into %v", t)
 }
 
 // claim has the side, which came in a message, be here, and returns the generation of its
