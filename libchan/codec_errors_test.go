@@ -4,7 +4,6 @@
 package libchan
 
 import (
-	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -265,19 +264,19 @@ func TestCutAndTrailing(t *testing.T) {
 
 // A length that lies costs next to nothing.
 func TestLengthsThatLie(t *testing.T) {
-	be := binary.BigEndian
 	lists := strings.Repeat("\xdd\x00\x00\x03\xe8", 200) + strings.Repeat("\xc0", 1000)
-	for _, b := range [][]byte{
-		be.AppendUint32([]byte{0xdd}, math.MaxUint32),        // a list
-		be.AppendUint32([]byte{0xdf}, math.MaxUint32),        // a map
-		be.AppendUint32([]byte{0xdb}, math.MaxUint32),        // a string
-		be.AppendUint32([]byte{0xc6}, math.MaxUint32),        // bytes
-		be.AppendUint32([]byte{0xc9}, math.MaxUint32),        // an extension
-		be.AppendUint16([]byte{0xdc}, math.MaxUint16),        // a list
-		append(be.AppendUint16([]byte{0xde}, 600), lists...), // a map
-		[]byte(lists), // 200 lists, each with all the bytes there are
-		append(be.AppendUint32([]byte{0xdd}, 1<<20), make([]byte, 1<<20-1)...),
+	for _, head := range []string{
+		"\xdd\xff\xff\xff\xff", // a list
+		"\xdf\xff\xff\xff\xff", // a map
+		"\xdb\xff\xff\xff\xff", // a string
+		"\xc6\xff\xff\xff\xff", // bytes
+		"\xc9\xff\xff\xff\xff", // an extension
+		"\xdc\xff\xff",         // a list
+		"\xde\x02\x58" + lists, // a map
+		lists,                  // 200 lists, each with all the bytes there are
+		"\xdd\x00\x10\x00\x00" + strings.Repeat("\x00", 1<<20-1),
 	} {
+		b := []byte(head)
 		for _, into := range []any{new(any), new([]any), new([]string), new([][1024]int), new(map[string]int), new(string), new([]byte)} {
 			used := allocated(func() {
 				if err := Msgpack.Unmarshal(b, into, nil); err == nil {

@@ -328,7 +328,7 @@ func TestOddValues(t *testing.T) {
 func TestProtobufInside(t *testing.T) {
 	type job struct {
 		P    *wrapperspb.StringValue
-		V    wrapperspb.Int32Value //nolint:govet // it is not copied
+		V    wrapperspb.Int32Value
 		L    []*wrapperspb.BoolValue
 		M    map[string]*wrapperspb.StringValue
 		Nil  *wrapperspb.StringValue
