@@ -65,5 +65,8 @@ func located(t reflect.Type, codec string, err error) error {
 	if t != nil && t.PkgPath() != "" {
 		name = t.Name()
 	}
-	return fmt.Errorf("libchan: %s: %w", codec, inPart(name, err))
+	if codec != "" {
+		codec += ": "
+	}
+	return fmt.Errorf("libchan: %s%w", codec, inPart(name, err))
 }

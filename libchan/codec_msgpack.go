@@ -13,9 +13,11 @@ import (
 
 // Msgpack is the codec that channels have if they ask for no other: MessagePack, which is
 // small and fast, in its shortest form. A reference is an extension of type 76.
-var Msgpack Codec = newNotation("msgpack", false,
-	func() writer { return new(msgpackWriter) },
-	func() reader { return new(msgpackReader) })
+var Msgpack Codec = newMsgpack("msgpack")
+
+func newMsgpack(name string) *notation {
+	return newNotation(name, false, func() writer { return new(msgpackWriter) }, func() reader { return new(msgpackReader) })
+}
 
 // The first byte of a value says what it is. Small ones have their number or their
 // length in it.

@@ -17,23 +17,27 @@ type Ref int
 // Ref. It serves codecs that are made of a library that knows nothing of references, nor
 // of libchan's tags. They need a form for Ref, and Fill for the way back.
 func Plain(v any, refs Refs) (any, error) {
-	b, err := Msgpack.Marshal(nil, v, refs)
+	b, err := between.Marshal(nil, v, refs)
 	if err != nil {
 		return nil, err
 	}
 	var plain any
-	err = Msgpack.Unmarshal(b, &plain, plainRefs{})
+	err = between.Unmarshal(b, &plain, plainRefs{})
 	return plain, err
 }
 
 // Fill sets what v points to to a plain value, as Unmarshal of a codec does.
 func Fill(v, plain any, refs Refs) error {
-	b, err := Msgpack.Marshal(nil, plain, plainRefs{})
+	b, err := between.Marshal(nil, plain, plainRefs{})
 	if err != nil {
 		return err
 	}
-	return Msgpack.Unmarshal(b, v, refs)
+	return between.Unmarshal(b, v, refs)
 }
+
+// between is what stands between a value and its plain one. It has no name: an error is the
+// caller's.
+var between = newMsgpack("")
 
 // plainRefs is the table of plain values: in it a Ref stands for itself.
 type plainRefs struct{}

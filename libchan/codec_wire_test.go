@@ -156,7 +156,7 @@ func TestPlain(t *testing.T) {
 		t.Errorf("L1: filled in is %+v", got)
 	}
 	_, err = Plain(struct{ F func() }{}, nil)
-	fails(t, err, "F: func() cannot travel")
+	fails(t, err, "libchan: message.F: func() cannot travel")
 	fails(t, Fill(&got, map[string]any{"Plain": 5}, nil), "wanted.Plain: a number where a string is wanted")
 	fails(t, Fill(&got, map[string]any{"P": Ref(1)}, refs), "wanted.P: no thing 1")
 	fails(t, Fill(&got, map[string]any{"Plain": Ref(0)}, refs), "wanted.Plain: a reference")
