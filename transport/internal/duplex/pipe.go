@@ -43,11 +43,15 @@ func newPipe() *pipe {
 	return p
 }
 
-// read waits for bytes, and returns why the writer has ended once all are read.
+// read waits for bytes, and returns why the writer has ended once all are read. Like a socket
+// it does not wait for none.
 func (p *pipe) read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.awaitLocked(); err != nil || len(b) == 0 {
+	if len(b) == 0 {
+		return 0, p.leaveLocked()
+	}
+	if err := p.awaitLocked(); err != nil {
 		return 0, err
 	}
 	n := copy(b, p.front.data[p.front.start:p.front.end])
@@ -72,14 +76,20 @@ func (p *pipe) take() (*chunk, error) {
 	return c, nil
 }
 
+// leaveLocked tells why the reader must leave, whatever there is to read.
+func (p *pipe) leaveLocked() error {
+	if p.refused == nil && p.reads.passed {
+		return os.ErrDeadlineExceeded
+	}
+	return p.refused
+}
+
 // awaitLocked returns when there is something in front.
 func (p *pipe) awaitLocked() error {
 	for {
-		switch {
-		case p.refused != nil:
-			return p.refused
-		case p.reads.passed:
-			return os.ErrDeadlineExceeded
+		switch err := p.leaveLocked(); {
+		case err != nil:
+			return err
 		case p.front != nil:
 			return nil
 		case p.back != nil:

@@ -99,7 +99,7 @@ func testCloseEndsWaiting(t *testing.T, a, b net.Conn) {
 		errs <- err
 	}()
 	go func() {
-		_, err := a.Write(make([]byte, 64<<20)) // nobody reads it
+		_, err := a.Write(make([]byte, 16<<20)) // nobody reads it
 		errs <- err
 	}()
 	// Neither tells that it waits; however it comes, both end.
@@ -164,7 +164,7 @@ func testReadDeadline(t *testing.T, a, b net.Conn) {
 
 func testWriteDeadline(t *testing.T, a, b net.Conn) {
 	a.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	want := bytes.Repeat([]byte("0123456789abcdef"), 4<<20)
+	want := bytes.Repeat([]byte("0123456789abcdef"), 512<<10) // more than any transport holds
 	n, err := a.Write(want)
 	if n == len(want) || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("B96: Write that nobody reads: %d, %v", n, err)
