@@ -78,13 +78,12 @@ func parseURL(text string) (*url.URL, error) {
 }
 
 func (d *Dialer) dial(ctx context.Context, target *url.URL) (net.Conn, error) {
-	x := &exchange{transport: d.transport(), over: make(chan struct{})}
 	alive, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	x.cancel = func() { cancel(context.Canceled) }
+	x := &exchange{transport: d.transport(), ctx: alive, cancel: cancel, over: make(chan struct{})}
 	timeout := cmp.Or(d.HandshakeTimeout, defaultHandshake)
 	timer := time.AfterFunc(timeout, func() { cancel(fmt.Errorf("%w within %v", context.DeadlineExceeded, timeout)) })
 	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	c, err := x.shakeHands(alive, d.request(target))
+	c, err := x.shakeHands(d.request(target))
 	inTime, wanted := timer.Stop(), stop()
 	if err == nil && !(inTime && wanted) {
 		err = context.Cause(alive)
@@ -93,7 +92,6 @@ func (d *Dialer) dial(ctx context.Context, target *url.URL) (net.Conn, error) {
 		go x.run()
 		return c, nil
 	}
-	x.cancel()
 	x.end()
 	return nil, err
 }
@@ -142,7 +140,9 @@ func (d *Dialer) request(target *url.URL) *http.Request {
 // An exchange is a request and its answer, as the client has them.
 type exchange struct {
 	transport *http.Transport
-	cancel    func()
+	ctx       context.Context // of the request
+	cancel    context.CancelCauseFunc
+	connected atomic.Pointer[net.Conn] // what is below, once there is something
 	conn      *duplex.Conn
 	answer    io.ReadCloser
 	linger    *time.Timer // runs after Close
@@ -151,40 +151,72 @@ type exchange struct {
 }
 
 // shakeHands sends the request and waits for the server's greeting.
-func (x *exchange) shakeHands(ctx context.Context, r *http.Request) (net.Conn, error) {
-	var connected atomic.Pointer[net.Conn]
-	x.conn = duplex.New(duplex.End{}, func() { x.linger = time.AfterFunc(linger, x.cancel) })
+func (x *exchange) shakeHands(r *http.Request) (net.Conn, error) {
+	x.conn = duplex.New(duplex.End{}, func() { x.linger = time.AfterFunc(linger, x.abort) })
 	x.conn.Write([]byte(greeting))
 	r.Body = requestBody{x.conn.Outgoing(), x}
-	trace := httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { connected.Store(&info.Conn) }}
-	answer, err := x.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(ctx, &trace)))
-	if err == nil {
-		x.answer = answer.Body
-		err = x.greeted(answer)
-	} else if connected.Load() != nil || isNoProtocol(err) {
-		err = fmt.Errorf("%w: %w", ErrNotHTTP2, err)
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		if err = cause; connected.Load() != nil {
-			err = fmt.Errorf("%w: %w", transport.ErrNoAnswer, cause)
-		}
-	}
+	trace := httptrace.ClientTrace{GotConn: x.gotConn}
+	answer, err := x.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(x.ctx, &trace)))
 	if err != nil {
+		return nil, x.unanswered(err)
+	}
+	x.answer = answer.Body
+	// From here on net/http looks at the context between two reads of the request's body only.
+	defer context.AfterFunc(x.ctx, func() { answer.Body.Close() })()
+	if err := x.greeted(answer); err != nil {
 		return nil, err
 	}
-	nc := *connected.Load()
+	nc := *x.connected.Load()
 	x.conn.Describe(duplex.End{
 		Network: "http2", Local: nc.LocalAddr(), Remote: nc.RemoteAddr(),
-		AuthInfo: &transport.AuthInfo{TLS: answer.TLS, Header: answer.Header, Context: ctx},
+		AuthInfo: &transport.AuthInfo{TLS: answer.TLS, Header: answer.Header, Context: x.ctx},
 	})
 	return duplex.HalfCloser{Conn: x.conn}, nil
 }
 
+// gotConn looks at the connection that the request is to go through. A server that agrees on
+// no protocol would be sent HTTP/1.1, and might wait for the end of the request.
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	x.connected.Store(&info.Conn)
+	if c, ok := info.Conn.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol != "h2" {
+		x.cancel(fmt.Errorf("%w: the TLS handshake has not agreed on h2", ErrNotHTTP2))
+	}
+}
+
+// unanswered tells why there is no answer, or not all of the greeting.
+func (x *exchange) unanswered(err error) error {
+	cause, connected := context.Cause(x.ctx), x.connected.Load() != nil
+	var reset streamError
+	switch {
+	case errors.Is(cause, ErrNotHTTP2):
+		return cause
+	case cause != nil && connected:
+		return fmt.Errorf("%w: %w", transport.ErrNoAnswer, cause)
+	case cause != nil:
+		return cause
+	case errors.As(err, &reset):
+		return fmt.Errorf("the request was refused or cut off: %w", err)
+	case x.answer == nil && (connected || isNoProtocol(err)):
+		return fmt.Errorf("%w: %w", ErrNotHTTP2, err)
+	}
+	return err
+}
+
+// A streamError has the form that net/http's error for an HTTP/2 stream can be turned into.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+// Error implements error.
+func (e streamError) Error() string { return fmt.Sprintf("HTTP/2 error %d", e.Code) }
+
 // isNoProtocol tells whether a TLS server knows none of the protocols that we offer.
 func isNoProtocol(err error) bool {
 	const noApplicationProtocol = tls.AlertError(120)
-	var alert tls.AlertError
-	return errors.As(err, &alert) && alert == noApplicationProtocol
+	var op *net.OpError // whose error of an unexported type has the same text
+	return errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() == noApplicationProtocol.Error()
 }
 
 // greeted tells why an answer is no conn, or waits for the server's greeting.
@@ -200,7 +232,7 @@ func (x *exchange) greeted(answer *http.Response) error {
 	}
 	said := make([]byte, len(greeting))
 	if n, err := io.ReadFull(answer.Body, said); err != nil {
-		return fmt.Errorf("%d of the greeting's %d bytes came: %w", n, len(greeting), err)
+		return x.unanswered(fmt.Errorf("%d of the greeting's %d bytes came: %w", n, len(greeting), err))
 	}
 	if string(said) != greeting {
 		return fmt.Errorf("the server's greeting is %q, not %q", said, greeting)
@@ -227,6 +259,9 @@ func (x *exchange) run() {
 	x.end()
 }
 
+// abort ends the request, however far it is.
+func (x *exchange) abort() { x.cancel(context.Canceled) }
+
 // end leaves nothing behind.
 func (x *exchange) end() {
 	x.conn.Finish()
@@ -236,7 +271,7 @@ func (x *exchange) end() {
 	if x.answer != nil {
 		x.answer.Close()
 	}
-	x.cancel()
+	x.abort()
 	x.transport.CloseIdleConnections()
 }
 

@@ -25,8 +25,8 @@ type Listener struct {
 	// HandshakeTimeout is how long a client's greeting may take to arrive: 10 s by default.
 	HandshakeTimeout time.Duration
 
-	// Backlog is how many conns may wait for Accept, 128 by default. More are refused with
-	// status 503.
+	// Backlog is how many clients may shake hands or wait for Accept, 128 by default. More
+	// are refused with status 503.
 	Backlog int
 
 	queue duplex.Queue
@@ -50,18 +50,9 @@ func (l *Listener) Addr() net.Addr { return duplex.Addr{Net: "http2", Text: "htt
 // ServeHTTP implements http.Handler. It returns when the conn has ended.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
-	if refusal := l.look(w, r); refusal != nil {
-		refuse(w, refusal)
-		return
-	}
-	if err := l.greeted(rc, r.Body); err != nil {
-		refuse(w, err)
-		return
-	}
-	conn := newServerConn(rc, r)
-	if err := l.queue.Put(conn, cmp.Or(l.Backlog, defaultBacklog)); err != nil {
-		w.Header().Set("Retry-After", "1")
-		refuse(w, &transport.StatusError{Code: http.StatusServiceUnavailable, Text: err.Error()})
+	conn, err := l.shakeHands(w, rc, r)
+	if err != nil {
+		http.Error(w, err.Text, err.Code)
 		return
 	}
 	defer l.queue.Drop(conn)
@@ -90,11 +81,38 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn.Finish()
 }
 
+// shakeHands returns the conn of a request, which is in the queue, or why there is none.
+func (l *Listener) shakeHands(w http.ResponseWriter, rc *http.ResponseController, r *http.Request) (*duplex.Conn, *transport.StatusError) {
+	if refusal := look(w, r); refusal != nil {
+		return nil, refusal
+	}
+	limit := cmp.Or(l.Backlog, defaultBacklog)
+	if err := l.queue.Enter(limit); err != nil {
+		return nil, unavailable(w, err)
+	}
+	defer l.queue.Leave()
+	if refusal := l.greeted(rc, r.Body); refusal != nil {
+		return nil, refusal
+	}
+	conn := newServerConn(rc, r)
+	if err := l.queue.Put(conn, limit); err != nil {
+		return nil, unavailable(w, err)
+	}
+	return conn, nil
+}
+
+// unavailable has a client come again later.
+func unavailable(w http.ResponseWriter, why error) *transport.StatusError {
+	if why == net.ErrClosed {
+		why = errors.New("the listener is closed")
+	}
+	w.Header().Set("Retry-After", "1")
+	return &transport.StatusError{Code: http.StatusServiceUnavailable, Text: why.Error()}
+}
+
 // look tells why a request is none for a conn, or returns nil.
-func (l *Listener) look(w http.ResponseWriter, r *http.Request) *transport.StatusError {
+func look(w http.ResponseWriter, r *http.Request) *transport.StatusError {
 	switch {
-	case l.queue.Closed():
-		return &transport.StatusError{Code: http.StatusServiceUnavailable, Text: "the listener is closed"}
 	case r.ProtoMajor < 2:
 		return &transport.StatusError{Code: http.StatusHTTPVersionNotSupported, Text: "a connection needs HTTP/2 on the whole way; the last hop speaks " + r.Proto}
 	case r.Method != http.MethodPost:
@@ -131,16 +149,13 @@ func (l *Listener) greeted(rc *http.ResponseController, body io.Reader) *transpo
 
 var errGone = errors.New("the request was cancelled")
 
-// refuse answers that there is no conn.
-func refuse(w http.ResponseWriter, e *transport.StatusError) { http.Error(w, e.Text, e.Code) }
-
 func newServerConn(rc *http.ResponseController, r *http.Request) *duplex.Conn {
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	return duplex.New(duplex.End{
 		Network:  "http2",
 		Local:    local,
 		Remote:   duplex.ParseAddr(r.RemoteAddr),
-		AuthInfo: &transport.AuthInfo{TLS: r.TLS, Header: r.Header, Context: r.Context()},
+		AuthInfo: &transport.AuthInfo{TLS: r.TLS, Header: r.Header.Clone(), Context: r.Context()},
 	}, func() {
 		rc.SetWriteDeadline(time.Now().Add(linger)) // or the handler might wait for ever
 		rc.SetReadDeadline(time.Unix(1, 0))

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// ErrFull is what Put returns if too many conns wait to be accepted.
-var ErrFull = errors.New("too many connections wait to be accepted")
+// ErrFull is what Enter and Put return if there are too many conns that nobody has accepted.
+var ErrFull = errors.New("too many connections shake hands or wait to be accepted")
 
 // A Queue has the conns that wait to be accepted. The zero Queue is empty and open.
 type Queue struct {
@@ -20,6 +20,7 @@ type Queue struct {
 
 	// Guarded by mu.
 	waiting []net.Conn
+	entered int // how many shake hands
 	closed  bool
 }
 
@@ -28,6 +29,29 @@ func (q *Queue) condLocked() *sync.Cond {
 		q.changed = sync.NewCond(&q.mu)
 	}
 	return q.changed
+}
+
+// Enter takes a place for one that shakes hands, unless limit conns do so or wait already, or
+// the queue was closed, which is net.ErrClosed. Leave gives the place back.
+func (q *Queue) Enter(limit int) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return net.ErrClosed
+	case q.entered+len(q.waiting) >= limit:
+		return ErrFull
+	}
+	q.entered++
+	return nil
+}
+
+// Leave gives back what Enter took, and comes after Put: so no conn that has a place is
+// refused another.
+func (q *Queue) Leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.entered--
 }
 
 // Put adds a conn, unless limit conns wait already or the queue was closed, which is
