@@ -30,7 +30,9 @@ import (
 // the end of the channel or that of the session. No lock is held while a stream or the
 // user's code is called; the order of locks is channel, session, and never two channels.
 type channel struct {
-	capacity int // immutable: how many messages may be sent and not taken; -1 if bytes count
+	// Immutable.
+	capacity int  // how many messages may be sent and not taken; -1 if bytes count
+	chunks   bool // its messages are chunks of a byte stream
 
 	mu    sync.Mutex
 	sides [2]edge
@@ -41,7 +43,7 @@ type channel struct {
 	sent    uint64 // messages that were queued or have left
 	taken   uint64 // of these, those that the receiver has taken
 	claims  []claim
-	open    int   // how many ids are in claims
+	open    int   // what claims weigh
 	closed  bool  // the sender has ended; what is queued, or under way, still comes
 	end     error // its error, or nil
 	stopped error // why the receiver takes no more, or nil while it does
@@ -50,17 +52,18 @@ type channel struct {
 	reading bool // or to read from the sending side's
 	pumping bool
 	lost    error // the session of the side that sends has ended: only what has arrived is taken
-	refs    int   // references in messages that were taken and not reported
+	refs    int   // what references weigh in messages that were taken and not reported
 
-	changed  chan struct{}    // closed at the next change; nil if nobody waits
-	out, in  courier          // of who sends, and who reads
-	done     [2]chan struct{} // what Done of each side has returned, or nil
-	ready    chan struct{}    // what Ready has returned, or nil
-	watchers int              // how many calls of Select need ready
-	asked    bool             // Ready has returned it
-	after    []func()         // to be done once the lock is free
-	watching bool             // somebody waits for the end of the stream on which we send
-	buffers  *Session         // whose bound the queue counts for, or nil
+	changed   chan struct{}    // closed at the next change; nil if nobody waits
+	out, in   courier          // of who sends, and who reads
+	done      [2]chan struct{} // what Done of each side has returned, or nil
+	ready     chan struct{}    // what Ready has returned, or nil
+	watchers  int              // how many calls of Select need ready
+	asked     bool             // Ready has returned it
+	after     []func()         // to be done once the lock is free
+	interrupt func()           // tells whoever is in a Read or Write of a loan, or nil
+	watching  bool             // somebody waits for the end of the stream on which we send
+	buffers   *Session         // whose bound the queue counts for, or nil
 }
 
 // An edge is a side of a channel.
@@ -70,16 +73,11 @@ type edge struct {
 	far   *far   // if it is beyond a session, or was
 }
 
-// A ref is a channel's side in a message.
-type ref struct {
-	c    *channel
-	side side
-}
-
 // A claim is what a message has announced that is not known to be taken.
 type claim struct {
-	seq uint64 // the message is the seq-th that was sent
-	ids []uint64
+	seq    uint64 // the message is the seq-th that was sent
+	ids    []uint64
+	weight int
 }
 
 const (
@@ -89,6 +87,9 @@ const (
 	// maxUnclaimed is how many ends a channel carries that nobody has claimed before its
 	// sender waits.
 	maxUnclaimed = 1000
+
+	// maxUnclaimedFiles is how many files.
+	maxUnclaimedFiles = 50
 )
 
 // newChannel returns a channel with both sides here; their first handles have generation 1.
@@ -167,6 +168,10 @@ func (c *channel) settleLocked() {
 	if tx.place == placeAttached || tx.place == placeOffered {
 		c.settleSenderLocked(tx)
 	}
+	if c.interrupt != nil && (c.stopped != nil || c.lost != nil || c.closed && c.end != nil) {
+		c.after = append(c.after, c.interrupt)
+		c.interrupt = nil
+	}
 	drained := c.closed && len(c.queue) == 0 && !c.pumping
 	if c.done[sending] != nil && (c.closed || c.stopped != nil) {
 		closeOnce(c.done[sending])
@@ -222,7 +227,7 @@ func (c *channel) settleSenderLocked(tx *edge) {
 	switch stopped := c.stopped; {
 	case stopped != nil && tx.place == placeOffered:
 		c.moveLocked(sending, stepEnd)
-		c.after = append(c.after, f.release)
+		c.after = append(c.after, func() { f.refuse(stopped) })
 	case stopped != nil:
 		c.moveLocked(sending, stepEnd)
 		c.stopReadingLocked()
@@ -288,6 +293,10 @@ func (c *channel) reported(f *far, r wireReport) {
 	f.isFinal = true
 	c.unclaimedLocked(f.s)
 	f.s.forget(f.id)
+	if c.sides[receiving].place == placeAnnounced {
+		c.moveLocked(receiving, stepEnd)
+		c.bufferForLocked(nil)
+	}
 	switch cause := errorOf(r.cause); {
 	case c.stopped != nil, cause == nil && c.closed:
 	case cause == nil:
@@ -323,7 +332,7 @@ func (c *channel) popLocked() *message {
 }
 
 // tookLocked takes note that the receiver has taken messages, so many since the channel
-// began, with so many references in what was taken here.
+// began, with references of that weight in what was taken here.
 func (c *channel) tookLocked(taken uint64, refs int) {
 	if taken <= c.taken {
 		return
@@ -348,7 +357,7 @@ const reportEvery = 1024
 // claimedLocked forgets claims of messages that were taken.
 func (c *channel) claimedLocked() {
 	for len(c.claims) > 0 && c.claims[0].seq <= c.taken {
-		c.open -= len(c.claims[0].ids)
+		c.open -= c.claims[0].weight
 		c.claims = c.claims[1:]
 	}
 }

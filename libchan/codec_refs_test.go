@@ -14,26 +14,26 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// A thing travels beside messages of these tests.
+// A oddment travels beside messages of these tests.
 type (
-	thing   struct{ name string }
-	thinger interface{ thing() string }
+	oddment struct{ name string }
+	thinger interface{ oddment() string }
 )
 
-func (t *thing) thing() string { return t.name }
+func (t *oddment) oddment() string { return t.name }
 
 var thingerType = reflect.TypeFor[thinger]()
 
 // things is a table of them.
 type things struct {
-	list  []*thing
+	list  []*oddment
 	taken map[int]bool
 }
 
 func (*things) Carries(t reflect.Type) bool { return t.Implements(thingerType) }
 
 func (r *things) Add(v reflect.Value) (int, bool, error) {
-	th, ok := v.Interface().(*thing)
+	th, ok := v.Interface().(*oddment)
 	switch {
 	case !ok || th == nil:
 		return 0, false, nil
@@ -47,9 +47,9 @@ func (r *things) Add(v reflect.Value) (int, bool, error) {
 func (r *things) Get(i int, t reflect.Type) (reflect.Value, error) {
 	switch {
 	case i >= len(r.list):
-		return reflect.Value{}, fmt.Errorf("no thing %d", i)
+		return reflect.Value{}, fmt.Errorf("no oddment %d", i)
 	case r.taken[i]:
-		return reflect.Value{}, fmt.Errorf("thing %d twice", i)
+		return reflect.Value{}, fmt.Errorf("oddment %d twice", i)
 	}
 	if r.taken == nil {
 		r.taken = make(map[int]bool)
@@ -59,15 +59,15 @@ func (r *things) Get(i int, t reflect.Type) (reflect.Value, error) {
 }
 
 type wanted struct {
-	P     *thing
+	P     *oddment
 	I     thinger
 	Any   any
-	L     []*thing
+	L     []*oddment
 	M     map[string]thinger
 	A     [2]any
-	PP    **thing
+	PP    **oddment
 	Deep  *wanted
-	Empty *thing `libchan:",omitempty"`
+	Empty *oddment `libchan:",omitempty"`
 	Plain string
 	thingHolder
 }
@@ -75,8 +75,8 @@ type wanted struct {
 type thingHolder struct{ Held thinger }
 
 func TestReferencesArrive(t *testing.T) {
-	th := func(name string) *thing { return &thing{name} }
-	v := wanted{P: th("p"), I: th("i"), Any: th("any"), L: []*thing{th("l0"), nil, th("l2")}, M: map[string]thinger{"k": th("k"), "nil": nil},
+	th := func(name string) *oddment { return &oddment{name} }
+	v := wanted{P: th("p"), I: th("i"), Any: th("any"), L: []*oddment{th("l0"), nil, th("l2")}, M: map[string]thinger{"k": th("k"), "nil": nil},
 		A: [2]any{th("a0"), map[string]any{"x": th("a1")}}, PP: ptr(th("pp")), Deep: &wanted{P: th("deep")}, Plain: "s",
 		thingHolder: thingHolder{th("held")}}
 	for _, c := range notations {
@@ -106,7 +106,7 @@ func TestReferencesArrive(t *testing.T) {
 
 // A reference where none fits, or that is none, is an error that names the field.
 func TestReferencesThatDoNotFit(t *testing.T) {
-	one := []*thing{{"one"}}
+	one := []*oddment{{"one"}}
 	type m = map[string]any
 	tests := []struct {
 		v    any
@@ -122,11 +122,11 @@ func TestReferencesThatDoNotFit(t *testing.T) {
 		{m{"A": Ref(0)}, new(struct{ A error }), ".A: a reference to what travels beside the message where error is wanted"},
 		{m{"A": Ref(0)}, new(struct{ A level }), ".A: a reference"},
 		{m{"A": Ref(0)}, new(struct{ A *otherThing }), ".A: what travels beside the message cannot be *libchan.otherThing"},
-		{m{"A": Ref(1)}, new(struct{ A *thing }), ".A: no thing 1"},
-		{m{"A": Ref(1 << 30)}, new(struct{ A any }), ".A: no thing 1073741824"},
-		{m{"A": []any{Ref(0), Ref(0)}}, new(struct{ A []thinger }), ".A[1]: thing 0 twice"},
-		{m{"A": []any{Ref(0), Ref(0)}}, new(any), `message["A"][1]: thing 0 twice`},
-		{m{"A": "x"}, new(struct{ A *thing }), ".A: a string where *libchan.thing is wanted"},
+		{m{"A": Ref(1)}, new(struct{ A *oddment }), ".A: no oddment 1"},
+		{m{"A": Ref(1 << 30)}, new(struct{ A any }), ".A: no oddment 1073741824"},
+		{m{"A": []any{Ref(0), Ref(0)}}, new(struct{ A []thinger }), ".A[1]: oddment 0 twice"},
+		{m{"A": []any{Ref(0), Ref(0)}}, new(any), `message["A"][1]: oddment 0 twice`},
+		{m{"A": "x"}, new(struct{ A *oddment }), ".A: a string where *libchan.oddment is wanted"},
 		{m{"A": 3}, new(struct{ A thinger }), ".A: a number where libchan.thinger is wanted"},
 		{m{"A": m{}}, new(struct{ A thinger }), ".A: a map where libchan.thinger is wanted"},
 	}
@@ -140,7 +140,7 @@ func TestReferencesThatDoNotFit(t *testing.T) {
 		data, err := c.Marshal(nil, m{"A": Ref(0)}, plainRefs{})
 		must(t, err)
 		fails(t, c.Unmarshal(data, new(any), nil), `message["A"]: the message has nothing beside it`)
-		_, err = c.Marshal(nil, wanted{L: []*thing{{"stuck"}}}, new(things))
+		_, err = c.Marshal(nil, wanted{L: []*oddment{{"stuck"}}}, new(things))
 		fails(t, err, "wanted.L[0]: it is stuck")
 		_, err = c.Marshal(nil, Ref(-1), plainRefs{})
 		fails(t, err, "a reference with the index -1")
@@ -152,11 +152,11 @@ func TestReferencesThatDoNotFit(t *testing.T) {
 
 type otherThing struct{ name string }
 
-func (*otherThing) thing() string { return "other" }
+func (*otherThing) oddment() string { return "other" }
 
 // Keys in JSON that look like a reference are keys.
 func TestJSONReferences(t *testing.T) {
-	one := []*thing{{"one"}}
+	one := []*oddment{{"one"}}
 	for text, want := range map[string]any{
 		`{"$libchan":0}`:               one[0],
 		"{ \"$libchan\" :\n0 }":        one[0],
@@ -315,14 +315,14 @@ func TestRawByValue(t *testing.T) {
 }
 
 func TestProtobufCodec(t *testing.T) {
-	one, two := &thing{"one"}, &thing{"two"}
+	one, two := &oddment{"one"}, &oddment{"two"}
 	refs := new(things)
-	data, err := Protobuf.Marshal([]byte("before"), With(wrapperspb.String("m"), one, nil, (*thing)(nil), two), refs)
+	data, err := Protobuf.Marshal([]byte("before"), With(wrapperspb.String("m"), one, nil, (*oddment)(nil), two), refs)
 	must(t, err)
 	data = data[len("before"):]
 	var m wrapperspb.StringValue
-	var a, d *thing
-	b, c := &thing{"was"}, any("was")
+	var a, d *oddment
+	b, c := &oddment{"was"}, any("was")
 	must(t, Protobuf.Unmarshal(data, With(&m, &a, &b, &c, &d, &data), refs))
 	if m.Value != "m" || a != one || b != nil || c != nil || d != two {
 		t.Errorf("L2: received %v with %v, %v, %v, %v", &m, a, b, c, d)
@@ -348,7 +348,7 @@ func TestProtobufCodec(t *testing.T) {
 		{With(nil, one), "<nil> is no protobuf message"},
 		{(*Attached)(nil), "*libchan.Attached is no protobuf message"},
 		{With(wrapperspb.String(""), 5), "StringValue[0]: int is nothing that travels beside a message"},
-		{With(wrapperspb.String(""), one, &thing{"stuck"}), "StringValue[1]: it is stuck"},
+		{With(wrapperspb.String(""), one, &oddment{"stuck"}), "StringValue[1]: it is stuck"},
 		{wrapperspb.String("\xff"), "StringValue: "},
 	} {
 		b, err := Protobuf.Marshal([]byte("b"), test.v, new(things))
@@ -365,7 +365,7 @@ func TestProtobufCodec(t *testing.T) {
 	}{
 		{data, With(&m, &wrong), "StringValue[0]: what travels beside the message cannot be *libchan.otherThing"},
 		{data, With(&m, &s), "StringValue[0]: what travels beside the message cannot be string"},
-		{data, With(&m, one), "StringValue[0]: what travels beside the message cannot be libchan.thing"},
+		{data, With(&m, one), "StringValue[0]: what travels beside the message cannot be libchan.oddment"},
 		{data, With(&m, 5), "StringValue[0]: a message is received into a pointer, not into int"},
 		{data, &s, "*string is no protobuf message"},
 		{data, new(any), "*interface {} is no protobuf message"},
@@ -373,11 +373,11 @@ func TestProtobufCodec(t *testing.T) {
 		{append(data[:len(data):len(data)], "\x12\x01x"...), &m, "not bytes at the end of the message"},
 		{[]byte("\xf8\xff\xff\xff\x0f\x01"), &m, "not bytes at the end of the message"},
 		{[]byte("\xfa\xff\xff\xff\x0f\x01\x80"), With(&m, &a), "StringValue[0]: "},
-		{[]byte("\xfa\xff\xff\xff\x0f\x02\x01\x01"), With(&m, &a, &b), "StringValue[1]: thing 0 twice"},
-		{[]byte("\xfa\xff\xff\xff\x0f\x01\x07"), With(&m, &a), "StringValue[0]: no thing 6"},
+		{[]byte("\xfa\xff\xff\xff\x0f\x02\x01\x01"), With(&m, &a, &b), "StringValue[1]: oddment 0 twice"},
+		{[]byte("\xfa\xff\xff\xff\x0f\x01\x07"), With(&m, &a), "StringValue[0]: no oddment 6"},
 		{[]byte("\xfa\xff\xff\xff\x0f\x05\xff\xff\xff\xff\x0f"), With(&m, &a), "a reference with the index 4294967294"},
 	} {
-		fails(t, Protobuf.Unmarshal(test.data, test.v, &things{list: []*thing{one, two}}), test.want)
+		fails(t, Protobuf.Unmarshal(test.data, test.v, &things{list: []*oddment{one, two}}), test.want)
 	}
 	m.ProtoReflect().SetUnknown([]byte("\xfa\xff\xff\xff\x0f\x01\x07")) // as one that was received elsewhere may have
 	_, err = Protobuf.Marshal(nil, &m, nil)

@@ -140,7 +140,7 @@ func TestJSONText(t *testing.T) {
 }
 
 func TestPlain(t *testing.T) {
-	one := &thing{"one"}
+	one := &oddment{"one"}
 	v := wanted{P: one, Any: []any{uint8(1), float32(0.5)}, Plain: "s", M: map[string]thinger{}}
 	refs := new(things)
 	plain, err := Plain(v, refs)
@@ -158,7 +158,7 @@ func TestPlain(t *testing.T) {
 	_, err = Plain(struct{ F func() }{}, nil)
 	fails(t, err, "libchan: message.F: func() cannot travel")
 	fails(t, Fill(&got, map[string]any{"Plain": 5}, nil), "wanted.Plain: a number where a string is wanted")
-	fails(t, Fill(&got, map[string]any{"P": Ref(1)}, refs), "wanted.P: no thing 1")
+	fails(t, Fill(&got, map[string]any{"P": Ref(1)}, refs), "wanted.P: no oddment 1")
 	fails(t, Fill(&got, map[string]any{"Plain": Ref(0)}, refs), "wanted.Plain: a reference")
 	fails(t, Fill(&got, map[string]any{"P": Ref(-1)}, refs), "a reference with the index -1")
 	fails(t, Fill(&got, func() {}, refs), "func() cannot travel")

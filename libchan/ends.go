@@ -216,6 +216,7 @@ func (s *sender) SendContext(ctx context.Context, message any) error {
 	if !sent {
 		m.keep()
 	}
+	runtime.KeepAlive(s) // else it might be garbage while it waits
 	return err
 }
 

@@ -61,6 +61,7 @@ var wireErrors = []struct {
 	{ErrDropped, codes.Aborted},
 	{ErrDraining, codes.Unavailable},
 	{io.ErrUnexpectedEOF, codes.DataLoss},
+	{io.ErrClosedPipe, codes.Canceled},
 }
 
 // A peerError is an error that was sent by the other end: a status, that may be one of this

@@ -37,6 +37,7 @@ type far struct {
 	base    uint64 // how many of the channel's messages have not gone this way
 	told    uint64 // how many the peer was told are taken
 	refs    bool   // messages came with references
+	ending  bool   // what comes next on a byte stream is its end
 	isFinal bool   // the peer takes no more
 }
 
@@ -47,7 +48,7 @@ func (f *far) openWith(m *message) (with bool, err error) {
 	if f.isNew {
 		o.capacity = uint64(f.c.capacity + 1)
 	}
-	if m != nil && len(m.body) < maxFirst {
+	if m != nil && len(m.body) < maxFirst && len(m.files) == 0 {
 		if p := m.payload(f.s); len(p) <= maxFirst {
 			o.first, with = p, true
 		}
@@ -84,11 +85,22 @@ func (f *far) finish(end error, awaited bool) {
 	}
 	last := wireMessage{end: statusOf(end)}
 	raw := &ttrpc.RawMessage{Payload: last.appendBeside(nil)}
-	if err := f.stream.SendMsg(ttrpc.Within(tried, raw)); !isTried(err) {
+	err := error(nil)
+	if f.c.chunks {
+		err = f.stream.SendMsg(ttrpc.Within(tried, new(ttrpc.RawMessage)))
+	}
+	isMarked := !isTried(err)
+	if isMarked {
+		err = f.stream.SendMsg(ttrpc.Within(tried, raw))
+	}
+	if !isTried(err) {
 		f.endSending()
 		return
 	}
 	go func() {
+		if !isMarked {
+			_ = f.stream.SendMsg(ttrpc.Within(f.s.over, new(ttrpc.RawMessage)))
+		}
 		_ = f.stream.SendMsg(ttrpc.Within(f.s.over, raw))
 		f.endSending()
 	}()
@@ -155,6 +167,15 @@ func (f *far) release() {
 	if !f.isNew {
 		f.s.release(f.id)
 	}
+}
+
+// refuse is release that says why.
+func (f *far) refuse(cause error) {
+	if cause == ErrDropped {
+		f.release()
+		return
+	}
+	f.s.report(wireReport{id: f.id, final: true, cause: statusOf(cause)})
 }
 
 // watchLocked has the end of the stream on which we send noticed, if we opened it: whoever

@@ -11,8 +11,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/containerd/ttrpc"
 )
 
 // An interrupt is a context for [ttrpc.Within] that lasts until fire is called. Unlike those of
@@ -116,29 +114,3 @@ func (e *wouldWait) Error() string              { return e.st.Message() }
 func (e *wouldWait) GRPCStatus() *status.Status { return e.st }
 
 func isTried(err error) bool { return errors.Is(err, errWouldWait) }
-
-// A courier takes messages to a stream, or from one, for one who does that at a time. What it
-// needs for that it keeps.
-type courier struct {
-	raw     ttrpc.RawMessage
-	waiting *interrupt // of whoever waits, or would have; nil if none ever has
-	within  any        // raw, for who waits with that
-	trying  any        // raw, for who does not wait
-}
-
-// tryFirst returns the message for who does not wait.
-func (k *courier) tryFirst() any {
-	if k.trying == nil {
-		k.trying = ttrpc.Within(tried, &k.raw)
-	}
-	return k.trying
-}
-
-// wait returns the message for who waits until interrupted.
-func (k *courier) wait() any {
-	if k.waiting == nil || k.waiting.isFired() {
-		k.waiting = newInterrupt()
-		k.within = ttrpc.Within(k.waiting, &k.raw)
-	}
-	return k.within
-}

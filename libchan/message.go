@@ -3,16 +3,25 @@
 
 package libchan
 
-import "slices"
+import (
+	"errors"
+	"os"
+	"slices"
+)
 
-// A message is one in its encoding, with the ends of channels that it carries.
+// A message is one in its encoding, with what it carries beside that.
 type message struct {
-	codec string // of body
-	buf   []byte // body with room before it, or nil
-	body  []byte
-	refs  []ref
-	ids   []uint64 // what refs were announced as, once they were
-	raw   *Raw     // whose refs they are, or nil
+	codec    string // of body
+	buf      []byte // body with room before it, or nil
+	body     []byte
+	chunk    bool // of a byte stream: it is the body and nothing else
+	borrowed bool // body is the sender's, who goes on when the message is queued or has left
+	refs     []reference
+	raw      *Raw // whose refs they are, or nil
+
+	// While the message leaves by a session.
+	ids   []uint64 // what the ends of refs were announced as
+	files []*os.File
 }
 
 // messageWeight is about what a message in a queue costs beside its body.
@@ -21,10 +30,29 @@ const messageWeight = 128
 // size is what the message counts in a queue.
 func (m *message) size() int { return len(m.body) + messageWeight + 256*len(m.refs) }
 
+// weight is what the message counts of what a channel carries unclaimed.
+func (m *message) weight() (n int) {
+	for i := range m.refs {
+		n += m.refs[i].weight()
+	}
+	return n
+}
+
+// ends ranges over the ends of channels that the message carries.
+func (m *message) ends(yield func(ref) bool) {
+	for i := range m.refs {
+		for _, end := range m.refs[i].ends {
+			if !yield(end) {
+				return
+			}
+		}
+	}
+}
+
 // drop lets go of what the message carries.
 func (m *message) drop() {
-	for _, r := range m.refs {
-		r.c.abandon(r.side)
+	for i := range m.refs {
+		m.refs[i].drop()
 	}
 	m.refs = nil
 }
@@ -32,12 +60,18 @@ func (m *message) drop() {
 // payload returns the message as it stands on the wire of a session, see wireMessage. What
 // it carries has been announced there.
 func (m *message) payload(s *Session) []byte {
+	if m.chunk {
+		return m.body
+	}
 	beside := wireMessage{codec: m.codec}
 	if m.codec == s.opts.codec.Name() {
 		beside.codec = ""
 	}
-	for i, r := range m.refs {
-		beside.refs = append(beside.refs, wireRef{m.ids[i], r.side == sending, uint64(r.c.capacity + 1)})
+	ids := m.ids
+	for i := range m.refs {
+		w := m.refs[i].wire(ids)
+		ids = ids[len(m.refs[i].ends):]
+		beside.refs = append(beside.refs, w)
 	}
 	buf := m.buf
 	if buf == nil {
@@ -47,7 +81,34 @@ func (m *message) payload(s *Session) []byte {
 	return beside.appendBeside(withBodyTag(buf[:headroom+len(m.body)]))
 }
 
-// encode makes a message of v. The ends that it carries are taken from their handles.
+// prepare has things in the message go as descriptors, or lends them, for a session by which it
+// is about to leave.
+func (m *message) prepare(s *Session) error {
+	for i := range m.refs {
+		if err := m.refs[i].prepare(m, !s.noFiles.Load()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBack undoes prepare: the message was not sent.
+func (m *message) takeBack() {
+	for i := range m.refs {
+		m.refs[i].takeBack()
+	}
+	m.files = nil
+}
+
+// left has what was lent be copied: the message was sent.
+func (m *message) left() {
+	for i := range m.refs {
+		m.refs[i].left()
+	}
+	m.files = nil
+}
+
+// encode makes a message of v. What it carries is taken from who had it.
 func encode(c Codec, carrier *channel, v any) (*message, error) {
 	switch raw := v.(type) {
 	case *Raw:
@@ -63,7 +124,7 @@ func encode(c Codec, carrier *channel, v any) (*message, error) {
 	refs := &sentRefs{carrier: carrier}
 	buf, err := c.Marshal(make([]byte, headroom, 64), v, refs)
 	m := &message{codec: c.Name(), refs: refs.list}
-	if refs.err != nil {
+	if refs.err != nil && !errors.Is(err, refs.err) {
 		err = refs.err
 	}
 	if err != nil {
@@ -74,7 +135,7 @@ func encode(c Codec, carrier *channel, v any) (*message, error) {
 	return m, nil
 }
 
-// keep gives the ends back to whoever had them: the message was not sent.
+// keep gives what it carries back to whoever had it: the message was not sent.
 func (m *message) keep() {
 	if m.raw != nil {
 		if m.raw.carried != nil {
@@ -82,12 +143,8 @@ func (m *message) keep() {
 		}
 		return
 	}
-	for _, r := range m.refs {
-		r.c.mu.Lock()
-		if r.c.moveLocked(r.side, stepKeep) {
-			r.c.sides[r.side].gen--
-		}
-		r.c.unlock()
+	for i := range m.refs {
+		m.refs[i].keep()
 	}
 	m.refs = nil
 }
@@ -103,14 +160,22 @@ func (m *message) decode(codecs func(name string) (Codec, error), v any) error {
 	if err == nil && v == nil {
 		err = errNilMessage
 	}
-	refs := &receivedRefs{list: slices.Clone(m.refs)}
+	refs := &receivedRefs{list: slices.Clone(m.refs), taken: make([]bool, len(m.refs))}
 	if err == nil {
 		err = c.Unmarshal(m.body, v, refs)
 	}
-	for i, r := range m.refs {
-		if err != nil || refs.list[i].c != nil {
-			r.c.abandon(r.side)
+	for i := range m.refs {
+		if err != nil || !refs.taken[i] {
+			m.refs[i].drop()
 		}
 	}
 	return err
+}
+
+// own has the message's body be no other's.
+func (m *message) own() *message {
+	if m.borrowed {
+		m.body, m.borrowed = slices.Clone(m.body), false
+	}
+	return m
 }

@@ -8,9 +8,9 @@ import (
 	"runtime"
 )
 
-// A Raw is a message in its encoding, with the ends of channels that it carries: Receive of
-// a *Raw decodes nothing, and Send of it encodes nothing. So messages can be passed on by
-// who does not know them. It can be sent once if it carries ends.
+// A Raw is a message in its encoding, with what it carries: Receive of a *Raw decodes nothing,
+// and Send of it encodes nothing. So messages can be passed on by who does not know them. It can
+// be sent once if it carries anything.
 type Raw struct {
 	// Codec is the name of the codec that Body is encoded with.
 	Codec string
@@ -20,9 +20,9 @@ type Raw struct {
 }
 
 // A carried is what a Raw carries. If nobody holds that any more it is let go of.
-type carried struct{ refs []ref }
+type carried struct{ refs []reference }
 
-// Len returns how many ends of channels the message carries.
+// Len returns how many ends of channels, byte streams and files the message carries.
 func (r *Raw) Len() int {
 	if r.carried == nil {
 		return 0
@@ -30,8 +30,8 @@ func (r *Raw) Len() int {
 	return len(r.carried.refs)
 }
 
-// Release lets go of the ends that the message carries. Who does not send it on calls it;
-// the garbage collector does, too.
+// Release lets go of what the message carries. Who does not send it on calls it; the garbage
+// collector does, too.
 func (r *Raw) Release() {
 	if r.carried != nil {
 		(&message{refs: r.carried.refs}).drop()
@@ -46,18 +46,22 @@ func (r *Raw) set(m *message) {
 	r.carry(m.refs)
 }
 
-func (r *Raw) carry(refs []ref) {
+func (r *Raw) carry(refs []reference) {
 	if len(refs) == 0 {
 		return
 	}
 	r.carried = &carried{refs}
-	runtime.AddCleanup(r.carried, func(refs []ref) {
+	var ends []ref
+	for end := range (&message{refs: refs}).ends {
+		ends = append(ends, end)
+	}
+	runtime.AddCleanup(r.carried, func(ends []ref) {
 		onGarbage(func() {
-			for _, ref := range refs {
-				ref.c.lapse(ref.side)
+			for _, end := range ends {
+				end.c.lapse(end.side)
 			}
 		})
-	}, refs)
+	}, ends)
 }
 
 // lapse lets go of a side if it still moves.
@@ -74,12 +78,13 @@ func (c *channel) lapse(s side) {
 func (r *Raw) message(carrier *channel) (*message, error) {
 	m := &message{codec: r.Codec, body: r.Body, raw: r}
 	if r.carried != nil {
-		for _, ref := range r.carried.refs {
-			if ref.c == carrier {
+		m.refs = r.carried.refs
+		for end := range m.ends {
+			if end.c == carrier {
 				return nil, ErrOwnChannel
 			}
 		}
-		m.refs, r.carried.refs = r.carried.refs, nil
+		r.carried.refs = nil
 	}
 	return m, nil
 }
@@ -117,7 +122,7 @@ func passOn(w *sender, r *receiver) error {
 	if err != nil {
 		return err
 	}
-	carries := len(m.refs)
+	carries := m.weight()
 	sent, err := w.c.put(ctx, w.gen, m)
 	if !sent {
 		m.drop()

@@ -6,8 +6,6 @@ package libchan
 import (
 	"context"
 	"io"
-
-	"github.com/containerd/ttrpc"
 )
 
 // take takes the next message, for a handle of that generation.
@@ -16,7 +14,7 @@ func (c *channel) take(ctx context.Context, gen uint32) (*message, error) {
 	defer c.unlock()
 	m, seq, err := c.nextLocked(ctx, gen)
 	if err == nil {
-		c.tookLocked(seq, len(m.refs))
+		c.tookLocked(seq, m.weight())
 	}
 	return m, err
 }
@@ -28,7 +26,7 @@ func (c *channel) peek(ctx context.Context, gen uint32) (m *message, seq uint64,
 	return c.nextLocked(ctx, gen)
 }
 
-// took takes note that a message was taken, which had so many references.
+// took takes note that a message was taken, whose references had that weight.
 func (c *channel) took(seq uint64, refs int) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -37,22 +35,30 @@ func (c *channel) took(seq uint64, refs int) {
 
 // nextLocked waits for the next message, and returns its number, too.
 func (c *channel) nextLocked(ctx context.Context, gen uint32) (*message, uint64, error) {
+	if err := c.awaitLocked(ctx, gen); err != nil {
+		return nil, 0, err
+	}
+	m := c.popLocked()
+	return m, c.sent - uint64(len(c.queue)), nil
+}
+
+// awaitLocked waits until there is something in the queue.
+func (c *channel) awaitLocked(ctx context.Context, gen uint32) error {
 	for {
 		switch {
 		case !c.ownsLocked(receiving, gen):
-			return nil, 0, ErrGivenAway
+			return ErrGivenAway
 		case len(c.queue) > 0 && c.stopped == nil:
-			m := c.popLocked()
-			return m, c.sent - uint64(len(c.queue)), nil
+			return nil
 		case c.closed && c.end == nil:
-			return nil, 0, io.EOF
+			return io.EOF
 		case c.closed:
-			return nil, 0, c.end
+			return c.end
 		case c.stopped != nil:
-			return nil, 0, ErrClosed
+			return ErrClosed
 		}
 		if err := c.fetchLocked(ctx); err != nil {
-			return nil, 0, err
+			return err
 		}
 	}
 }
@@ -73,6 +79,7 @@ func (c *channel) fetchLocked(ctx context.Context) error {
 		c.changedLocked()
 		return nil
 	}
+	c.in.expect(!c.chunks)
 	raw, stop := c.in.tryFirst(), stopNothing
 	if ctx != tried && c.lost == nil {
 		raw = c.in.wait()
@@ -83,9 +90,8 @@ func (c *channel) fetchLocked(ctx context.Context) error {
 	stop()
 	c.mu.Lock()
 	c.reading = false
-	payload := c.in.raw.Payload
-	c.in.raw = ttrpc.RawMessage{}
-	c.arrivedLocked(f, payload, err)
+	in := c.in.took(c.chunks)
+	c.arrivedLocked(f, &in, err)
 	c.changedLocked()
 	if isTried(err) {
 		return ctx.Err()
@@ -101,12 +107,17 @@ func (c *channel) stopReadingLocked() {
 }
 
 // arrivedLocked takes what was read from the stream of the sending side.
-func (c *channel) arrivedLocked(f *far, payload []byte, err error) {
+func (c *channel) arrivedLocked(f *far, in *incoming, err error) {
 	switch {
+	case err == nil && in.chunk && !f.ending:
+		if f.ending = len(in.raw.Payload) == 0; !f.ending {
+			c.pushLocked(&message{chunk: true, body: in.raw.Payload})
+		}
 	case err == nil:
-		m, end, err := f.s.parse(payload)
+		m, end, err := f.s.parse(in)
 		switch {
 		case err != nil:
+			c.after = append(c.after, func() { closeFiles(in.files) })
 			c.stopped = err
 			c.closedLocked(err)
 		case end != nil:
@@ -115,6 +126,8 @@ func (c *channel) arrivedLocked(f *far, payload []byte, err error) {
 			f.refs = f.refs || len(m.refs) > 0
 			c.pushLocked(m)
 		}
+	case err == io.EOF && f.ending:
+		c.closedLocked(errMalformed)
 	case err == io.EOF:
 		c.closedLocked(nil)
 	case isTried(err):

@@ -38,14 +38,12 @@ var (
 )
 
 // carries implements [Refs].
-func carries(t reflect.Type) bool {
-	return t.Implements(holderType) || t.Implements(senderType) || t.Implements(receiverType)
-}
+func carries(t reflect.Type) bool { return t.Implements(holderType) || carriesThing(t) }
 
 // sentRefs is the table of a message that is being encoded.
 type sentRefs struct {
 	carrier *channel
-	list    []ref
+	list    []reference
 	err     error
 }
 
@@ -62,28 +60,26 @@ func (r *sentRefs) Add(v reflect.Value) (index int, ok bool, err error) {
 	if isNone(v) {
 		return 0, false, nil
 	}
-	var to ref
-	switch v := v.Interface().(type) {
+	var to reference
+	switch x := v.Interface().(type) {
+	case *byteStream:
+		to, err = x.give(r.carrier, v.Type())
 	case holder:
-		e := v.held()
+		e := x.held()
 		if e == nil {
 			return 0, false, nil
 		}
-		to, err = e.give(r.carrier)
-	case Sender:
-		to = lend(v, nil)
-	case Receiver:
-		to = lend(nil, v)
+		to, err = e.giveReference(r.carrier)
 	default:
-		return 0, false, nil
+		if to, ok = thingReference(v); !ok {
+			return 0, false, nil
+		}
 	}
-	switch {
-	case err != nil:
-	case len(r.list) == maxRefs:
-		r.list = append(r.list, to) // so that it is kept
-		err = fmt.Errorf("%w: it has more than %d ends of channels", errUnfit, maxRefs)
-	default:
-		r.list = append(r.list, to)
+	if err == nil && len(r.list) == maxRefs {
+		err = fmt.Errorf("%w: it has more than %d ends of channels, byte streams and files", errUnfit, maxRefs)
+	}
+	r.list = append(r.list, to) // with an error so that it is kept
+	if err == nil {
 		return len(r.list) - 1, true, nil
 	}
 	if r.err == nil {
@@ -108,6 +104,15 @@ func isNone(v reflect.Value) bool {
 	return false
 }
 
+// giveReference returns a reference to the end, which give takes from its handle.
+func (e *end) giveReference(carrier *channel) (reference, error) {
+	to, err := e.give(carrier)
+	if err != nil {
+		return reference{}, err
+	}
+	return reference{ends: []ref{to}}, nil
+}
+
 // give takes the end from its handle, for a message of the carrier.
 func (e *end) give(carrier *channel) (ref, error) {
 	if e.c == carrier {
@@ -128,27 +133,11 @@ func (e *end) give(carrier *channel) (ref, error) {
 	return ref{e.c, e.side}, nil
 }
 
-// lend returns an end for a Sender or Receiver that is not of this package: what is sent by
-// it is copied.
-func lend(s Sender, r Receiver) ref {
-	c := newChannel(-1)
-	if s != nil {
-		c.moveLocked(sending, stepGive)
-		go func() { _, _ = Copy(s, newReceiver(c, 1)); _ = s.Close() }()
-		return ref{c, sending}
-	}
-	c.moveLocked(receiving, stepGive)
-	go func() {
-		out := newSender(c, 1)
-		_, err := Copy(out, r)
-		_ = out.CloseWithError(err)
-	}()
-	return ref{c, receiving}
+// receivedRefs is the table of a message that is being decoded.
+type receivedRefs struct {
+	list  []reference
+	taken []bool // by a field
 }
-
-// receivedRefs is the table of a message that is being decoded. What a field has taken has
-// no channel any more.
-type receivedRefs struct{ list []ref }
 
 // Carries implements [Refs].
 func (*receivedRefs) Carries(t reflect.Type) bool { return carries(t) }
@@ -163,49 +152,10 @@ func (r *receivedRefs) Get(index int, t reflect.Type) (reflect.Value, error) {
 	if index < 0 || index >= len(r.list) {
 		return reflect.Value{}, fmt.Errorf("the message refers to its end %d, and has %d", index, len(r.list))
 	}
-	at := r.list[index]
-	if at.c == nil {
+	if r.taken[index] {
 		return reflect.Value{}, fmt.Errorf("the message refers to its end %d twice", index)
 	}
-	v, err := at.as(t)
-	if err == nil {
-		r.list[index].c = nil
-	}
+	v, err := r.list[index].as(t)
+	r.taken[index] = err == nil
 	return v, err
-}
-
-// as returns the side of a channel as a value of type t, which is its handle from now on.
-func (r ref) as(t reflect.Type) (reflect.Value, error) {
-	if typed := reflect.New(t); t.Kind() == reflect.Struct {
-		a, ok := typed.Interface().(adopter)
-		if !ok {
-			return reflect.Value{}, r.unfit(t)
-		}
-		return typed.Elem(), a.adopt(r)
-	}
-	var handle any
-	if own := reflect.TypeFor[*sender](); r.side == sending && own.AssignableTo(t) {
-		handle = newSender(r.c, r.claim())
-	} else if own := reflect.TypeFor[*receiver](); r.side == receiving && own.AssignableTo(t) {
-		handle = newReceiver(r.c, r.claim())
-	} else {
-		return reflect.Value{}, r.unfit(t)
-	}
-	return reflect.ValueOf(handle), nil
-}
-
-func (r ref) unfit(t reflect.Type) error {
-	if r.side == sending {
-		return fmt.Errorf("a sending end does not fit into %v", t)
-	}
-	return fmt.Errorf("a receiving end does not fit into %v", t)
-}
-
-// claim has the side, which came in a message, be here, and returns the generation of its
-// handle.
-func (r ref) claim() uint32 {
-	r.c.mu.Lock()
-	defer r.c.unlock()
-	r.c.moveLocked(r.side, stepKeep)
-	return r.c.sides[r.side].gen
 }

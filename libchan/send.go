@@ -21,7 +21,7 @@ func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, e
 			return false, err
 		}
 		if rx := &c.sides[receiving]; c.pumping || rx.place != placeAttached && rx.place != placeOffered {
-			c.pushLocked(m)
+			c.pushLocked(m.own())
 			break
 		}
 		err := c.writeLocked(ctx, m)
@@ -130,16 +130,7 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 	}
 	c.sending = true
 	c.mu.Unlock()
-	err := f.s.announce(c, m)
-	if err == nil && isNew {
-		isNew, err = f.openWith(m)
-	}
-	if err == nil && !isNew {
-		err = f.write(ctx, c, m)
-	}
-	if err != nil {
-		f.s.recall(m)
-	}
+	err := f.send(ctx, c, m, isNew)
 	c.mu.Lock()
 	c.sending = false
 	if err != nil {
@@ -148,9 +139,10 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 	if !c.pumping {
 		c.sent++
 	}
-	if len(m.ids) > 0 && c.taken < seq {
-		c.claims = append(c.claims, claim{seq, m.ids})
-		if c.open += len(m.ids); f.isFinal {
+	if len(m.refs) > 0 && c.taken < seq {
+		weight := m.weight()
+		c.claims = append(c.claims, claim{seq, m.ids, weight})
+		if c.open += weight; f.isFinal {
 			c.unclaimedLocked(f.s)
 		}
 		c.watchLocked()
@@ -181,11 +173,32 @@ func (c *channel) writeFailedLocked(ctx context.Context, f *far, err error) erro
 	return c.stopped
 }
 
+// send sends a message, as the first of a new stream if isNew is set. If files turn out not to
+// pass, it is sent once more without.
+func (f *far) send(ctx context.Context, c *channel, m *message, isNew bool) error {
+	err := f.s.announce(c, m)
+	if err == nil && isNew {
+		isNew, err = f.openWith(m)
+	}
+	if err == nil && !isNew {
+		err = f.write(ctx, c, m)
+	}
+	if err == nil {
+		m.left()
+		return nil
+	}
+	f.s.recall(m)
+	if errors.Is(err, ttrpc.ErrNoFiles) && !f.s.noFiles.Swap(true) {
+		return f.send(ctx, c, m, false)
+	}
+	return err
+}
+
 // write sends a message by the stream. It returns errAgain if ctx ends first, or the
 // channel's write is given up.
 func (f *far) write(ctx context.Context, c *channel, m *message) error {
-	c.out.raw.Payload = m.payload(f.s)
-	defer func() { c.out.raw.Payload = nil }()
+	c.out.set(m.payload(f.s), m.files)
+	defer c.out.set(nil, nil)
 	if err := f.stream.SendMsg(c.out.tryFirst()); !isTried(err) {
 		return err
 	}

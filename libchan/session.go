@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -32,6 +33,7 @@ type Session struct {
 	done    chan struct{}
 	drained chan struct{}
 	control control
+	noFiles atomic.Bool // the connection passes none
 
 	mu        sync.Mutex
 	cause     error

@@ -70,77 +70,93 @@ func (s *Session) forget(id uint64) {
 
 // announce gives what a message carries to the peer. With an error nothing was given.
 func (s *Session) announce(carrier *channel, m *message) error {
-	for _, r := range m.refs {
-		if r.c == carrier {
-			s.recall(m)
-			return ErrOwnChannel
+	if len(m.refs) == 0 {
+		return nil
+	}
+	err := m.prepare(s)
+	for end := range m.ends {
+		if err == nil && end.c == carrier {
+			err = ErrOwnChannel
 		}
-		f := &far{s: s, c: r.c, side: r.side}
-		r.c.mu.Lock()
-		f.base = r.c.sent
-		if r.side == receiving {
-			f.base -= uint64(len(r.c.queue))
-			r.c.bufferForLocked(s)
-		}
-		r.c.moveLocked(r.side, stepAnnounce)
-		r.c.sides[r.side].far = f
-		s.mu.Lock()
-		f.id = s.newIDLocked()
-		over := s.cause
-		if over == nil {
-			s.channels[f.id] = f
-		}
-		s.mu.Unlock()
-		r.c.unlock()
-		m.ids = append(m.ids, f.id)
-		if over != nil {
-			s.recall(m)
-			return sessionError(over)
+		if err == nil {
+			err = s.announceEnd(m, end)
 		}
 	}
-	return nil
+	if err != nil {
+		s.recall(m)
+	}
+	return err
+}
+
+// announceEnd gives one end to the peer.
+func (s *Session) announceEnd(m *message, end ref) error {
+	f := &far{s: s, c: end.c, side: end.side}
+	end.c.mu.Lock()
+	f.base = end.c.sent
+	if end.side == receiving {
+		f.base -= uint64(len(end.c.queue))
+		end.c.bufferForLocked(s)
+	}
+	end.c.moveLocked(end.side, stepAnnounce)
+	end.c.sides[end.side].far = f
+	s.mu.Lock()
+	f.id = s.newIDLocked()
+	over := s.cause
+	if over == nil {
+		s.channels[f.id] = f
+	}
+	s.mu.Unlock()
+	end.c.unlock()
+	m.ids = append(m.ids, f.id)
+	return sessionError(over)
 }
 
 // recall takes back what was announced in a message that was not sent.
 func (s *Session) recall(m *message) {
-	for i := range m.ids {
-		s.forget(m.ids[i])
-		r := m.refs[i]
-		r.c.mu.Lock()
-		if r.c.moveLocked(r.side, stepRecall) {
-			r.c.sides[r.side].far = nil
-			r.c.bufferForLocked(nil)
+	ids := m.ids
+	for end := range m.ends {
+		if len(ids) == 0 {
+			break
 		}
-		r.c.unlock()
+		s.forget(ids[0])
+		ids = ids[1:]
+		end.c.mu.Lock()
+		if end.c.moveLocked(end.side, stepRecall) {
+			end.c.sides[end.side].far = nil
+			end.c.bufferForLocked(nil)
+		}
+		end.c.unlock()
 	}
 	m.ids = nil
+	m.takeBack()
 }
 
-// parse takes a message from the wire. What it carries is offered.
-func (s *Session) parse(payload []byte) (m *message, end error, err error) {
-	w, err := parseMessage(payload)
-	if err != nil {
+// parse takes a message from the wire. What it carries is offered. With an error its files are
+// the caller's.
+func (s *Session) parse(in *incoming) (m *message, end error, err error) {
+	w, err := parseMessage(in.raw.Payload)
+	switch {
+	case err != nil:
 		return nil, nil, status.Error(codes.InvalidArgument, err.Error())
-	}
-	if w.end != nil {
+	case w.end != nil && len(in.files) == 0:
 		return nil, errorOf(w.end), nil
+	case w.end != nil || in.chunk:
+		return nil, nil, status.Error(codes.InvalidArgument, errMalformed.Error()+": an end that is none, or comes with files")
 	}
 	m = &message{codec: w.codec, body: w.body}
 	if m.codec == "" {
 		m.codec = s.peers
 	}
-	for _, r := range w.refs {
-		if r.id == 0 || s.isOwn(r.id) || r.capacity > maxCapacity {
-			return nil, nil, status.Errorf(codes.InvalidArgument, "libchan: a message announces a channel with the id %d and the capacity %d", r.id, r.capacity)
+	files := in.files
+	for i := range w.refs {
+		r, err := s.offered(w.refs[:i], &w.refs[i], &files)
+		if err != nil {
+			return nil, nil, err
 		}
-		c := &channel{capacity: int(r.capacity) - 1}
-		here, there := receiving, sending
-		if r.sends {
-			here, there = sending, receiving
-		}
-		c.sides[here].place = placeMoving
-		c.sides[there] = edge{place: placeOffered, far: &far{s: s, c: c, side: there, id: r.id}}
-		m.refs = append(m.refs, ref{c, here})
+		m.refs = append(m.refs, r)
+	}
+	if len(files) > 0 {
+		return nil, nil, status.Errorf(codes.InvalidArgument, "libchan: a message comes with %d files to which it does not refer", len(files))
 	}
 	return m, nil, nil
 }
@@ -191,7 +207,7 @@ func (s *Session) accept(o *wireOpen, d *ttrpc.DetachedStream) error {
 	c.sides[sending] = edge{place: placeAttached, far: f}
 	c.sides[receiving].place = placeMoving
 	if o.first != nil {
-		c.arrivedLocked(f, o.first, nil) // nobody else knows it yet
+		c.arrivedLocked(f, o.firstMessage(c), nil) // nobody else knows it yet
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,6 +226,11 @@ func (s *Session) accept(o *wireOpen, d *ttrpc.DetachedStream) error {
 		s.arrived = nil
 	}
 	return nil
+}
+
+// firstMessage returns the message that came with the request.
+func (o *wireOpen) firstMessage(c *channel) *incoming {
+	return &incoming{chunk: c.chunks, raw: ttrpc.RawMessage{Payload: o.first}}
 }
 
 // attach takes the stream that the peer has opened for what this side has announced.
@@ -231,7 +252,7 @@ func (s *Session) attach(o *wireOpen, d *ttrpc.DetachedStream) error {
 	c.moveLocked(f.side, stepAttach)
 	c.bufferForLocked(nil)
 	if o.first != nil {
-		c.arrivedLocked(f, o.first, nil)
+		c.arrivedLocked(f, o.firstMessage(c), nil)
 	}
 	return nil
 }

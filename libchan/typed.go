@@ -35,7 +35,7 @@ func Of[T any](s Sender) SendChan[T] {
 	if own, ok := s.(*sender); ok {
 		return SendChan[T]{own}
 	}
-	r := lend(s, nil)
+	r := lendChannel(&thing{value: s})
 	return SendChan[T]{newSender(r.c, r.claim())}
 }
 
@@ -44,7 +44,7 @@ func From[T any](r Receiver) RecvChan[T] {
 	if own, ok := r.(*receiver); ok {
 		return RecvChan[T]{own}
 	}
-	lent := lend(nil, r)
+	lent := lendChannel(&thing{value: r, side: receiving})
 	return RecvChan[T]{newReceiver(lent.c, lent.claim())}
 }
 

@@ -53,13 +53,6 @@ type wireMessage struct {
 	end   *spb.Status // instead of all else: the sender's error, after which nothing comes
 }
 
-// A wireRef is a channel's end in a message.
-type wireRef struct {
-	id       uint64
-	sends    bool   // whoever receives the message gets the end that sends
-	capacity uint64 // see wireOpen
-}
-
 // A wireReport is what the receiving side of a channel says of it.
 type wireReport struct {
 	id    uint64
@@ -228,11 +221,8 @@ func parseOpen(b []byte) (*wireOpen, error) {
 // appendBeside appends what a message has beside its body.
 func (m *wireMessage) appendBeside(b []byte) []byte {
 	b = appendText(b, 2, m.codec)
-	for _, r := range m.refs {
-		ref := appendNumber(make([]byte, 0, 24), 1, r.id)
-		ref = appendFlag(ref, 2, r.sends)
-		ref = appendNumber(ref, 3, r.capacity)
-		b = appendField(b, 3, ref)
+	for i := range m.refs {
+		b = appendField(b, 3, m.refs[i].append(make([]byte, 0, 24)))
 	}
 	return appendStatus(b, 4, m.end)
 }
@@ -262,17 +252,7 @@ func parseMessage(b []byte) (m wireMessage, err error) {
 				return fmt.Errorf("%w: more than %d references", errMalformed, maxRefs)
 			}
 			var r wireRef
-			err = fields(value, func(num protowire.Number, _ []byte, n uint64) error {
-				switch num {
-				case 1:
-					r.id = n
-				case 2:
-					r.sends = n != 0
-				case 3:
-					r.capacity = n
-				}
-				return nil
-			})
+			r, err = parseRef(value)
 			m.refs = append(m.refs, r)
 		case 4:
 			m.end, err = parseStatus(value)

@@ -33,6 +33,7 @@ var ownBytes = map[string]string{
 	"libchan/codec_msgpack.go":                       "MessagePack, a codec of messages",
 	"libchan/codec_protobuf.go":                      "what travels beside a protobuf message, in a field of the codec's own",
 	"libchan/wire.go":                                "the messages of libchan, which are the payloads of a service",
+	"libchan/wire_ref.go":                            "what they refer to",
 }
 
 // byHand are packages for who turns values into bytes by hand.
