@@ -6,6 +6,7 @@ package libchan
 import (
 	"fmt"
 	"reflect"
+	"slices"
 )
 
 // NewRaw returns a message that something else has encoded, as the codec of that name would:
@@ -34,7 +35,7 @@ func (r *Raw) Ends() ([]any, error) {
 	if r.carried == nil {
 		return nil, nil
 	}
-	refs := &receivedRefs{list: r.carried.refs}
+	refs := &receivedRefs{list: slices.Clone(r.carried.refs)}
 	r.carried.refs = nil
 	var ends []any
 	for i := range refs.list {

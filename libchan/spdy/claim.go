@@ -11,50 +11,42 @@ import (
 
 // claim returns ends for the streams that a message of the peer's names. It does not matter
 // whether a stream or the message that names it comes first.
-func (t *Transport) claim(names []name) ([]any, error) {
-	var streams []*stream
+func (t *Transport) claim(names []name) []any {
+	streams := make([]*stream, len(names))
 	t.mu.Lock()
-	for _, n := range names {
-		st, err := t.claimLocked(n)
-		if err != nil {
-			for _, st := range streams {
-				st.deafenLocked()
-				st.resetLocked(errUnclaimed)
-			}
-			t.mu.Unlock()
-			return nil, err
-		}
-		streams = append(streams, st)
+	for i, n := range names {
+		streams[i] = t.claimLocked(n)
 	}
 	t.mu.Unlock()
-	var ends []any
+	ends := make([]any, len(names))
 	for i, st := range streams {
-		ends = append(ends, st.end(names[i].role))
+		ends[i] = st.end(names[i].role)
 	}
-	return ends, nil
+	return ends
 }
 
-// claimLocked returns a stream that is named for the first time.
-func (t *Transport) claimLocked(n name) (*stream, error) {
+// claimLocked returns a stream that a message names. If that may not be named, the stream has
+// ended with an error that says so.
+func (t *Transport) claimLocked(n name) *stream {
 	if st := t.offered[n.ref]; st != nil {
 		delete(t.offered, n.ref)
-		return st, nil
-	}
-	switch {
-	case t.awaited[n.ref] != nil:
-		return nil, malformed("a channel, %d, is named twice", n.ref)
-	case len(t.awaited) >= t.opts.limits.Unclaimed:
-		return nil, malformed("messages name more than %d channels that are not open", t.opts.limits.Unclaimed)
+		return st
 	}
 	st := &stream{t: t, ref: n.ref, window: t.window}
-	if t.cause != nil {
-		st.err = ended(t.cause)
-		return st, nil
-	}
+	taken := t.awaited[n.ref] != nil
 	for _, other := range t.streams {
-		if other.ref == n.ref && !other.own {
-			return nil, malformed("a channel, %d, is named that is another's, or was named before", n.ref)
-		}
+		taken = taken || other.ref == n.ref && !other.own
+	}
+	switch {
+	case t.cause != nil:
+		st.err = ended(t.cause)
+	case taken:
+		st.err = malformed("a message names a channel, %d, that was opened by itself, or named before", n.ref)
+	case len(t.awaited) >= t.opts.limits.Unclaimed:
+		st.err = malformed("messages name more than %d channels that are not open", t.opts.limits.Unclaimed)
+	}
+	if st.err != nil {
+		return st
 	}
 	t.awaited[n.ref] = st
 	st.timer = time.AfterFunc(opensWithin, func() {
@@ -65,7 +57,7 @@ func (t *Transport) claimLocked(n name) (*stream, error) {
 			t.removeLocked(st)
 		}
 	})
-	return st, nil
+	return st
 }
 
 // end returns an end for this side of a stream that the peer has opened, or will.
