@@ -49,7 +49,7 @@ func (t *Transport) claimLocked(n name) *stream {
 		return st
 	}
 	t.awaited[n.ref] = st
-	st.timer = time.AfterFunc(opensWithin, func() {
+	st.timer = time.AfterFunc(t.opts.opens, func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if st.id == 0 {

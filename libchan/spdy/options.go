@@ -3,6 +3,8 @@
 
 package spdy
 
+import "time"
+
 // Limits bound what a peer can have this side hold. What is zero has its default.
 type Limits struct {
 	// Streams is how many streams of the peer's may be open: channels and byte streams. More
@@ -38,6 +40,7 @@ func (l Limits) withDefaults() Limits {
 type options struct {
 	dialect Dialect
 	limits  Limits
+	opens   time.Duration // how long a stream may take to arrive that a message names
 }
 
 // An Option is one of a [Transport].

@@ -47,7 +47,7 @@ const (
 	// frame for a message, whatever room there is.
 	wholeMessage = 16 << 10
 
-	// opensWithin is how long a stream may take to arrive that a message names.
+	// opensWithin is how long a stream may take to arrive that a message names, by default.
 	opensWithin = 10 * time.Second
 )
 
@@ -273,8 +273,11 @@ func (st *stream) forgetNamed() {
 	t := st.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if st.id == 0 || t.opts.dialect == Main {
+		return
+	}
 	for _, other := range t.offered {
-		if other.parent != 0 && other.parent == st.ref && t.opts.dialect == Released {
+		if other.parent != 0 && other.parent == st.ref {
 			other.deafenLocked()
 			other.resetLocked(errUnclaimed)
 		}

@@ -65,7 +65,7 @@ func begin(conn net.Conn, client bool, opts []Option) (*Transport, error) {
 	if conn == nil {
 		return nil, errors.New("libchan/spdy: the connection is nil")
 	}
-	o := options{}
+	o := options{opens: opensWithin}
 	for _, opt := range opts {
 		if opt == nil {
 			return nil, errors.New("libchan/spdy: an option is nil")
