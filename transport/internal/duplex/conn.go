@@ -199,8 +199,8 @@ func (c *Conn) Fail(why error) {
 	closed := c.closed
 	c.mu.Unlock()
 	if !closed {
+		c.out.refuse(c.failure("write", why)) // first: who has learnt it from Read may write
 		c.in.end(c.failure("read", why))
-		c.out.refuse(c.failure("write", why))
 	}
 }
 

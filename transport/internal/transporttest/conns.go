@@ -164,7 +164,7 @@ func testReadDeadline(t *testing.T, a, b net.Conn) {
 
 func testWriteDeadline(t *testing.T, a, b net.Conn) {
 	a.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	want := bytes.Repeat([]byte("0123456789abcdef"), 512<<10) // more than any transport holds
+	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // more than any transport holds
 	n, err := a.Write(want)
 	if n == len(want) || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("B96: Write that nobody reads: %d, %v", n, err)
