@@ -5,15 +5,22 @@ package websocket_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	coder "github.com/coder/websocket"
+
+	"github.com/containerd/ttrpc/internal/memconn"
 	"github.com/containerd/ttrpc/internal/testkit"
 	"github.com/containerd/ttrpc/transport/internal/transporttest"
 	"github.com/containerd/ttrpc/transport/websocket"
@@ -69,33 +76,72 @@ func (b *box) cut() {
 	}
 }
 
-// TestSilence has something in between pass nothing on any more. Either end notices.
+// A wire is a connection in memory whose bytes can be lost on the way.
+type wire struct {
+	net.Conn
+	lost *atomic.Bool
+}
+
+func (w wire) Write(b []byte) (int, error) {
+	if w.lost.Load() {
+		return len(b), nil
+	}
+	return w.Conn.Write(b)
+}
+
+func (wire) LocalAddr() net.Addr  { return &net.TCPAddr{} }
+func (wire) RemoteAddr() net.Addr { return &net.TCPAddr{} }
+
+// inMemory has a listener serve what is dialled by way of the transport, over connections that
+// hold 64 KiB until lost says that they lose everything.
+func inMemory(t *testing.T, l *websocket.Listener) (tr *http.Transport, lost *atomic.Bool) {
+	lost = new(atomic.Bool)
+	below := testkit.NewListener()
+	s := &http.Server{Handler: l}
+	served := testkit.WaitFor(func() { s.Serve(below) })
+	t.Cleanup(func() {
+		l.Close()
+		s.Close()
+		<-served
+	})
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		a, b := memconn.Pipe(64 << 10)
+		below.Hand(wire{b, lost})
+		return wire{a, lost}, nil
+	}}, lost
+}
+
+// TestSilence has the network lose everything. The end that pings notices, in time.
 func TestSilence(t *testing.T) {
-	t.Parallel() // it sleeps
-	l := listen(t, &websocket.Listener{PingInterval: 20 * time.Millisecond, PingTimeout: 500 * time.Millisecond})
-	s := serve(t, l)
-	var frozen sync.Mutex
-	b := newBox(t, at(s), func(to io.Writer, p []byte) bool {
-		frozen.Lock()
-		defer frozen.Unlock()
-		_, err := to.Write(p)
-		return err == nil
-	})
-	dialer := &websocket.Dialer{PingInterval: l.PingInterval, PingTimeout: l.PingTimeout}
-	client, server := accept(t, l, dialer, b.URL)
-	exchange(t, client, server)
-	frozen.Lock()
-	defer frozen.Unlock()
-	testkit.Within(t, "B99", func() {
-		for _, c := range []net.Conn{client, server} {
-			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, websocket.ErrSilent) {
-				t.Errorf("B99: %v, want %v", err, websocket.ErrSilent)
-			}
-			if _, err := c.Write(make([]byte, 1)); !errors.Is(err, websocket.ErrSilent) {
-				t.Errorf("B99: Write: %v, want %v", err, websocket.ErrSilent)
-			}
-		}
-	})
+	for _, end := range []string{"client", "server"} {
+		t.Run(end, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, d := new(websocket.Listener), new(websocket.Dialer)
+				if end == "client" {
+					l.PingInterval = -1
+				} else {
+					d.PingInterval = -1
+				}
+				tr, lost := inMemory(t, l)
+				d.Transport = tr
+				client, server := accept(t, l, d, "ws://x")
+				time.Sleep(time.Hour) // they are idle
+				exchange(t, client, server)
+				lost.Store(true)
+				from := time.Now()
+				c := map[string]net.Conn{"client": client, "server": server}[end]
+				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, websocket.ErrSilent) {
+					t.Errorf("B99: %v, want %v", err, websocket.ErrSilent)
+				}
+				if _, err := c.Write(make([]byte, 1)); !errors.Is(err, websocket.ErrSilent) {
+					t.Errorf("B99: Write: %v, want %v", err, websocket.ErrSilent)
+				}
+				if after := time.Since(from); after > time.Minute {
+					t.Errorf("B99: noticed after %v, want a minute at most", after)
+				}
+			})
+		})
+	}
 }
 
 // TestCut has the connection lost in between.
@@ -121,22 +167,21 @@ func TestCut(t *testing.T) {
 // TestSlowPrograms has neither program read for many timeouts, while both write as much as
 // goes. No end is taken for gone, and nothing is lost.
 func TestSlowPrograms(t *testing.T) {
-	t.Parallel() // it sleeps
-	l := listen(t, &websocket.Listener{PingInterval: 20 * time.Millisecond, PingTimeout: 500 * time.Millisecond})
-	s := serve(t, l)
-	client, server := accept(t, l, &websocket.Dialer{PingInterval: l.PingInterval, PingTimeout: l.PingTimeout}, at(s))
-	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
-	var writers sync.WaitGroup
-	ends := [2]net.Conn{client, server}
-	for _, c := range ends {
-		writers.Go(func() {
-			if _, err := c.Write(want); err != nil {
-				t.Errorf("B99: Write: %v", err)
-			}
-		})
-	}
-	time.Sleep(1500 * time.Millisecond) // the slowness
-	testkit.Within(t, "B99", func() {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(websocket.Listener)
+		tr, _ := inMemory(t, l)
+		client, server := accept(t, l, &websocket.Dialer{Transport: tr}, "ws://x")
+		want := bytes.Repeat([]byte("0123456789abcdef"), 1<<17)
+		var writers sync.WaitGroup
+		ends := [2]net.Conn{client, server}
+		for _, c := range ends {
+			writers.Go(func() {
+				if _, err := c.Write(want); err != nil {
+					t.Errorf("B99: Write: %v", err)
+				}
+			})
+		}
+		time.Sleep(time.Hour)
 		for _, c := range ends {
 			got := make([]byte, len(want))
 			if n, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
@@ -148,23 +193,34 @@ func TestSlowPrograms(t *testing.T) {
 }
 
 // TestPingsWhileStuck has a peer of another kind ping a conn that waits for it to read. The
-// answers come, behind the data, and the conn lives.
+// answer comes, behind the data, and the conn lives.
 func TestPingsWhileStuck(t *testing.T) {
-	t.Parallel() // it sleeps
-	ws, c := foreign(t, &websocket.Listener{PingInterval: -1})
-	size := 16 << 20
-	wrote := testkit.WaitFor(func() {
-		if _, err := c.Write(make([]byte, size)); err != nil {
-			t.Errorf("B99: %v", err)
+	synctest.Test(t, func(t *testing.T) {
+		l := &websocket.Listener{PingInterval: -1}
+		tr, _ := inMemory(t, l)
+		ws, _, err := coder.Dial(t.Context(), "ws://x", &coder.DialOptions{HTTPClient: &http.Client{Transport: tr}})
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	pinged := testkit.WaitFor(func() {
-		if err := ws.Ping(t.Context()); err != nil {
-			t.Errorf("B99: %v", err)
+		defer ws.CloseNow()
+		ws.SetReadLimit(-1)
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	time.Sleep(6 * time.Second) // longer than the websocket below waits with an answer
-	testkit.Within(t, "B99", func() {
+		defer c.Close()
+		const size = 1 << 20
+		wrote := testkit.WaitFor(func() {
+			if _, err := c.Write(make([]byte, size)); err != nil {
+				t.Errorf("B99: %v", err)
+			}
+		})
+		pinged := testkit.WaitFor(func() {
+			if err := ws.Ping(t.Context()); err != nil {
+				t.Errorf("B99: %v", err)
+			}
+		})
+		time.Sleep(time.Hour)
 		for n := 0; n < size; {
 			_, m, err := ws.Read(t.Context())
 			if err != nil {
