@@ -32,6 +32,10 @@ var ownBytes = map[string]string{
 	"integration/users/containerd/streaming_test.go": "numbers in the content of messages",
 	"libchan/codec_msgpack.go":                       "MessagePack, a codec of messages",
 	"libchan/codec_protobuf.go":                      "what travels beside a protobuf message, in a field of the codec's own",
+	"libchan/spdy/dialect.go":                        "SPDY/3, the protocol of old peers",
+	"libchan/spdy/frames.go":                         "SPDY/3, the protocol of old peers",
+	"libchan/spdy/msgpack.go":                        "MessagePack as old peers have it",
+	"libchan/spdy/peer_test.go":                      "frames of SPDY/3 that are wrong",
 	"libchan/wire.go":                                "the messages of libchan, which are the payloads of a service",
 	"libchan/wire_ref.go":                            "what they refer to",
 }
