@@ -6,6 +6,7 @@ package libchan
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // A channel has two sides, one that sends and one that receives. Each is here or beyond a
@@ -33,6 +34,8 @@ type channel struct {
 	// Immutable.
 	capacity int  // how many messages may be sent and not taken; -1 if bytes count
 	chunks   bool // its messages are chunks of a byte stream
+
+	size atomic.Int32 // of the last message that was sent, as far as that is likely again
 
 	mu    sync.Mutex
 	sides [2]edge

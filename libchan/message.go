@@ -19,6 +19,11 @@ type message struct {
 	refs     []reference
 	raw      *Raw // whose refs they are, or nil
 
+	// While it is encoded or decoded, see sentRefs and receivedRefs.
+	carrier *channel
+	failed  error  // why something could not be put into refs
+	taken   []bool // which of refs a field has taken
+
 	// While the message leaves by a session.
 	ids   []uint64 // what the ends of refs were announced as
 	files []*os.File
@@ -121,17 +126,17 @@ func encode(c Codec, carrier *channel, v any) (*message, error) {
 	if _, ok := v.(*Attached); ok {
 		c = Protobuf
 	}
-	refs := &sentRefs{carrier: carrier}
-	buf, err := c.Marshal(make([]byte, headroom, 64), v, refs)
-	m := &message{codec: c.Name(), refs: refs.list}
-	if refs.err != nil && !errors.Is(err, refs.err) {
-		err = refs.err
+	m := &message{codec: c.Name(), carrier: carrier}
+	buf, err := c.Marshal(make([]byte, headroom, carrier.likelySize()), v, (*sentRefs)(m))
+	if m.failed != nil && !errors.Is(err, m.failed) {
+		err = m.failed
 	}
 	if err != nil {
 		m.keep()
 		return nil, err
 	}
 	m.buf, m.body = buf, buf[headroom:]
+	carrier.learnSize(len(buf))
 	return m, nil
 }
 
@@ -160,16 +165,33 @@ func (m *message) decode(codecs func(name string) (Codec, error), v any) error {
 	if err == nil && v == nil {
 		err = errNilMessage
 	}
-	refs := &receivedRefs{list: slices.Clone(m.refs), taken: make([]bool, len(m.refs))}
+	if len(m.refs) > 0 {
+		m.taken = make([]bool, len(m.refs))
+	}
 	if err == nil {
-		err = c.Unmarshal(m.body, v, refs)
+		err = c.Unmarshal(m.body, v, (*receivedRefs)(m))
 	}
 	for i := range m.refs {
-		if err != nil || !refs.taken[i] {
+		if err != nil || !m.taken[i] {
 			m.refs[i].drop()
 		}
 	}
 	return err
+}
+
+// likelySize is how large the buffer of the next message may have to be.
+func (c *channel) likelySize() int {
+	if c == nil {
+		return 64
+	}
+	return int(c.size.Load()) + 64
+}
+
+// learnSize is told how large a message was.
+func (c *channel) learnSize(n int) {
+	if c != nil {
+		c.size.Store(int32(min(n, maxFirst)))
+	}
 }
 
 // own has the message's body be no other's.

@@ -6,26 +6,25 @@ package libchan
 import (
 	"fmt"
 	"reflect"
-	"slices"
 )
 
 // NewRaw returns a message that something else has encoded, as the codec of that name would:
 // in it the reference with the index i is to ends[i]. So messages of other protocols come
 // into channels. The ends are given away.
 func NewRaw(codec string, body []byte, ends ...any) (*Raw, error) {
-	refs := &sentRefs{}
+	m := new(message)
 	for i, end := range ends {
-		_, ok, err := refs.Add(reflect.ValueOf(end))
+		_, ok, err := (*sentRefs)(m).Add(reflect.ValueOf(end))
 		if err == nil && !ok {
 			err = fmt.Errorf("libchan: a %T is nothing that travels beside a message", end)
 		}
 		if err != nil {
-			(&message{refs: refs.list}).keep()
+			m.keep()
 			return nil, fmt.Errorf("the end with the index %d: %w", i, err)
 		}
 	}
 	r := &Raw{Codec: codec, Body: body}
-	r.carry(refs.list)
+	r.carry(m.refs)
 	return r, nil
 }
 
@@ -35,13 +34,13 @@ func (r *Raw) Ends() ([]any, error) {
 	if r.carried == nil {
 		return nil, nil
 	}
-	refs := &receivedRefs{list: slices.Clone(r.carried.refs)}
+	m := &message{refs: r.carried.refs, taken: make([]bool, len(r.carried.refs))}
 	r.carried.refs = nil
 	var ends []any
-	for i := range refs.list {
-		end, err := refs.Get(i, anyType)
+	for i := range m.refs {
+		end, err := (*receivedRefs)(m).Get(i, anyType)
 		if err != nil {
-			(&message{refs: refs.list[i:]}).drop()
+			(&message{refs: m.refs[i:]}).drop()
 			return ends, err
 		}
 		ends = append(ends, end.Interface())

@@ -41,11 +41,7 @@ var (
 func carries(t reflect.Type) bool { return t.Implements(holderType) || carriesThing(t) }
 
 // sentRefs is the table of a message that is being encoded.
-type sentRefs struct {
-	carrier *channel
-	list    []reference
-	err     error
-}
+type sentRefs message
 
 // Carries implements [Refs].
 func (*sentRefs) Carries(t reflect.Type) bool { return carries(t) }
@@ -75,15 +71,15 @@ func (r *sentRefs) Add(v reflect.Value) (index int, ok bool, err error) {
 			return 0, false, nil
 		}
 	}
-	if err == nil && len(r.list) == maxRefs {
+	if err == nil && len(r.refs) == maxRefs {
 		err = fmt.Errorf("%w: it has more than %d ends of channels, byte streams and files", errUnfit, maxRefs)
 	}
-	r.list = append(r.list, to) // with an error so that it is kept
+	r.refs = append(r.refs, to) // with an error so that it is kept
 	if err == nil {
-		return len(r.list) - 1, true, nil
+		return len(r.refs) - 1, true, nil
 	}
-	if r.err == nil {
-		r.err = err
+	if r.failed == nil {
+		r.failed = err
 	}
 	return 0, true, err
 }
@@ -134,10 +130,7 @@ func (e *end) give(carrier *channel) (ref, error) {
 }
 
 // receivedRefs is the table of a message that is being decoded.
-type receivedRefs struct {
-	list  []reference
-	taken []bool // by a field
-}
+type receivedRefs message
 
 // Carries implements [Refs].
 func (*receivedRefs) Carries(t reflect.Type) bool { return carries(t) }
@@ -149,13 +142,13 @@ func (*receivedRefs) Add(reflect.Value) (int, bool, error) {
 
 // Get implements [Refs].
 func (r *receivedRefs) Get(index int, t reflect.Type) (reflect.Value, error) {
-	if index < 0 || index >= len(r.list) {
-		return reflect.Value{}, fmt.Errorf("the message refers to its end %d, and has %d", index, len(r.list))
+	if index < 0 || index >= len(r.refs) {
+		return reflect.Value{}, fmt.Errorf("the message refers to its end %d, and has %d", index, len(r.refs))
 	}
 	if r.taken[index] {
 		return reflect.Value{}, fmt.Errorf("the message refers to its end %d twice", index)
 	}
-	v, err := r.list[index].as(t)
+	v, err := r.refs[index].as(t)
 	r.taken[index] = err == nil
 	return v, err
 }
