@@ -18,8 +18,8 @@ type Request[Req, Resp any] struct {
 // Call sends a request with a return channel that is made for it, and waits for the answer.
 // Its error is that of the handler, see [Serve]; that of ctx; or what is wrong with the channel.
 func Call[Req, Resp any](ctx context.Context, to Sender, req Req) (resp Resp, err error) {
-	r, w := pipe(-1) // nobody has to be told that the one answer was taken
-	answers, ret := RecvChan[Resp]{r}, SendChan[Resp]{w}
+	c := newChannel(-1) // nobody has to be told that the one answer was taken
+	answers, ret := RecvChan[Resp]{&receiver{end{c, receiving, 1}}}, SendChan[Resp]{&sender{end{c, sending, 1}}}
 	s := Of[Request[Req, Resp]](to)
 	if err := s.Send(ctx, Request[Req, Resp]{req, ret}); err != nil {
 		answers.Cancel(err)
@@ -57,7 +57,7 @@ func Serve[Req, Resp any](ctx context.Context, from Receiver, handle func(contex
 		running.Go(func() {
 			resp, err := handle(ctx, req.Data)
 			if err == nil {
-				err = req.Ret.Send(ctx, resp)
+				err = req.Ret.sendLast(ctx, resp)
 			}
 			_ = req.Ret.CloseWithError(err)
 		})

@@ -208,13 +208,22 @@ func (r *receiver) held() *end { return &r.end }
 func (s *sender) Send(message any) error { return s.SendContext(context.Background(), message) }
 
 func (s *sender) SendContext(ctx context.Context, message any) error {
+	return s.send(ctx, message, false)
+}
+
+// send sends a message, with which the channel ends if closes is set.
+func (s *sender) send(ctx context.Context, message any, closes bool) error {
 	m, err := encode(s.c.codec(), s.c, message)
 	if err != nil {
 		return err
 	}
+	m.closes = closes && s.c.capacity < 0
 	sent, err := s.c.put(ctx, s.gen, m)
 	if !sent {
 		m.keep()
+	}
+	if err == nil && closes {
+		err = s.Close()
 	}
 	runtime.KeepAlive(s) // else it might be garbage while it waits
 	return err

@@ -39,6 +39,7 @@ type far struct {
 	refs    bool   // messages came with references
 	ending  bool   // what comes next on a byte stream is its end
 	isFinal bool   // the peer takes no more
+	isLast  bool   // a message has told the peer that the sender ends with it
 }
 
 // openWith opens the stream of an offered side, with the first message if that is small and
@@ -79,7 +80,10 @@ func (f *far) finish(end error, awaited bool) {
 	if !awaited {
 		f.s.forget(f.id)
 	}
-	if end == nil {
+	switch {
+	case end == nil && f.isLast: // so the peer ends the stream
+		return
+	case end == nil:
 		f.endSending()
 		return
 	}

@@ -14,6 +14,7 @@ type message struct {
 	codec    string // of body
 	buf      []byte // body with room before it, or nil
 	body     []byte
+	closes   bool // the sender ends with it
 	chunk    bool // of a byte stream: it is the body and nothing else
 	borrowed bool // body is the sender's, who goes on when the message is queued or has left
 	refs     []reference
@@ -68,7 +69,7 @@ func (m *message) payload(s *Session) []byte {
 	if m.chunk {
 		return m.body
 	}
-	beside := wireMessage{codec: m.codec}
+	beside := wireMessage{codec: m.codec, last: m.closes}
 	if m.codec == s.opts.codec.Name() {
 		beside.codec = ""
 	}

@@ -125,6 +125,10 @@ func (c *channel) arrivedLocked(f *far, in *incoming, err error) {
 		default:
 			f.refs = f.refs || len(m.refs) > 0
 			c.pushLocked(m)
+			if m.closes {
+				m.closes = false // which is not for where it may be passed on to
+				c.closedLocked(nil)
+			}
 		}
 	case err == io.EOF && f.ending:
 		c.closedLocked(errMalformed)

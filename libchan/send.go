@@ -14,6 +14,7 @@ import (
 // put sends a message, whose handle has that generation. If sent is false it certainly was
 // not sent, and is the caller's.
 func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, err error) {
+	closes := m.closes
 	c.mu.Lock()
 	defer c.unlock()
 	for {
@@ -22,12 +23,15 @@ func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, e
 		}
 		if rx := &c.sides[receiving]; c.pumping || rx.place != placeAttached && rx.place != placeOffered {
 			c.pushLocked(m.own())
+			c.closed = c.closed || closes
 			break
 		}
+		c.closed = c.closed || closes
 		err := c.writeLocked(ctx, m)
 		if err == nil {
 			break
 		}
+		c.closed = c.closed && !closes // it was not sent, and so has closed nothing
 		// An interrupt may be late, and meant for the one who has waited before.
 		if err == errAgain && c.mayPutLocked(gen) == nil {
 			err = ctx.Err()
@@ -129,6 +133,7 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 		seq++
 	}
 	c.sending = true
+	m.closes = c.closed && c.end == nil && len(c.queue) == 0 && !m.chunk && f.detached == nil
 	c.mu.Unlock()
 	err := f.send(ctx, c, m, isNew)
 	c.mu.Lock()
@@ -136,6 +141,7 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 	if err != nil {
 		return c.writeFailedLocked(ctx, f, err)
 	}
+	f.isLast = m.closes
 	if !c.pumping {
 		c.sent++
 	}

@@ -143,7 +143,7 @@ func (s *Session) parse(in *incoming) (m *message, end error, err error) {
 	case w.end != nil || in.chunk:
 		return nil, nil, status.Error(codes.InvalidArgument, errMalformed.Error()+": an end that is none, or comes with files")
 	}
-	m = &message{codec: w.codec, body: w.body}
+	m = &message{codec: w.codec, body: w.body, closes: w.last}
 	if m.codec == "" {
 		m.codec = s.peers
 	}

@@ -79,6 +79,14 @@ func (s SendChan[T]) Send(ctx context.Context, v T) error {
 	return s.s.SendContext(ctx, v)
 }
 
+// sendLast is Send and Close in one.
+func (s SendChan[T]) sendLast(ctx context.Context, v T) error {
+	if s.s == nil {
+		return s.Send(ctx, v)
+	}
+	return s.s.send(ctx, v, true)
+}
+
 // Close ends the channel, see [Sender].
 func (s SendChan[T]) Close() error { return s.CloseWithError(nil) }
 

@@ -50,6 +50,7 @@ type wireMessage struct {
 	body  []byte
 	codec string // empty: the side's
 	refs  []wireRef
+	last  bool        // the sender ends with it: nothing comes, and no error
 	end   *spb.Status // instead of all else: the sender's error, after which nothing comes
 }
 
@@ -224,7 +225,7 @@ func (m *wireMessage) appendBeside(b []byte) []byte {
 	for i := range m.refs {
 		b = appendField(b, 3, m.refs[i].append(make([]byte, 0, 24)))
 	}
-	return appendStatus(b, 4, m.end)
+	return appendFlag(appendStatus(b, 4, m.end), 5, m.last)
 }
 
 // headroom is what is left free before a body, for the tag and the length of its field.
@@ -256,6 +257,8 @@ func parseMessage(b []byte) (m wireMessage, err error) {
 			m.refs = append(m.refs, r)
 		case 4:
 			m.end, err = parseStatus(value)
+		case 5:
+			m.last = n != 0
 		}
 		return err
 	})
