@@ -49,3 +49,15 @@ func flood(send func(any) error) error {
 		}
 	}
 }
+
+// RunLowOnIDs has the current connection of a client made by Dial be almost short of ids, for
+// tests of other packages.
+func RunLowOnIDs(c *Client) {
+	conn, err := dialOf(c).connection()
+	if err != nil {
+		panic(err)
+	}
+	conn.mu.Lock()
+	defer conn.mu.Unlock()
+	conn.lastID = fewIDs - 3
+}

@@ -95,6 +95,9 @@
 // [Session.Shutdown] ends a session in order: it opens no more channels, and ends with the last.
 // [Session.Draining] tells when either side has begun that. [Session.Close] ends it at once.
 //
+// [Redial] is the Transport of a client that connects again, made by [ttrpc.Dial]: new channels
+// are of its current connection, and a channel ends with its own.
+//
 // A channel that is idle costs its stream and no goroutine. Each stream takes a share of what
 // the connection may hold, [ttrpc.StreamQueue].ConnectionBytes, which by default has room for
 // 4,096 of them, and of [ttrpc.Limits].Handlers, if that is set, at the side that did not open it.

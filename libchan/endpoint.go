@@ -91,6 +91,37 @@ func (h *endpoint) register(server *ttrpc.Server) {
 // made with [WithSessions], and its server must have been given to [Register]: the error tells
 // which of that is missing.
 func Over(client *ttrpc.Client) (*Session, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	defer cancel()
+	return overWithin(ctx, client)
+}
+
+// overWithin is Over, which waits for a connection as long as ctx lasts.
+func overWithin(ctx context.Context, client *ttrpc.Client) (*Session, error) {
+	home, err := homeOf(client)
+	if err != nil {
+		return nil, err
+	}
+	switch extended, err := client.Extended(ctx); {
+	case err != nil:
+		return nil, fmt.Errorf("libchan: no session: %w", err)
+	case !extended:
+		return nil, fmt.Errorf("libchan: no session: the server was made without ttrpc.WithServerExtensions: %w", ttrpc.ErrPeerClassic)
+	}
+	s := newSession(home, 1)
+	s.home.add(s)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := s.begin(ctx, client); err != nil {
+		err = fmt.Errorf("libchan: no session: %w", err)
+		s.end(err, true)
+		return nil, err
+	}
+	return s, nil
+}
+
+// homeOf returns the sessions of a client.
+func homeOf(client *ttrpc.Client) (*endpoint, error) {
 	if client == nil {
 		return nil, errors.New("libchan: the client is nil")
 	}
@@ -98,49 +129,43 @@ func Over(client *ttrpc.Client) (*Session, error) {
 	if !ok {
 		return nil, errors.New("libchan: the client was made without libchan.WithSessions")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
-	defer cancel()
-	switch extended, err := client.Extended(ctx); {
-	case err != nil:
-		return nil, fmt.Errorf("libchan: no session: %w", err)
-	case !extended:
-		return nil, fmt.Errorf("libchan: no session: the server was made without ttrpc.WithServerExtensions: %w", ttrpc.ErrPeerClassic)
-	}
-	s := newSession(home.(*endpoint), client, 1)
-	s.home.add(s)
-	if err := s.begin(ctx); err != nil {
-		s.end(err, true)
-		return nil, err
-	}
-	return s, nil
+	return home.(*endpoint), nil
 }
 
-// begin opens the control stream and waits for the peer's hello.
-func (s *Session) begin(ctx context.Context) error {
+// begin opens the control stream and waits for the peer's hello. If it fails it leaves no
+// stream.
+func (s *Session) begin(ctx context.Context, client *ttrpc.Client) (err error) {
+	lasting, giveUp := context.WithCancel(context.Background())
+	begun := context.AfterFunc(ctx, giveUp)
+	defer func() {
+		if err != nil || !begun() {
+			giveUp()
+		}
+	}()
 	hello := wireControl{hello: s.hello(0)}
 	desc := &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}
-	stream, err := s.client.NewStream(context.Background(), desc, serviceName, "Control", &ttrpc.RawMessage{Payload: hello.append(nil)})
+	stream, err := client.NewStream(lasting, desc, serviceName, "Control", &ttrpc.RawMessage{Payload: hello.append(nil)})
 	if err != nil {
-		return fmt.Errorf("libchan: no session: %w", err)
+		return err
 	}
 	var raw ttrpc.RawMessage
 	err = stream.RecvMsg(ttrpc.Within(ctx, &raw))
 	if status.Code(err) == codes.Unimplemented {
-		return fmt.Errorf("libchan: no session: the server was not given to libchan.Register: %w", err)
+		return fmt.Errorf("the server was not given to libchan.Register: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("libchan: no session: %w", err)
+		return err
 	}
 	m, err := parseControl(raw.Payload)
 	s.mu.Lock()
-	met := s.far != 0
+	met := s.client
 	s.mu.Unlock()
-	if err != nil || m.hello == nil || m.hello.answers != s.own || !met {
-		return fmt.Errorf("libchan: no session: %w", errMalformed)
+	if err != nil || m.hello == nil || m.hello.answers != s.own || met == nil {
+		return errMalformed
 	}
 	s.control.begin(stream)
 	go s.listen(stream)
-	go s.follow(s.client.Draining())
+	go s.follow(met.Draining())
 	return nil
 }
 
@@ -172,8 +197,8 @@ func (h *endpoint) control(ctx context.Context, stream ttrpc.StreamServer) (any,
 	if err != nil {
 		return nil, err
 	}
-	s := newSession(h, peer, 2)
-	s.far, s.peers, s.peer = m.hello.session, m.hello.codec, peer
+	s := newSession(h, 2)
+	s.far, s.peers, s.client = m.hello.session, m.hello.codec, peer
 	h.add(s)
 	defer s.end(io.EOF, true)
 	hello := s.hello(m.hello.session)
@@ -221,7 +246,7 @@ func (h *endpoint) meet(ctx context.Context, unmarshal func(any) error) (any, er
 	}
 	s.far, s.peers = hello.session, hello.codec
 	byPeer.Store(peer, s)
-	s.peer = peer
+	s.client = peer // of this one connection, if the client has several
 	return &ttrpc.RawMessage{}, nil
 }
 
@@ -263,7 +288,7 @@ func (h *endpoint) remove(s *Session) {
 	delete(h.sessions, s.own)
 	h.mu.Unlock()
 	s.mu.Lock()
-	peer := s.peer
+	peer := s.client
 	s.mu.Unlock()
 	if peer != nil {
 		byPeer.CompareAndDelete(peer, s)
@@ -274,7 +299,7 @@ func (h *endpoint) remove(s *Session) {
 func (s *Session) isWith(peer *ttrpc.Client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.peer == peer
+	return s.client == peer
 }
 
 func (h *endpoint) find(own uint64) *Session {

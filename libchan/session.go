@@ -24,21 +24,22 @@ type Session struct {
 	// Immutable once the session is in use.
 	opts    *options
 	home    *endpoint
-	client  *ttrpc.Client // opens streams
-	own     uint64        // what this side calls it
-	far     uint64        // what the peer does
-	peers   string        // the codec of the peer's messages that name none
-	step    uint64        // of ids: the first is 1 on the side that has dialled, else 2
-	over    *interrupt    // fires at the end
+	own     uint64     // what this side calls it
+	step    uint64     // of ids: the first is 1 on the side that has dialled, else 2
+	over    *interrupt // fires at the end
 	done    chan struct{}
 	drained chan struct{}
 	control control
 	noFiles atomic.Bool // the connection passes none
 
+	// Immutable once the peer has been met, by which mu is taken.
+	client *ttrpc.Client // opens streams, and is what handlers' contexts lead to
+	far    uint64        // what the peer calls the session
+	peers  string        // the codec of the peer's messages that name none
+
 	mu        sync.Mutex
 	cause     error
-	peer      *ttrpc.Client // as handlers' contexts lead to it; nil until it is known
-	owned     io.Closer     // what ends with the session, or nil
+	owned     io.Closer // what ends with the session, or nil
 	isDrained bool
 	shut      bool            // by this side
 	streams   uint64          // of channels that this side has opened
@@ -66,9 +67,9 @@ type arrival struct {
 // maxBacklog is how many new channels may wait to be accepted.
 const maxBacklog = 1000
 
-func newSession(home *endpoint, client *ttrpc.Client, step uint64) *Session {
+func newSession(home *endpoint, step uint64) *Session {
 	s := &Session{
-		opts: home.opts, home: home, client: client, step: step,
+		opts: home.opts, home: home, step: step,
 		done: make(chan struct{}), drained: make(chan struct{}), channels: map[uint64]*far{},
 	}
 	s.over = newInterrupt()
