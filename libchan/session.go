@@ -134,17 +134,26 @@ func (s *Session) WaitReceiveChannel() (Receiver, error) {
 
 // Accept waits for the next channel that the peer opens, and returns its name.
 func (s *Session) Accept(ctx context.Context) (name string, r ContextReceiver, err error) {
+	first, err := s.nextArrival(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return first.name, newReceiver(first.c, ref{first.c, receiving}.claim()), nil
+}
+
+// nextArrival takes the next channel out of the backlog, for which it waits.
+func (s *Session) nextArrival(ctx context.Context) (arrival, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.backlog) == 0 {
 		if s.cause != nil {
-			return "", nil, sessionError(s.cause)
+			return arrival{}, sessionError(s.cause)
 		}
 		if s.arrived == nil {
 			s.arrived = make(chan struct{})
 		}
 		if err := s.waitLocked(ctx, s.arrived); err != nil {
-			return "", nil, err
+			return arrival{}, err
 		}
 	}
 	first := s.backlog[0]
@@ -154,7 +163,7 @@ func (s *Session) Accept(ctx context.Context) (name string, r ContextReceiver, e
 	if s.isDrained {
 		go s.endIfDrained()
 	}
-	return first.name, newReceiver(first.c, ref{first.c, receiving}.claim()), nil
+	return first, nil
 }
 
 // waitLocked waits until ch is closed, ctx ends or the session does.
