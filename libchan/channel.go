@@ -295,13 +295,13 @@ func (c *channel) reported(f *far, r wireReport) {
 	}
 	f.isFinal = true
 	c.unclaimedLocked(f.s)
-	f.s.forget(f.id)
+	f.s.forget(f)
 	if c.sides[receiving].place == placeAnnounced {
 		c.moveLocked(receiving, stepEnd)
 		c.bufferForLocked(nil)
 	}
 	switch cause := errorOf(r.cause); {
-	case c.stopped != nil, cause == nil && c.closed:
+	case c.stopped != nil, cause == nil && c.closed && c.taken == c.sent:
 	case cause == nil:
 		c.stopped = ErrClosed
 	default:

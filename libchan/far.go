@@ -64,7 +64,7 @@ func (f *far) openWith(m *message) (with bool, err error) {
 	}
 	stream, err := f.s.client.NewStream(ctx, desc, serviceName, "Open", &ttrpc.RawMessage{Payload: o.append(nil)})
 	if err != nil {
-		f.s.forget(f.id)
+		f.s.forget(f)
 		return false, err
 	}
 	f.c.mu.Lock()
@@ -78,7 +78,7 @@ func (f *far) openWith(m *message) (with bool, err error) {
 // set.
 func (f *far) finish(end error, awaited bool) {
 	if !awaited {
-		f.s.forget(f.id)
+		f.s.forget(f)
 	}
 	switch {
 	case end == nil && f.isLast: // so the peer ends the stream
@@ -133,7 +133,7 @@ func (f *far) cut(why error) {
 // ends with success: without, it would be one that was refused.
 func (f *far) stop(taken uint64, cause error) {
 	st := statusOf(cause)
-	f.s.forget(f.id)
+	f.s.forget(f)
 	f.s.report(wireReport{id: f.id, taken: taken, final: true, cause: st})
 	switch {
 	case f.s.Cause() != nil:
@@ -146,7 +146,7 @@ func (f *far) stop(taken uint64, cause error) {
 // ended takes note that the sender has ended, and that all it sent was taken, which it is
 // told if it waits for that.
 func (f *far) ended(taken uint64, told bool) {
-	f.s.forget(f.id)
+	f.s.forget(f)
 	if told {
 		f.s.report(wireReport{id: f.id, taken: taken, final: true})
 	}
@@ -160,7 +160,7 @@ func (f *far) ended(taken uint64, told bool) {
 
 // stoppedByPeer ends the stream of a receiving side that takes no more.
 func (f *far) stoppedByPeer() {
-	f.s.forget(f.id)
+	f.s.forget(f)
 	if f.detached != nil {
 		_ = f.detached.End(nil, nil)
 	}

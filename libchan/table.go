@@ -57,10 +57,12 @@ func (s *Session) find(id uint64) *far {
 	return s.channels[id]
 }
 
-// forget takes a channel out of the table.
-func (s *Session) forget(id uint64) {
+// forget takes a channel out of the table. A peer may have used its id again by then.
+func (s *Session) forget(f *far) {
 	s.mu.Lock()
-	delete(s.channels, id)
+	if s.channels[f.id] == f {
+		delete(s.channels, f.id)
+	}
 	over := s.isDrained && len(s.channels) == 0 && s.cause == nil
 	s.mu.Unlock()
 	if over {
@@ -113,14 +115,15 @@ func (s *Session) announceEnd(m *message, end ref) error {
 
 // recall takes back what was announced in a message that was not sent.
 func (s *Session) recall(m *message) {
-	ids := m.ids
+	announced := len(m.ids)
 	for end := range m.ends {
-		if len(ids) == 0 {
+		if announced--; announced < 0 {
 			break
 		}
-		s.forget(ids[0])
-		ids = ids[1:]
 		end.c.mu.Lock()
+		if f := end.c.sides[end.side].far; f != nil {
+			s.forget(f)
+		}
 		if end.c.moveLocked(end.side, stepRecall) {
 			end.c.sides[end.side].far = nil
 			end.c.bufferForLocked(nil)
@@ -175,7 +178,7 @@ func (s *Session) dropped(id uint64) {
 	if f.c.sides[f.side].place != placeAnnounced {
 		return
 	}
-	s.forget(id)
+	s.forget(f)
 	f.c.moveLocked(f.side, stepEnd)
 	f.c.bufferForLocked(nil)
 	if f.side == sending {
