@@ -182,24 +182,40 @@ func (f *far) refuse(cause error) {
 	f.s.report(wireReport{id: f.id, final: true, cause: statusOf(cause)})
 }
 
-// watchLocked has the end of the stream on which we send noticed, if we opened it: whoever
-// waits for something else would not. It needs a goroutine, so only those channels have it
-// that carry ends, or whose sender waits for what was taken, or for Done.
+// watchLocked has the end of the stream on which we send noticed, if it is ours to open:
+// whoever waits for something else would not. It needs a goroutine, so only those channels have
+// it that carry ends, or whose sender waits for what was taken, or for Done.
 func (c *channel) watchLocked() {
 	rx := &c.sides[receiving]
-	if c.watching || rx.place != placeAttached || rx.far.opened == nil {
+	isOurs := rx.place == placeOffered && !c.sending && !c.pumping || rx.place == placeAttached && rx.far.opened != nil
+	if c.watching || !isOurs {
 		return
 	}
 	c.watching = true
-	f := rx.far
-	go func() {
-		err := f.opened.RecvMsg(new(ttrpc.RawMessage))
-		c.mu.Lock()
-		defer c.unlock()
-		if rx.place == placeAttached && err != io.EOF { // after success comes the report
-			c.partedLocked(f, err)
-		}
-	}()
+	go c.awaitEnd(rx.far)
+}
+
+// awaitEnd waits for the end of the stream, which it opens if need be.
+func (c *channel) awaitEnd(f *far) {
+	c.mu.Lock()
+	defer c.unlock()
+	rx := &c.sides[receiving]
+	if rx.place == placeOffered && !c.sending && !c.pumping {
+		c.sending = true
+		c.openLocked(receiving)
+		c.sending = false
+		c.changedLocked()
+	}
+	if rx.place != placeAttached {
+		c.watching = false
+		return
+	}
+	c.unlockQuietly()
+	err := f.opened.RecvMsg(new(ttrpc.RawMessage))
+	c.mu.Lock()
+	if rx.place == placeAttached && err != io.EOF { // after success comes the report
+		c.partedLocked(f, err)
+	}
 }
 
 // partedLocked takes note that a stream on which we send was refused, or has failed.

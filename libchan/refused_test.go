@@ -7,6 +7,7 @@ package libchan
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,5 +128,30 @@ func TestRefusedForWantOfHandlers(t *testing.T) {
 		if n := tables(near); n != 0 {
 			t.Errorf("L2: %d entries in tables are left", n)
 		}
+	})
+}
+
+// L6: who holds an end that was never used learns that the other end takes no more.
+func TestDoneOfUnusedEnd(t *testing.T) {
+	within(t, func(t *testing.T) {
+		near, far := sessions(t)
+		out, in := top(t, near, far)
+		r, s := pipe(0)
+		got := carry(t, out, in, withEnd{S: s}).S.(ContextSender)
+		done := got.Done()
+		synctest.Wait()
+		if got.Cause() != nil {
+			t.Errorf("L6: the cause is %v before there is one", got.Cause())
+		}
+		r.Cancel(errors.New("no more"))
+		<-done
+		if err := got.Cause(); err == nil || err.Error() != "no more" {
+			t.Errorf("L6: the cause is %v", err)
+		}
+		must(t, out.Close())
+		if err := in.Receive(new(string)); err != io.EOF {
+			t.Errorf("L6: the end is %v, want io.EOF", err)
+		}
+		must(t, near.Shutdown(ctx))
 	})
 }

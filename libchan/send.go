@@ -151,6 +151,8 @@ func (c *channel) writeLocked(ctx context.Context, m *message) error {
 		if c.open += weight; f.isFinal {
 			c.unclaimedLocked(f.s)
 		}
+	}
+	if c.open > 0 || c.done[sending] != nil {
 		c.watchLocked()
 	}
 	return nil

@@ -42,6 +42,7 @@ type Session struct {
 	owned     io.Closer // what ends with the session, or nil
 	isDrained bool
 	shut      bool            // by this side
+	told      bool            // the peer knows that the session drains
 	streams   uint64          // of channels that this side has opened
 	handled   uint64          // and those that it has handled of the peer's
 	idle      wireIdle        // what the peer was told last
@@ -221,6 +222,9 @@ func (s *Session) Close() error {
 // go on until they end, and then it returns nil; or, if ctx ends first, its error. Then it may
 // be called again, or Close.
 func (s *Session) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.shut = true
+	s.mu.Unlock()
 	s.drain(true)
 	select {
 	case <-s.done:
@@ -230,16 +234,16 @@ func (s *Session) Shutdown(ctx context.Context) error {
 	}
 }
 
-// drain has the session end with its last channel.
-func (s *Session) drain(own bool) {
+// drain has the session end with its last channel, and tells the peer if that does not know.
+func (s *Session) drain(tell bool) {
 	s.mu.Lock()
 	if !s.isDrained {
 		s.isDrained = true
 		close(s.drained)
 		s.changedLocked()
 	}
-	tell := own && !s.shut
-	s.shut = s.shut || own
+	tell = tell && !s.told
+	s.told = s.told || tell
 	s.mu.Unlock()
 	if tell {
 		s.control.drain()
@@ -259,16 +263,12 @@ func (s *Session) endIfDrained() {
 	tell := idle != s.idle || idle == wireIdle{}
 	s.idle = idle
 	over := s.peerIdle != nil && *s.peerIdle == wireIdle{idle.handled, idle.opened}
-	cause := io.EOF
-	if s.shut {
-		cause = ErrClosed
-	}
 	s.mu.Unlock()
 	if tell || over {
 		s.control.isIdle(idle)
 	}
 	if over {
-		s.end(cause, true)
+		s.end(io.EOF, true)
 	}
 }
 
@@ -285,6 +285,9 @@ func (s *Session) end(cause error, discard bool) {
 	if s.cause != nil {
 		s.mu.Unlock()
 		return
+	}
+	if cause == io.EOF && s.shut {
+		cause = ErrClosed
 	}
 	s.cause = cause
 	var all []*far
