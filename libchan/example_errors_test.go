@@ -36,7 +36,7 @@ func ExampleSendChan_CloseWithError() {
 // A receiver can take no more, and say why.
 func ExampleRecvChan_Cancel() {
 	ctx := context.Background()
-	numbers, out := libchan.Make[int](0)
+	numbers, out := libchan.Make[int](1)
 	go func() {
 		n, _ := numbers.Receive(ctx)
 		numbers.Cancel(fmt.Errorf("%d is enough", n))
