@@ -371,6 +371,9 @@ func (s *Session) errorOf(err error) error {
 	if errors.Is(err, ErrSessionEnded) || errors.Is(err, ttrpc.ErrClosed) || errors.Is(err, net.ErrClosed) {
 		return sessionError(err)
 	}
+	if errors.Is(err, context.Canceled) { // of a stream only the end of its connection, or session, is one
+		return sessionError(io.ErrUnexpectedEOF)
+	}
 	if err == nil || err == io.EOF {
 		return ErrClosed
 	}
