@@ -63,6 +63,19 @@
 // An end that nobody takes is let go of: the message was dropped, no field wanted it, or the
 // garbage collector has found it. The other end then gets [ErrDropped].
 //
+// # Byte streams and files
+//
+// [NewByteStream] makes a [ByteStream] in memory: two ends, each a net.Conn with CloseWrite. An
+// end can be sent in a message, as both directions or, in a field of type io.Reader or
+// io.Writer, as one. It has backpressure, and ends and errors as channels have them.
+//
+// An io.Reader or io.Writer that is not of this package, a net.Conn, a net.Listener or an
+// *os.File is lent, not given away: the peer reads and writes it by way of the sender, and it is
+// not closed at their end. Over a unix socket, if both sides allow files by [ttrpc.Limits], what
+// the kernel knows goes as a descriptor instead, and the receiver has the very thing. Off such
+// a socket an *os.File is copied through a pipe, a net.Conn keeps its addresses, and a listener
+// is a channel of connections; a socket of datagrams cannot be sent.
+//
 // # Ends and errors
 //
 // Close ends a channel. What was sent before is received, and then io.EOF, or the error of
