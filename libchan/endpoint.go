@@ -50,6 +50,9 @@ func WithSessions(opts ...Option) ttrpc.ClientOpts {
 		}
 		home.register(server)
 		ttrpc.WithClientServices(server)(c)
+		if o.files > 0 {
+			ttrpc.WithClientLimits(ttrpc.Limits{Files: o.files})(c)
+		}
 		key := weak.Make(c)
 		endpoints.Store(key, home)
 		runtime.AddCleanup(c, func(key weak.Pointer[ttrpc.Client]) { endpoints.Delete(key) }, key)
@@ -66,8 +69,8 @@ func Register(server *ttrpc.Server, opts ...Option) error {
 		return errors.New("libchan: the server was made without ttrpc.WithServerExtensions, which sessions need")
 	}
 	o := newOptions(opts)
-	if o.services != nil {
-		return errors.New("libchan: WithServices was given to Register: the server has its own")
+	if o.services != nil || o.ownFiles {
+		return errors.New("libchan: WithServices or WithFiles was given to Register: the server has its own services and limits")
 	}
 	newEndpoint(o).register(server)
 	return nil
@@ -336,12 +339,12 @@ func NewClient(conn net.Conn, opts ...Option) (*Session, error) {
 // NewServer waits for the session that the other end of a connection begins, by [NewClient] or
 // [Over]. It then owns the connection.
 func NewServer(conn net.Conn, opts ...Option) (*Session, error) {
-	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
+	o := newOptions(opts)
+	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(ttrpc.Limits{Files: o.files}))
 	if err != nil {
 		return nil, err
 	}
 	begun := make(chan *Session, 1)
-	o := newOptions(opts)
 	if o.services != nil || o.serve != nil {
 		return nil, errors.New("libchan: WithServices or WithHandler was given to NewServer, which has one session and no other services")
 	}

@@ -12,13 +12,15 @@ type options struct {
 	names    func(name string) error
 	serve    func(*Session)
 	services *ttrpc.Server
+	files    int // how many of the peer's a connection may hold
+	ownFiles bool
 }
 
 // An Option is one of a session.
 type Option func(o *options)
 
 func newOptions(opts []Option) *options {
-	o := &options{codec: defaultCodec()}
+	o := &options{codec: defaultCodec(), files: defaultFiles}
 	for _, opt := range opts {
 		if opt == nil {
 			panic("libchan: an option is nil")
@@ -64,4 +66,18 @@ func WithServices(s *ttrpc.Server) Option {
 		panic("libchan: the server of the client's services is nil")
 	}
 	return func(o *options) { o.services = s }
+}
+
+// defaultFiles is how many files of the peer's a connection may hold.
+const defaultFiles = 1024
+
+// WithFiles sets how many files of the peer's may be on their way, in messages that nobody has
+// received, see [ttrpc.Limits]: 1,024 by default. With 0 no file passes as a descriptor, and
+// those that are sent arrive as byte streams. Of a server that is given to [Register] it is
+// the server's own limit that counts, by default 0.
+func WithFiles(n int) Option {
+	if n < 0 {
+		panic("libchan: the number of files is negative")
+	}
+	return func(o *options) { o.files, o.ownFiles = n, true }
 }
