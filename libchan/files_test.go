@@ -16,6 +16,10 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
 )
 
 // sockets returns the two ends of a connection.
@@ -378,4 +382,75 @@ func TestFilesNobodyTakes(t *testing.T) {
 		t.Errorf("L4: the pipe whose other end nobody holds: %d, %v, want io.EOF", n, err)
 	}
 	must(t, r.Close())
+}
+
+// A peer's files to which its message does not refer, or not rightly, are closed, and the
+// channel ends.
+func TestHostileFiles(t *testing.T) {
+	for name, refs := range map[string][]wireRef{
+		"no reference":            nil,
+		"too few":                 {{kind: refFile}},
+		"one of a bad kind":       {{kind: refFile}, {kind: 77}},
+		"more than have come":     {{kind: refFile}, {kind: refFile}, {kind: refFile}},
+		"beside what is no file":  {{kind: refFile}, {id: 1001}},
+		"with what is bad before": {{kind: refBytes}, {kind: refFile}, {kind: refFile}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, out, in := realSessions(t, "unix")
+			must(t, out.Send(1))
+			receives(t, in, 1)
+			r, w, err := os.Pipe()
+			must(t, err)
+			bad := wireMessage{refs: refs}
+			sent := make(chan error)
+			go func() {
+				sent <- rawStream(out).SendMsg(&ttrpc.FileMessage{Message: &ttrpc.RawMessage{Payload: bad.appendBeside(nil)}, Files: []*os.File{w, w}})
+			}()
+			if err := in.Receive(new(any)); status.Code(err) != codes.InvalidArgument {
+				t.Errorf("Receive: %v, want InvalidArgument", err)
+			}
+			must(t, <-sent)
+			must(t, w.Close())
+			if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("the pipe whose other ends are closed: %d, %v", n, err)
+			}
+			must(t, r.Close())
+		})
+	}
+}
+
+// What is no socket, or no listener, though the peer says so, is an error of that Receive.
+func TestHostileKinds(t *testing.T) {
+	_, _, out, in := realSessions(t, "unix")
+	must(t, out.Send(1))
+	receives(t, in, 1)
+	for _, kind := range []refKind{refConn, refSocketListener} {
+		r, w, err := os.Pipe()
+		must(t, err)
+		bad := wireMessage{refs: []wireRef{{kind: kind}}}
+		payload := bad.appendBeside(withBodyTag(refBody(t)))
+		sent := make(chan error)
+		go func() {
+			sent <- rawStream(out).SendMsg(&ttrpc.FileMessage{Message: &ttrpc.RawMessage{Payload: payload}, Files: []*os.File{w}})
+		}()
+		if err := in.Receive(&struct{ X any }{}); err == nil || !strings.Contains(err.Error(), "X") {
+			t.Errorf("a pipe is received as a socket: %v, want an error that names the field", err)
+		}
+		must(t, <-sent)
+		must(t, w.Close())
+		if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("the pipe whose other end is closed: %d, %v", n, err)
+		}
+		must(t, r.Close())
+	}
+	must(t, out.Send(2))
+	receives(t, in, 2)
+}
+
+// refBody returns the encoding of a message whose field X is the reference 0, after headroom.
+func refBody(t *testing.T) []byte {
+	_, s := Pipe()
+	b, err := Msgpack.Marshal(make([]byte, headroom), struct{ X any }{s}, new(sentRefs))
+	must(t, err)
+	return b
 }
