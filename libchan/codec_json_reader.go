@@ -202,7 +202,7 @@ func (r *jsonReader) number(t *token) error {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil && math.IsInf(f, 0) {
-		return fmt.Errorf("the number %.40s is too large", text)
+		return fmt.Errorf("the number %.40s is too large", r.b[from:r.at])
 	}
 	t.kind, t.f = isFloat, f
 	return nil

@@ -139,7 +139,7 @@ type encoder struct {
 	writer
 	textual bool
 	refs    Refs
-	plans   *plans
+	plans   lastPlan
 	depth   int
 }
 
@@ -148,7 +148,7 @@ type decoder struct {
 	reader
 	textual bool
 	refs    Refs
-	plans   *plans
+	plans   lastPlan
 	depth   int
 	tok     token
 }
@@ -228,12 +228,11 @@ func (n *notation) Marshal(b []byte, v any, refs Refs) ([]byte, error) {
 	e := n.encoders.Get().(*encoder)
 	defer func() {
 		e.reset(nil)
-		e.refs, e.plans = nil, nil
+		e.refs = nil
 		n.encoders.Put(e)
 	}()
 	e.reset(b)
 	e.refs, e.depth = orNone(refs), 0
-	e.plans = plansFor(e.refs)
 	err := e.any(reflect.ValueOf(v))
 	if err == nil {
 		var out []byte
@@ -253,11 +252,10 @@ func (n *notation) Unmarshal(data []byte, v any, refs Refs) error {
 	d := n.decoders.Get().(*decoder)
 	defer func() {
 		d.reset(nil)
-		d.refs, d.plans, d.tok = nil, nil, token{}
+		d.refs, d.tok = nil, token{}
 		n.decoders.Put(d)
 	}()
 	d.refs, d.depth = orNone(refs), 0
-	d.plans = plansFor(d.refs)
 	if err = d.reset(data); err == nil {
 		err = d.next()
 	}

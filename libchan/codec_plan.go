@@ -35,14 +35,27 @@ type plans struct {
 
 var allPlans sync.Map // reflect.Type of a Refs to *plans
 
-// plansFor returns the plans for tables of the type of refs.
-func plansFor(refs Refs) *plans {
-	t := reflect.TypeOf(refs)
+// plansFor returns the plans for a type of tables.
+func plansFor(t reflect.Type) *plans {
 	if p, ok := allPlans.Load(t); ok {
 		return p.(*plans)
 	}
 	p, _ := allPlans.LoadOrStore(t, new(plans))
 	return p.(*plans)
+}
+
+// A lastPlan is what was asked for last, which mostly is what is asked for next.
+type lastPlan struct {
+	tables, typ reflect.Type
+	plan        *plan
+}
+
+// of returns the plan of a type for tables of the type of refs.
+func (l *lastPlan) of(t reflect.Type, refs Refs) *plan {
+	if tables := reflect.TypeOf(refs); l.typ != t || l.tables != tables {
+		*l = lastPlan{tables, t, plansFor(tables).of(t, refs)}
+	}
+	return l.plan
 }
 
 // of returns the plan of a type.

@@ -196,7 +196,13 @@ func (d *decoder) blob() ([]byte, error) {
 type timeCoder struct{}
 
 func (timeCoder) encode(e *encoder, v reflect.Value) error {
-	t := v.Interface().(time.Time).UTC()
+	var t time.Time
+	if v.CanAddr() { // then Interface would make a copy
+		t = *v.Addr().Interface().(*time.Time)
+	} else {
+		t = v.Interface().(time.Time)
+	}
+	t = t.UTC()
 	if !e.textual {
 		return e.time(t)
 	}
@@ -220,7 +226,7 @@ func (timeCoder) decode(d *decoder, v reflect.Value) error {
 	default:
 		return d.wanted("a time")
 	}
-	v.Set(reflect.ValueOf(t.UTC()))
+	*pointerTo(v).(*time.Time) = t.UTC()
 	return nil
 }
 

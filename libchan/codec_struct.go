@@ -95,11 +95,17 @@ func (c *structCoder) decode(d *decoder, v reflect.Value) error {
 		return d.wanted("a struct")
 	}
 	var seen fieldSet
-	at, known := 0, false
+	at, known := -1, false
 	return d.dict(func() error {
-		if known = d.tok.kind == isText; known {
-			at, known = c.byName[string(d.tok.s)]
+		next := at + 1 // mostly the order is that of the fields
+		if known = d.tok.kind == isText; !known {
+			return nil
 		}
+		if next < len(c.fields) && c.fields[next].name == string(d.tok.s) {
+			at = next
+			return nil
+		}
+		at, known = c.byName[string(d.tok.s)]
 		return nil
 	}, func(int) error {
 		if !known {
