@@ -288,6 +288,11 @@ func TestLengthsThatLie(t *testing.T) {
 			}
 		}
 	}
+	// Room for large elements is not made before they are there.
+	b := []byte("\xdd\x00\x10\x00\x00" + strings.Repeat("\xa0", 1<<20))
+	if used := allocated(func() { fails(t, Msgpack.Unmarshal(b, new([][1024]int), nil), "[0]: a string") }); used > 1<<20 {
+		t.Errorf("L14: %d bytes were allocated for elements that are none", used)
+	}
 	for _, head := range []kind{isList, isDict, isText, isBytes} {
 		for _, n := range []int64{-1, 2, math.MaxInt64, math.MinInt64} {
 			b := encodedTokens(t, func(w *gobWriter) { w.put(head, n); w.null() })

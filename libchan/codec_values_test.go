@@ -97,6 +97,13 @@ type (
 		left
 		right
 	}
+	sameLeft  struct{ Base }
+	sameRight struct{ Base }
+	twice     struct { // Base twice
+		sameLeft
+		sameRight
+		Own int
+	}
 	named struct {
 		Base `libchan:"base"`
 		Text string `libchan:"text,omitempty"`
@@ -140,7 +147,19 @@ func TestValuesArrive(t *testing.T) {
 		many[i] = i - 35_000
 		names[fmt.Sprint(i)] = i
 	}
+	wide := struct {
+		L [][]int
+		M []map[string]int
+		S []Base
+		P []*Base
+		A []any
+	}{make([][]int, 600), make([]map[string]int, 600), make([]Base, 600), make([]*Base, 600), make([]any, 600)}
+	for i := range 600 {
+		wide.L[i], wide.M[i], wide.P[i] = []int{i}, map[string]int{"i": i}, &Base{ID: i}
+		wide.A[i] = []any{map[string]any{}}
+	}
 	values := []any{
+		wide,
 		true, false, 0, 1, -1, "", "a", long, "\x00\x1f\"\\/\u2028\U0001F600\u00e9\t\r\n\b\f", 1.5, float32(0.1), math.Pi, 0.0,
 		math.MaxFloat64, math.SmallestNonzeroFloat64, float32(math.MaxFloat32), math.Copysign(0, -1), 1e21, 1e20,
 		int64(math.MinInt64), int64(math.MaxInt64), uint64(math.MaxUint64), uint64(math.MaxInt64) + 1, int8(-128), uint8(255),
@@ -241,6 +260,7 @@ func TestValuesArriveElsewhere(t *testing.T) {
 		{"slice of a longer one", []*Base{{ID: 1}}, &[]*Base{nil, nil}, []*Base{{ID: 1}}, nil},
 
 		{"two embedded of one name", both{left{1, 2}, right{3}}, new(map[string]int), map[string]int{"Own": 2}, nil},
+		{"one embedded twice", twice{Own: 1}, new(map[string]int), map[string]int{"Own": 1}, nil},
 		{"tags", named{Gone: 1, Dash: 2, Odd: "o"}, new(map[string]any), map[string]any{"base": map[string]any{"ID": int64(0), "Name": ""},
 			"Time": time.Time{}, "-": int64(2), "$libchan": "o"}, map[string]any{"base": map[string]any{"ID": int64(0), "Name": ""},
 			"Time": "0001-01-01T00:00:00Z", "-": int64(2), "$libchan": "o"}},

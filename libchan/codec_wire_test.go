@@ -163,3 +163,12 @@ func TestPlain(t *testing.T) {
 	fails(t, Fill(&got, map[string]any{"P": Ref(-1)}, refs), "a reference with the index -1")
 	fails(t, Fill(&got, func() {}, refs), "func() cannot travel")
 }
+
+// Values of a map are new ones, that have nothing of each other.
+func TestMapValuesAreNew(t *testing.T) {
+	got := map[string]Base{"b": {ID: 7}}
+	must(t, JSON.Unmarshal([]byte(`{"a":{"ID":1,"Name":"a"},"b":{"Name":"b"},"c":{}}`), &got, nil))
+	if want := (map[string]Base{"a": {ID: 1, Name: "a"}, "b": {Name: "b"}, "c": {}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("L1: received %v", got)
+	}
+}
