@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,8 +154,8 @@ type exchange struct {
 // shakeHands sends the request and waits for the server's greeting.
 func (x *exchange) shakeHands(r *http.Request) (net.Conn, error) {
 	x.conn = duplex.New(duplex.End{}, func() { x.linger = time.AfterFunc(linger, x.abort) })
-	x.conn.Write([]byte(greeting))
-	r.Body = requestBody{x.conn.Outgoing(), x}
+	said := strings.NewReader(greeting)
+	r.Body = requestBody{io.MultiReader(said, &recorder{r: x.conn.Outgoing()}), x}
 	trace := httptrace.ClientTrace{GotConn: x.gotConn}
 	answer, err := x.transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(x.ctx, &trace)))
 	if err != nil {
@@ -186,7 +187,6 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 // unanswered tells why there is no answer, or not all of the greeting.
 func (x *exchange) unanswered(err error) error {
 	cause, connected := context.Cause(x.ctx), x.connected.Load() != nil
-	var reset streamError
 	switch {
 	case errors.Is(cause, ErrNotHTTP2):
 		return cause
@@ -194,12 +194,20 @@ func (x *exchange) unanswered(err error) error {
 		return fmt.Errorf("%w: %w", transport.ErrNoAnswer, cause)
 	case cause != nil:
 		return cause
-	case errors.As(err, &reset):
-		return fmt.Errorf("the request was refused or cut off: %w", err)
+	case isHTTP2(err):
+		return fmt.Errorf("the request is refused or cut off: %w", err)
 	case x.answer == nil && (connected || isNoProtocol(err)):
 		return fmt.Errorf("%w: %w", ErrNotHTTP2, err)
 	}
 	return err
+}
+
+// isHTTP2 tells whether an error is one that only a server that speaks HTTP/2 causes. Most are of
+// no exported type.
+func isHTTP2(err error) bool {
+	var reset streamError
+	text := err.Error()
+	return errors.As(err, &reset) || strings.Contains(text, "server sent GOAWAY") || strings.Contains(text, "peer's advertised limit")
 }
 
 // A streamError has the form that net/http's error for an HTTP/2 stream can be turned into.
@@ -225,6 +233,7 @@ func (x *exchange) greeted(answer *http.Response) error {
 		return fmt.Errorf("%w: it is in %s", ErrNotHTTP2, answer.Proto)
 	}
 	if answer.StatusCode != http.StatusOK {
+		x.conn.Close() // or a proxy might never end the answer, as the request has not
 		return statusError(answer)
 	}
 	if got := answer.Header.Get("Content-Type"); got != contentType {
@@ -253,7 +262,7 @@ func statusError(answer *http.Response) error {
 
 // run moves what comes from the server, until both directions have ended.
 func (x *exchange) run() {
-	if x.conn.Feed(x.answer) == io.EOF {
+	if x.conn.Feed(newPlayer(x.answer)) == io.EOF {
 		<-x.over
 	}
 	x.end()
@@ -278,11 +287,11 @@ func (x *exchange) end() {
 // A requestBody tells when the transport has done with it: its request has ended, or the
 // answer and all of the body have.
 type requestBody struct {
-	io.ReadCloser
+	io.Reader
 	x *exchange
 }
 
 func (b requestBody) Close() error {
 	b.x.once.Do(func() { close(b.x.over) })
-	return b.ReadCloser.Close()
+	return b.x.conn.Outgoing().Close()
 }

@@ -55,24 +55,14 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Text, err.Code)
 		return
 	}
-	defer l.queue.Drop(conn)
+	defer l.queue.Drop(duplex.HalfCloser{Conn: conn})
 	w.Header().Set("Content-Type", contentType)
-	send := func(b []byte) error {
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		return rc.Flush()
-	}
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		if err := send([]byte(greeting)); err != nil {
-			conn.Fail(err)
-			return
-		}
-		conn.Drain(send)
+		answer(conn, w, rc)
 	}()
-	conn.Feed(r.Body)
+	conn.Feed(newPlayer(r.Body))
 	// The client may have ended its direction alone, and then nothing but the context tells
 	// that it has gone.
 	stop := context.AfterFunc(r.Context(), func() { conn.Fail(errGone) })
@@ -81,9 +71,33 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	conn.Finish()
 }
 
+// answer sends the greeting and what is written to the conn.
+func answer(conn *duplex.Conn, w io.Writer, rc *http.ResponseController) {
+	if _, err := io.WriteString(w, greeting); err != nil {
+		conn.Fail(err)
+		return
+	}
+	if err := rc.Flush(); err != nil {
+		conn.Fail(err)
+		return
+	}
+	send := func(b []byte) error {
+		if err := writeRecord(w, b); err != nil {
+			return err
+		}
+		return rc.Flush()
+	}
+	if conn.Drain(send) == io.EOF {
+		send(nil)
+	}
+}
+
 // shakeHands returns the conn of a request, which is in the queue, or why there is none.
 func (l *Listener) shakeHands(w http.ResponseWriter, rc *http.ResponseController, r *http.Request) (*duplex.Conn, *transport.StatusError) {
 	if refusal := look(w, r); refusal != nil {
+		if r.ProtoMajor < 2 {
+			rc.EnableFullDuplex() // or the answer waits for the end of the request
+		}
 		return nil, refusal
 	}
 	limit := cmp.Or(l.Backlog, defaultBacklog)
@@ -95,7 +109,7 @@ func (l *Listener) shakeHands(w http.ResponseWriter, rc *http.ResponseController
 		return nil, refusal
 	}
 	conn := newServerConn(rc, r)
-	if err := l.queue.Put(conn, limit); err != nil {
+	if err := l.queue.Put(duplex.HalfCloser{Conn: conn}, limit); err != nil {
 		return nil, unavailable(w, err)
 	}
 	return conn, nil

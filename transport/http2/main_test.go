@@ -5,6 +5,8 @@ package http2_test
 
 import (
 	"context"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,9 +20,13 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
 
+// discard is a log for what is meant to fail.
+var discard = log.New(io.Discard, "", 0)
+
 // serve runs an HTTP server that speaks HTTP/2 without TLS until the test ends.
 func serve(t testing.TB, h http.Handler) *httptest.Server {
 	s := httptest.NewUnstartedServer(h)
+	s.Config.ErrorLog = discard
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)

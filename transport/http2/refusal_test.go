@@ -102,9 +102,9 @@ func TestRefusals(t *testing.T) {
 		{name: "another version", url: serve(t, other).URL, says: `"STREAM2\n"`},
 		{name: "short greeting", url: serve(t, short).URL, is: io.ErrUnexpectedEOF, says: "3 of the greeting's 8 bytes came"},
 		{name: "stalled greeting", url: serve(t, stalled).URL, is: transport.ErrNoAnswer, says: "within 100ms"},
-		{name: "cut off", url: serve(t, aborts).URL, says: "the request was refused or cut off"},
-		{name: "HTTP/1.1", url: httptestServer(t, answer(200, "")).URL, is: http2.ErrNotHTTP2, says: "HTTP/1.1"},
-		{name: "HTTP/1.1 with status 200", url: "http://" + raw(t, http1), is: http2.ErrNotHTTP2, says: "HTTP/1.1"},
+		{name: "cut off", url: serve(t, aborts).URL, says: "the request is refused or cut off"},
+		{name: "HTTP/1.1", url: httptestServer(t, answer(200, "")).URL, is: http2.ErrNotHTTP2},
+		{name: "HTTP/1.1 with status 200", url: "http://" + raw(t, http1), is: http2.ErrNotHTTP2},
 		{name: "ends at once", url: "http://" + raw(t, func(c net.Conn) { c.Close() }), is: http2.ErrNotHTTP2},
 		{name: "silence", url: "http://" + raw(t, silent), is: transport.ErrNoAnswer, says: "within 100ms"},
 		{name: "TLS with silence", url: "https://" + raw(t, silent), is: context.DeadlineExceeded},
@@ -150,10 +150,12 @@ func httptestServer(t testing.TB, h http.Handler) *httptest.Server {
 // TestRefusalsTLS dials servers with TLS that do not speak HTTP/2.
 func TestRefusalsTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(listen(t))
+	s.Config.ErrorLog = discard
 	s.TLS = &tls.Config{NextProtos: []string{"http/1.1"}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	noALPN := httptest.NewUnstartedServer(nil)
+	noALPN.Config.ErrorLog = discard
 	noALPN.StartTLS()
 	t.Cleanup(noALPN.Close)
 	bare := "https://" + raw(t, func(c net.Conn) {

@@ -162,19 +162,19 @@ func (c *Conn) Feed(r io.Reader) error {
 	}
 }
 
-// Drain moves what is written to the conn to w until Close, or until w fails, which is the
-// end of both directions.
-func (c *Conn) Drain(w func([]byte) error) {
+// Drain moves what is written to the conn to w until Close, when it returns io.EOF, or until w
+// fails, which is the end of both directions.
+func (c *Conn) Drain(w func([]byte) error) error {
 	for {
 		chunk, err := c.out.take()
 		if err != nil {
-			return
+			return err
 		}
 		err = w(chunk.data[chunk.start:chunk.end])
 		c.out.recycle(chunk)
 		if err != nil {
 			c.Fail(err)
-			return
+			return err
 		}
 	}
 }

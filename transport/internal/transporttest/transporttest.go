@@ -20,8 +20,12 @@ type Transport struct {
 	// Listen returns a listener, and what dials it. Both end with the test.
 	Listen func(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error))
 
-	// HalfClose is whether the dialler's conn has CloseWrite.
+	// HalfClose is whether conns have CloseWrite.
 	HalfClose bool
+
+	// OtherAddresses is whether the two ends know each other by other addresses than
+	// their own, as there is a proxy in between.
+	OtherAddresses bool
 }
 
 // Pair returns both ends of a connection, which are closed when the test ends.
