@@ -233,8 +233,7 @@ func (x *exchange) greeted(answer *http.Response) error {
 		return fmt.Errorf("%w: it is in %s", ErrNotHTTP2, answer.Proto)
 	}
 	if answer.StatusCode != http.StatusOK {
-		x.conn.Close() // or a proxy might never end the answer, as the request has not
-		return statusError(answer)
+		return x.refused(answer)
 	}
 	if got := answer.Header.Get("Content-Type"); got != contentType {
 		return fmt.Errorf("the answer is of type %q, not %s: the URL is none of a Listener", got, contentType)
@@ -249,13 +248,19 @@ func (x *exchange) greeted(answer *http.Response) error {
 	return nil
 }
 
-// statusError reads the beginning of an answer that is no conn.
-func statusError(answer *http.Response) error {
+// refused reads the beginning of an answer that is no conn. A proxy may not end the answer
+// before the request, which ends with it.
+func (x *exchange) refused(answer *http.Response) error {
+	timer := time.AfterFunc(patience, x.abort)
+	defer timer.Stop()
 	text := make([]byte, 300)
+	if answer.ContentLength >= 0 {
+		text = text[:min(answer.ContentLength, 300)]
+	}
 	n, _ := io.ReadFull(answer.Body, text)
 	e := &transport.StatusError{Code: answer.StatusCode, Text: duplex.OneLine(text[:n])}
 	if to := answer.Header.Get("Location"); to != "" {
-		e.Text = "it redirects to " + to
+		e.Text = "it redirects to " + duplex.OneLine([]byte(to))
 	}
 	return e
 }

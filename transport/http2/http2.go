@@ -27,8 +27,8 @@
 // # Ends
 //
 // Close sends what was written before, in the background and for at most five seconds, and
-// ends the request; the other end then reads io.EOF. A client's conn has CloseWrite as
-// well; a server's has not, as an answer that has ended ends the request. Close of the
+// ends the connection; the other end then reads io.EOF. CloseWrite, which both ends' conns
+// have, ends one direction. A connection that was cut off reads as another error. Close of the
 // Listener leaves the conns that were accepted alone, refuses those to come with status 503, and
 // closes those in between. http.Server.Shutdown waits for the conns and does not end them:
 //
@@ -60,4 +60,7 @@ const (
 
 	// linger is how long Close has to send what was written before.
 	linger = 5 * time.Second
+
+	// patience is how long the text of a refusal may take after its status.
+	patience = time.Second
 )
