@@ -38,6 +38,7 @@ var ownBytes = map[string]string{
 	"libchan/spdy/peer_test.go":                      "frames of SPDY/3 that are wrong",
 	"libchan/wire.go":                                "the messages of libchan, which are the payloads of a service",
 	"libchan/wire_ref.go":                            "what they refer to",
+	"transport/http2/record.go":                      "records in the body of an HTTP request, below all of ttrpc",
 }
 
 // byHand are packages for who turns values into bytes by hand.

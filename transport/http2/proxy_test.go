@@ -164,6 +164,7 @@ func TestReverseProxy(t *testing.T) {
 	tr := behind(reverse)
 	t.Run("conns", func(t *testing.T) { transporttest.Conns(t, tr) })
 	t.Run("calls", func(t *testing.T) { transporttest.Calls(t, tr) })
+	t.Run("libchan", func(t *testing.T) { sessions(t, tr) })
 	t.Run("refused", func(t *testing.T) {
 		s := httptest.NewUnstartedServer(nil)
 		at := reverse(t, s.Listener.Addr().String())

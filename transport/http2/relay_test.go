@@ -141,19 +141,30 @@ func (r relay) start(t testing.TB, target string) (url string) {
 	}
 }
 
+// transport is what the transport is behind a relay, which all listeners share.
+func (r relay) transport(t testing.TB) transporttest.Transport {
+	mux := http.NewServeMux()
+	at := r.start(t, serve(t, authenticate(mux)).Listener.Addr().String())
+	dialer := http2.Dialer{Header: http.Header{"Authorization": {"Basic Z29waGVyOnNlY3JldA=="}}}
+	n := 0
+	return transporttest.Transport{HalfClose: true, OtherAddresses: true, Listen: func(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
+		l := listen(t)
+		n++
+		path := fmt.Sprint("/", n)
+		mux.Handle(path, l)
+		return l, func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, at+path) }
+	}}
+}
+
 // TestRelays goes through the proxies of Debian, with authentication behind them.
 func TestRelays(t *testing.T) {
 	for _, r := range []relay{haproxy, nginx} {
 		t.Run(r.program, func(t *testing.T) {
 			need(t, r.program)
-			tr := transporttest.Transport{HalfClose: true, OtherAddresses: true, Listen: func(t testing.TB) (net.Listener, func(context.Context) (net.Conn, error)) {
-				l := listen(t)
-				at := r.start(t, serve(t, authenticate(l)).Listener.Addr().String())
-				dialer := http2.Dialer{Header: http.Header{"Authorization": {"Basic Z29waGVyOnNlY3JldA=="}}}
-				return l, func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, at) }
-			}}
+			tr := r.transport(t)
 			t.Run("conns", func(t *testing.T) { transporttest.Conns(t, tr) })
 			t.Run("calls", func(t *testing.T) { transporttest.Calls(t, tr) })
+			t.Run("libchan", func(t *testing.T) { sessions(t, tr) })
 			t.Run("refused", func(t *testing.T) { refusedBehind(t, r) })
 			t.Run("cut", func(t *testing.T) { cutBehind(t, r) })
 		})

@@ -21,7 +21,7 @@ import (
 func Calls(t *testing.T, tr Transport) {
 	t.Run("classic", func(t *testing.T) {
 		l, dial := tr.Listen(t)
-		limits := ttrpc.Limits{MessageSize: 3 << 20}
+		limits := ttrpc.Limits{MessageSize: 2 << 20}
 		Serve(t, l, ttrpc.WithServerLimits(limits))
 		conn, err := dial(t.Context())
 		if err != nil {
@@ -31,7 +31,7 @@ func Calls(t *testing.T, tr Transport) {
 	})
 	t.Run("extended", func(t *testing.T) {
 		l, dial := tr.Listen(t)
-		limits := ttrpc.Limits{MessageSize: 3 << 20}
+		limits := ttrpc.Limits{MessageSize: 2 << 20}
 		Serve(t, l, ttrpc.WithServerLimits(limits), ttrpc.WithServerExtensions(), ttrpc.WithExtensionsRequired())
 		conn, err := dial(t.Context())
 		if err != nil {
@@ -43,7 +43,7 @@ func Calls(t *testing.T, tr Transport) {
 		l, dial := tr.Listen(t)
 		Serve(t, l)
 		var all sync.WaitGroup
-		for i := range 50 {
+		for i := range 20 {
 			conn, err := dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -61,8 +61,8 @@ func Calls(t *testing.T, tr Transport) {
 
 func exercise(t *testing.T, client streaming.StreamingClient) {
 	Echo(t, client, "hello")
-	Echo(t, client, strings.Repeat("x", 2<<20))
-	if err := echoStream(client, 100, strings.Repeat("y", 20_000)); err != nil {
+	Echo(t, client, strings.Repeat("x", 1<<20))
+	if err := echoStream(client, 50, strings.Repeat("y", 20_000)); err != nil {
 		t.Error(err)
 	}
 	Echo(t, client, "still there")
