@@ -17,9 +17,7 @@ import (
 // sendFrom passes on what comes from in, as messages of the stream.
 func (st *stream) sendFrom(in libchan.ContextReceiver) {
 	st.whenFailed(in.Cancel)
-	st.t.mu.Lock()
-	st.deafenLocked()
-	st.t.mu.Unlock()
+	st.deafen()
 	for {
 		var raw libchan.Raw
 		err := in.Receive(&raw)
@@ -82,8 +80,11 @@ func (st *stream) open(b []byte, ends []any) (streams []*stream, body []byte, er
 	var names []name
 	st.t.mu.Lock()
 	for _, end := range ends {
-		role := roleOf(end)
-		other, err := st.t.openLocked(st, role)
+		role, err := roleOf(end)
+		var other *stream
+		if err == nil {
+			other, err = st.t.openLocked(st, role)
+		}
 		if err != nil {
 			st.t.mu.Unlock()
 			return streams, nil, err
@@ -97,18 +98,23 @@ func (st *stream) open(b []byte, ends []any) (streams []*stream, body []byte, er
 }
 
 // roleOf returns what the peer does that is given an end.
-func roleOf(end any) role {
+func roleOf(end any) (role, error) {
 	switch end.(type) {
 	case libchan.ContextReceiver:
-		return receives
+		return receives, nil
 	case libchan.ContextSender:
-		return sends
+		return sends, nil
+	case libchan.ByteStream:
+		return duplex, nil
+	case libchan.EndReader:
+		return reads, nil
+	case libchan.EndWriter:
+		return writes, nil
 	}
-	return duplex
+	return 0, fmt.Errorf("libchan/spdy: a %T cannot be sent to an old peer", end)
 }
 
-// give passes on between the stream, which this side has opened, and an end that was given
-// away.
+// give passes on between a stream and an end that was given away for it.
 func (st *stream) give(end any) {
 	switch end := end.(type) {
 	case libchan.ContextReceiver:
@@ -116,6 +122,8 @@ func (st *stream) give(end any) {
 	case libchan.ContextSender:
 		st.grow()
 		go st.receiveInto(end)
+	default:
+		st.giveBytes(end)
 	}
 }
 
@@ -124,8 +132,10 @@ func drop(end any, err error) {
 	switch end := end.(type) {
 	case libchan.ContextReceiver:
 		end.Cancel(err)
-	case libchan.ContextSender:
+	case interface{ CloseWithError(error) error }:
 		_ = end.CloseWithError(err)
+	case io.Closer:
+		_ = end.Close()
 	}
 }
 
@@ -161,9 +171,7 @@ func (st *stream) receiveInto(out libchan.ContextSender) {
 		}
 		_ = out.CloseWithError(err)
 		st.reset(err)
-		st.t.mu.Lock()
-		st.deafenLocked()
-		st.t.mu.Unlock()
+		st.deafen()
 	}
 	st.forgetNamed()
 }

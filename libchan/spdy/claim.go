@@ -4,6 +4,7 @@
 package spdy
 
 import (
+	"io"
 	"time"
 
 	"github.com/containerd/ttrpc/libchan"
@@ -65,15 +66,26 @@ func (st *stream) end(r role) any {
 	switch r {
 	case receives:
 		r, s := libchan.BufferedPipe(0)
-		st.grow()
-		go st.receiveInto(s.(libchan.ContextSender))
+		st.give(s)
 		return r
 	case sends:
 		r, s := libchan.BufferedPipe(0)
-		go st.sendFrom(r.(libchan.ContextReceiver))
+		st.give(r)
 		return s
 	}
-	return nil
+	ours, end := libchan.NewByteStream()
+	switch r {
+	case reads:
+		st.giveBytes(onlyWriter{ours})
+		r := io.Reader(end)
+		return &r
+	case writes:
+		st.giveBytes(onlyReader{ours})
+		w := io.Writer(end)
+		return &w
+	}
+	st.giveBytes(ours)
+	return end
 }
 
 // grow is growLocked.

@@ -128,6 +128,9 @@ func (t *Transport) handleData(f *wire.DataFrame) error {
 		if st.deaf {
 			st.deafenLocked()
 		}
+		if st.deaf && st.outEnd { // nobody is there any more
+			st.resetLocked(errStopped)
+		}
 		st.changed.raise()
 	}
 	if f.Flags&wire.DataFlagFin != 0 {
