@@ -158,21 +158,21 @@ func (d Dialect) opened(h http.Header) (ref, parent uint64, top bool, err error)
 	return ref, parent, parent == 0, nil
 }
 
-// reply returns the frame that answers an opening.
+// reply returns the frame that answers an opening. Old peers look at none of its headers; those
+// that begin with a colon are SPDY's.
 func (d Dialect) reply(id wire.StreamId, ok bool) *wire.SynReplyFrame {
-	name, status := "status", "200"
+	f := &wire.SynReplyFrame{StreamId: id}
+	status := "200"
 	switch {
-	case d == Main && ok:
-		name = ":status"
-	case d == Main:
-		name, status = ":status", "502"
+	case !ok && d == Main:
+		status = "502"
 	case !ok:
 		status = "400"
 	}
-	f := &wire.SynReplyFrame{StreamId: id, Headers: http.Header{name: {status}}}
 	if !ok {
 		f.CFHeader.Flags = wire.ControlFlagFin
 	}
+	f.Headers = http.Header{":status": {status}, ":version": {"HTTP/1.1"}, "status": {status}}
 	return f
 }
 

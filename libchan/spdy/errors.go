@@ -52,7 +52,6 @@ var (
 	errAwayPeer    = fmt.Errorf("%w: the peer is about to end the session", libchan.ErrDraining)
 	errUnclaimed   = fmt.Errorf("%w: no message has named it", libchan.ErrDropped)
 	errRefused     = errors.New("libchan/spdy: the peer has too many channels open, or unclaimed")
-	errAfterEnd    = errors.New("libchan/spdy: data after the end of a stream")
 	errWindow      = errors.New("libchan/spdy: a window of more than 2,147,483,647 bytes")
 	errIDs         = errors.New("libchan/spdy: the session has no ids left: end it and begin another")
 	errTooMuch     = errors.New("libchan/spdy: unfinished messages hold more than may arrive unreceived")
@@ -75,8 +74,6 @@ func statusOf(err error) wire.RstStreamStatus {
 		return wire.FrameTooLarge
 	case errors.Is(err, errRefused), errors.Is(err, errAwayPeer):
 		return wire.RefusedStream
-	case errors.Is(err, errAfterEnd):
-		return wire.StreamAlreadyClosed
 	case errors.Is(err, errWindow):
 		return wire.FlowControlError
 	}

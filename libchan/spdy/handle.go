@@ -118,8 +118,7 @@ func (t *Transport) handleData(f *wire.DataFrame) error {
 		return malformed("data of a stream, %d, that was never opened", f.StreamId)
 	case st == nil: // it has ended here
 		return nil
-	case st.inEnd:
-		st.resetLocked(errAfterEnd)
+	case st.inEnd: // Send after Close of v0.1.0's sends, and nobody receives
 		return nil
 	}
 	if n := len(f.Data); n > 0 {

@@ -6,7 +6,6 @@ package spdy
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -104,6 +103,27 @@ func await[F wire.Frame](p *peer, what string, is func(F) bool) F {
 	}
 }
 
+// until waits until something holds, and returns false if it does not in time.
+func (p *peer) until(holds func() bool) bool {
+	limit := time.After(5 * time.Second)
+	for {
+		p.mu.Lock()
+		again, over := p.again, p.over
+		p.mu.Unlock()
+		if holds() {
+			return true
+		}
+		if over {
+			return false
+		}
+		select {
+		case <-again:
+		case <-limit:
+			return false
+		}
+	}
+}
+
 // awaitEnd waits until the Transport has closed the connection.
 func (p *peer) awaitEnd() []wire.Frame {
 	p.t.Helper()
@@ -168,4 +188,10 @@ func resets(id int, status wire.RstStreamStatus) func(*wire.RstStreamFrame) bool
 	return func(f *wire.RstStreamFrame) bool { return f.StreamId == wire.StreamId(id) && f.Status == status }
 }
 
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) }
+// readOnly is a conn of which only Read works.
+type readOnly struct {
+	net.Conn
+	r io.Reader
+}
+
+func (c readOnly) Read(p []byte) (int, error) { return c.r.Read(p) }
