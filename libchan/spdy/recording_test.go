@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"sort"
 	"strings"
 	"testing"
@@ -215,6 +216,7 @@ func TestRecordedNested(t *testing.T) {
 			}
 		})
 		p.holds(rec.server)
+		runtime.KeepAlive(&m) // an end that is garbage is reset
 	})
 	t.Run("client", func(t *testing.T) {
 		rec := read(t, "libchan-v0.1.0-nested")
@@ -241,6 +243,7 @@ func TestRecordedNested(t *testing.T) {
 		}
 		s.Close()
 		p.holds(renamed(rec.client, swap))
+		runtime.KeepAlive([]any{answers, ours})
 	})
 }
 
