@@ -219,7 +219,7 @@ func TestAuthInfo(t *testing.T) {
 	client, server := accept(t, l, dialer, strings.Replace(at(s), "://", "://ali:sesame@", 1))
 	for _, c := range []net.Conn{client, server} {
 		if got := c.(interface{ Subprotocol() string }).Subprotocol(); got != "v2" {
-			t.Errorf("B98: the subprotocol is %q, want v2", got)
+			t.Errorf("B99: the subprotocol is %q, want v2", got)
 		}
 	}
 	_, info, err := transport.Handshaker(nil).Handshake(t.Context(), server)
@@ -228,15 +228,15 @@ func TestAuthInfo(t *testing.T) {
 	}
 	auth := info.(*transport.AuthInfo)
 	if len(auth.TLS.PeerCertificates) != 1 || auth.Header.Get("X-Test") != "yes" || auth.Context.Value(userKey{}) != "ali" {
-		t.Errorf("B98: the server knows of its client %+v", auth)
+		t.Errorf("B99: the server knows of its client %+v", auth)
 	}
 	mine := client.(transport.Conn).AuthInfo()
 	if len(mine.TLS.PeerCertificates) != 1 || mine.Header.Get("Sec-WebSocket-Protocol") != "v2" {
-		t.Errorf("B98: the client knows of its server %+v", mine)
+		t.Errorf("B99: the client knows of its server %+v", mine)
 	}
 	exchange(t, client, server)
 	client.Close()
-	testkit.Within(t, "B98", func() {
+	testkit.Within(t, "B99", func() {
 		<-auth.Context.Done()
 		<-mine.Context.Done()
 	})
@@ -260,6 +260,6 @@ func TestHandshaker(t *testing.T) {
 	}
 	transporttest.Echo(t, transporttest.Connect(t, c), "hello")
 	if got := <-asked; got != "yes" {
-		t.Errorf("B98: the handler finds the header %q", got)
+		t.Errorf("B99: the handler finds the header %q", got)
 	}
 }

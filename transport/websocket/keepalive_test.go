@@ -131,13 +131,13 @@ func TestSilence(t *testing.T) {
 				from := time.Now()
 				c := map[string]net.Conn{"client": client, "server": server}[end]
 				if _, err := c.Read(make([]byte, 1)); !errors.Is(err, websocket.ErrSilent) {
-					t.Errorf("B99: %v, want %v", err, websocket.ErrSilent)
+					t.Errorf("B111: %v, want %v", err, websocket.ErrSilent)
 				}
 				if _, err := c.Write(make([]byte, 1)); !errors.Is(err, websocket.ErrSilent) {
-					t.Errorf("B99: Write: %v, want %v", err, websocket.ErrSilent)
+					t.Errorf("B111: Write: %v, want %v", err, websocket.ErrSilent)
 				}
 				if after := time.Since(from); after > time.Minute {
-					t.Errorf("B99: noticed after %v, want a minute at most", after)
+					t.Errorf("B111: noticed after %v, want a minute at most", after)
 				}
 			})
 		})
@@ -177,7 +177,7 @@ func TestSlowPrograms(t *testing.T) {
 		for _, c := range ends {
 			writers.Go(func() {
 				if _, err := c.Write(want); err != nil {
-					t.Errorf("B99: Write: %v", err)
+					t.Errorf("B111: Write: %v", err)
 				}
 			})
 		}
@@ -185,7 +185,7 @@ func TestSlowPrograms(t *testing.T) {
 		for _, c := range ends {
 			got := make([]byte, len(want))
 			if n, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, want) {
-				t.Errorf("B99: %d bytes: %v", n, err)
+				t.Errorf("B111: %d bytes: %v", n, err)
 			}
 		}
 		writers.Wait()
@@ -212,19 +212,19 @@ func TestPingsWhileStuck(t *testing.T) {
 		const size = 1 << 20
 		wrote := testkit.WaitFor(func() {
 			if _, err := c.Write(make([]byte, size)); err != nil {
-				t.Errorf("B99: %v", err)
+				t.Errorf("B111: %v", err)
 			}
 		})
 		pinged := testkit.WaitFor(func() {
 			if err := ws.Ping(t.Context()); err != nil {
-				t.Errorf("B99: %v", err)
+				t.Errorf("B111: %v", err)
 			}
 		})
 		time.Sleep(time.Hour)
 		for n := 0; n < size; {
 			_, m, err := ws.Read(t.Context())
 			if err != nil {
-				t.Fatalf("B99: after %d bytes: %v", n, err)
+				t.Fatalf("B111: after %d bytes: %v", n, err)
 			}
 			n += len(m)
 		}
@@ -232,7 +232,7 @@ func TestPingsWhileStuck(t *testing.T) {
 		ctx := ws.CloseRead(t.Context())
 		<-pinged
 		if ctx.Err() != nil {
-			t.Error("B99: the websocket has ended")
+			t.Error("B111: the websocket has ended")
 		}
 	})
 }
@@ -262,9 +262,9 @@ func TestFlood(t *testing.T) {
 			_, err = nc.Write(pings)
 		}
 	}()
-	testkit.Within(t, "B99", func() {
+	testkit.Within(t, "B111", func() {
 		if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "asks for answers and does not read them") {
-			t.Errorf("B99: %v", err)
+			t.Errorf("B111: %v", err)
 		}
 	})
 }

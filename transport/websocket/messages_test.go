@@ -49,10 +49,10 @@ func TestMessageBounds(t *testing.T) {
 		w.Close()
 		ws.Close(coder.StatusNormalClosure, "")
 	}()
-	testkit.Within(t, "B98", func() {
+	testkit.Within(t, "B110", func() {
 		got, err := io.ReadAll(c)
 		if want := "abc" + strings.Repeat("d", 1000) + "efg"; string(got) != want || err != nil {
-			t.Errorf("B98: %q, %v", got, err)
+			t.Errorf("B110: %q, %v", got, err)
 		}
 	})
 }
@@ -74,19 +74,19 @@ func TestRefusedMessages(t *testing.T) {
 				ws.Write(t.Context(), coder.MessageBinary, []byte("fine"))
 				ws.Write(t.Context(), tt.kind, bytes.Repeat([]byte("x"), tt.size))
 			}()
-			testkit.Within(t, "B98", func() {
+			testkit.Within(t, "B110", func() {
 				got, err := io.ReadAll(c)
 				var op *net.OpError
 				if !bytes.HasPrefix(got, []byte("fine")) || len(got) > 4+1000 || !errors.Is(err, tt.want) || !errors.As(err, &op) || op.Op != "read" {
-					t.Errorf("B98: %d bytes, %v", len(got), err)
+					t.Errorf("B110: %d bytes, %v", len(got), err)
 				}
 				if _, err := c.Write([]byte("x")); !errors.Is(err, tt.want) {
-					t.Errorf("B98: Write: %v", err)
+					t.Errorf("B110: Write: %v", err)
 				}
 				_, _, err = ws.Read(t.Context())
 				var closed coder.CloseError
 				if !errors.As(err, &closed) || closed.Code != tt.code || !strings.HasPrefix(closed.Reason, tt.want.Error()) {
-					t.Errorf("B98: the other end learns %v", err)
+					t.Errorf("B110: the other end learns %v", err)
 				}
 			})
 		})
@@ -110,10 +110,10 @@ func TestCloseFrames(t *testing.T) {
 			ws, c := foreign(t, new(websocket.Listener))
 			ws.Write(t.Context(), coder.MessageBinary, []byte("last words"))
 			go tt.close(ws)
-			testkit.Within(t, "B98", func() {
+			testkit.Within(t, "B110", func() {
 				got, err := io.ReadAll(c)
 				if string(got) != "last words" || (err == nil) != (tt.want == "") || err != nil && !strings.HasSuffix(err.Error(), tt.want) {
-					t.Errorf("B98: %q, %v, want %q", got, err, tt.want)
+					t.Errorf("B110: %q, %v, want %q", got, err, tt.want)
 				}
 			})
 		})
@@ -125,7 +125,7 @@ func TestCloseSays(t *testing.T) {
 	ws, c := foreign(t, new(websocket.Listener))
 	c.Write(make([]byte, 200_000))
 	c.Close()
-	testkit.Within(t, "B98", func() {
+	testkit.Within(t, "B110", func() {
 		var n int
 		for {
 			_, m, err := ws.Read(t.Context())
@@ -133,7 +133,7 @@ func TestCloseSays(t *testing.T) {
 				continue
 			}
 			if n != 200_000 || coder.CloseStatus(err) != coder.StatusNormalClosure {
-				t.Errorf("B98: after %d bytes: %v", n, err)
+				t.Errorf("B110: after %d bytes: %v", n, err)
 			}
 			return
 		}

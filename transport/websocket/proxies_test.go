@@ -81,7 +81,7 @@ func TestReverseProxy(t *testing.T) {
 	})
 	info := server.(transport.Conn).AuthInfo()
 	if info.Header.Get("X-Forwarded-For") == "" {
-		t.Errorf("B98: the proxy's headers are %v", info.Header)
+		t.Errorf("B99: the proxy's headers are %v", info.Header)
 	}
 }
 
@@ -177,12 +177,12 @@ func TestNginxIdle(t *testing.T) {
 		_, err := client.Read(make([]byte, 1))
 		if interval > 0 {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("B99: a conn with pings: %v", err)
+				t.Errorf("B111: a conn with pings: %v", err)
 			}
 			client.SetReadDeadline(time.Time{})
 			exchange(t, client, server)
 		} else if !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("B99: a conn without pings: %v, want %v", err, io.ErrUnexpectedEOF)
+			t.Errorf("B111: a conn without pings: %v, want %v", err, io.ErrUnexpectedEOF)
 		}
 	}
 }
