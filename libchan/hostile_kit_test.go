@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -26,6 +27,7 @@ type hostile struct {
 	number  uint64        // what the victim calls the session
 	client  *ttrpc.Client // to the victim
 	control *hostileStream
+	mu      sync.Mutex       // guards streams
 	streams []*hostileStream // that it has opened, or the victim has
 	close   func()
 }
@@ -144,8 +146,15 @@ func (h *hostile) opened(ctx context.Context, stream ttrpc.StreamServer) (any, e
 		return nil, err
 	}
 	end := func(err error) { _ = d.End(nil, err) }
-	h.streams = append(h.streams, &hostileStream{d, end, func() { end(errors.New("cancelled")) }})
+	h.keep(&hostileStream{d, end, func() { end(errors.New("cancelled")) }})
 	return nil, nil
+}
+
+// keep keeps a stream for the end.
+func (h *hostile) keep(s *hostileStream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.streams = append(h.streams, s)
 }
 
 // open opens the stream of a channel. A new one is the hostile's to number.
@@ -154,7 +163,7 @@ func (h *hostile) open(o wireOpen) *hostileStream {
 	o.session = h.number
 	s := h.opens("Open", o.append(nil))
 	if s != nil {
-		h.streams = append(h.streams, s)
+		h.keep(s)
 	}
 	synctest.Wait()
 	return s
@@ -232,8 +241,7 @@ func wantNothingLeft(t *testing.T, s *Session) {
 // A drinker uses all channels that the peer gives it: it receives, and receives from what comes,
 // and sends.
 type drinker struct {
-	s        *Session
-	received int
+	s *Session
 }
 
 func (d *drinker) run() {
@@ -250,7 +258,6 @@ func (d *drinker) drink(r ContextReceiver) {
 	for {
 		var v any
 		err := r.Receive(&v)
-		d.received++
 		if err != nil && r.Cause() != nil && r.Len() == 0 {
 			return
 		}

@@ -118,7 +118,7 @@ func TestHostileMessages(t *testing.T) {
 			func(s *hostileStream) { s.sends(bodyOf(0), "", wireRef{id: 0}) },
 			func(s *hostileStream) { s.sends(bodyOf(0), "", wireRef{id: own + 50, capacity: 1 << 60}) },
 			func(s *hostileStream) { s.sends(bodyOf(), "", many...) },
-			func(s *hostileStream) { s.says([]byte{4<<3 | 2, 1, 0xff}) },
+			func(s *hostileStream) { s.says(appendField(nil, 4, "\xff")) },
 		} {
 			s := h.open(wireOpen{id: own + uint64(2*i)})
 			r, err := h.victim.WaitReceiveChannel()
@@ -246,6 +246,7 @@ func TestHostileEndsStreams(t *testing.T) {
 		r, s := pipe(0)
 		r2, s2 := pipe(-1)
 		must(t, out.Send(withEnd{S: s2, R: r}))
+		synctest.Wait() // its stream is the first
 		_, other := h.ids()
 		receiver := h.open(wireOpen{id: other + 4, attach: true})
 		sender := h.open(wireOpen{id: other + 2, attach: true})
