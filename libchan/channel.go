@@ -226,7 +226,7 @@ func (c *channel) settleReceiverLocked(tx, rx *edge) {
 // settleSenderLocked does what is to be done for a sending side beyond a session.
 func (c *channel) settleSenderLocked(tx *edge) {
 	f := tx.far
-	taken := c.taken - f.base
+	taken := f.takenOf(c.taken)
 	switch stopped := c.stopped; {
 	case stopped != nil && tx.place == placeOffered:
 		c.moveLocked(sending, stepEnd)
@@ -346,9 +346,12 @@ func (c *channel) tookLocked(taken uint64, refs int) {
 	if c.refs += refs; tx.place != placeAttached {
 		return
 	}
+	if taken <= tx.far.base {
+		return // what was sent before the side went away
+	}
 	if f := tx.far; c.capacity >= 0 || c.refs >= maxUnclaimed/4 || taken-f.told >= reportEvery {
 		c.refs, f.told = 0, taken
-		id, n := f.id, taken-f.base
+		id, n := f.id, f.takenOf(taken)
 		c.after = append(c.after, func() { f.s.report(wireReport{id: id, taken: n}) })
 	}
 }

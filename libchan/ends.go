@@ -15,7 +15,7 @@ type Sender interface {
 	// Send sends a message: any value that the channel's codec can encode. It waits if the
 	// receiver is too far behind, until there is room, the receiver takes no more, the
 	// channel is closed or its session ends. Ends of channels in the message are given
-	// away, if Send returns nil.
+	// away, if Send returns nil. A sender that was closed cannot be.
 	Send(message interface{}) error
 
 	// Close ends the channel. What was sent before is received, and then io.EOF. A second

@@ -43,6 +43,10 @@ type far struct {
 	isLast  bool   // a message has told the peer that the sender ends with it
 }
 
+// takenOf returns how many of those messages of the channel that have gone this way were taken,
+// if so many were of all.
+func (f *far) takenOf(all uint64) uint64 { return max(all, f.base) - f.base }
+
 // openWith opens the stream of an offered side, with the first message if that is small and
 // m is not nil. It tells whether m went with it.
 func (f *far) openWith(m *message) (with bool, err error) {
@@ -154,7 +158,7 @@ func (f *far) ended(taken uint64, told bool) {
 	switch {
 	case f.detached != nil:
 		_ = f.detached.End(nil, nil)
-	case f.s.Cause() != nil:
+	case f.opened != nil && f.s.Cause() != nil:
 		f.giveUp() // the peer may never end it
 	}
 }

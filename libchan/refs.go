@@ -116,6 +116,9 @@ func (e *end) give(carrier *channel) (ref, error) {
 	}
 	e.c.mu.Lock()
 	defer e.c.unlock()
+	if e.side == sending && e.c.closed && e.c.ownsLocked(sending, e.gen) {
+		return ref{}, ErrClosed
+	}
 	if !e.c.ownsLocked(e.side, e.gen) || !e.c.moveLocked(e.side, stepGive) {
 		return ref{}, ErrGivenAway
 	}
