@@ -305,10 +305,13 @@ func (w *world) finish() {
 	for _, r := range w.sessions {
 		for i, s := range r.sides {
 			if n := tables(s); !r.ended && n != 2 { // the carriers
-				w.fail("session %v: %d channels are left at side %d, want 2:%s", r.places, n, i, describe(s))
+				w.fail("session %v: %d channels are left at side %d, want 2, its cause is %v:%s", r.places, n, i, s.Cause(), describe(s))
 			}
-			s.Close()
 		}
+	}
+	for _, r := range w.sessions {
+		r.sides[0].Close()
+		r.sides[1].Close()
 	}
 	for _, r := range w.sessions {
 		for _, s := range r.sides {
