@@ -534,7 +534,7 @@ class Far {
   /** Sends what comes until the end. */
   async send(stream, ahead) {
     stream.done.then((error) => {
-      if (!this.#core.end) this.#core.stop(error ?? closed());
+      if (error && !this.#core.end) this.#core.stop(error); // refused; else the report is to come
     });
     const next = () => this.#core.take().catch((error) => ({ error }));
     for (let item = ahead ? ahead.next : await next(); item; item = await next()) {
@@ -566,20 +566,19 @@ class Far {
   /** Receives by a stream of one's own. */
   async receiveBy(open) {
     try {
-      await this.receive(await open(), undefined, true);
+      await this.receive(await open());
     } catch (error) {
       this.#core.close(error);
     }
   }
 
   /** Receives until the peer's end. */
-  async receive(stream, first, isOwn) {
+  async receive(stream, first) {
     const stopped = new Promise((resolve) => (this.#core.onStop = resolve));
     stopped.then((cause) => this.#final(cause));
     const all = this.#receiveAll(stream, first);
     all.catch(() => {});
-    const cause = await Promise.race([stopped, all]);
-    if (cause && !isOwn) throw cause;
+    await Promise.race([stopped, all]);
   }
 
   async #receiveAll(stream, first) {
