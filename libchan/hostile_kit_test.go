@@ -8,7 +8,6 @@ package libchan
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -284,7 +283,7 @@ func (d *drinker) use(v any) {
 			for i := range 3 {
 				_ = v.Send(i)
 			}
-			if v.Send([]any{s, fmt.Sprint("with an end")}) == nil {
+			if v.Send([]any{s, "with an end"}) == nil {
 				go d.drink(r)
 			}
 			_ = v.Close()

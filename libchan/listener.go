@@ -23,27 +23,25 @@ type listener struct {
 // Accept waits for the next connection. What has ended the other end is its error; after
 // Close it is net.ErrClosed.
 func (l *listener) Accept() (net.Conn, error) {
-	for {
-		m, err := l.r.c.take(context.Background(), l.r.gen)
-		switch {
-		case err == ErrClosed:
-			return nil, errStreamClosed
-		case err == io.EOF:
-			return nil, fmt.Errorf("libchan: the listener has ended: %w", net.ErrClosed)
-		case err != nil:
-			return nil, err
-		}
-		if len(m.refs) != 1 {
-			m.drop()
-			return nil, errors.New("libchan: the peer's listener has sent something that is no connection")
-		}
-		conn, err := m.refs[0].as(connType)
-		if err != nil {
-			m.drop()
-			return nil, err
-		}
-		return conn.Interface().(net.Conn), nil
+	m, err := l.r.c.take(context.Background(), l.r.gen)
+	switch {
+	case err == ErrClosed:
+		return nil, errStreamClosed
+	case err == io.EOF:
+		return nil, fmt.Errorf("libchan: the listener has ended: %w", net.ErrClosed)
+	case err != nil:
+		return nil, err
 	}
+	if len(m.refs) != 1 {
+		m.drop()
+		return nil, errors.New("libchan: the peer's listener has sent something that is no connection")
+	}
+	conn, err := m.refs[0].as(connType)
+	if err != nil {
+		m.drop()
+		return nil, err
+	}
+	return conn.Interface().(net.Conn), nil
 }
 
 // Close accepts no more. The listener at the other end is as it was.

@@ -55,6 +55,3 @@ func (p place) take(s step) (place, bool) {
 	to := steps[s][p]
 	return to, to != placeHere || s == stepKeep && p == placeMoving
 }
-
-// isFar tells whether messages may come from, or leave for, the side by a session.
-func (p place) isFar() bool { return p == placeOffered || p == placeAnnounced || p == placeAttached }

@@ -89,15 +89,6 @@ func (r *Raw) message(carrier *channel) (*message, error) {
 	return m, nil
 }
 
-// fill has the Raw be an encoding of v.
-func (r *Raw) fill(v any) error {
-	m, err := encode(defaultCodec(), nil, v)
-	if err == nil {
-		r.set(m)
-	}
-	return err
-}
-
 // sendTo sends the message to any Sender.
 func (r *Raw) sendTo(w Sender) error {
 	if _, own := w.(*sender); own {
