@@ -36,9 +36,8 @@ var (
 	// ErrSessionEnded tells that the session has ended that led to the other end.
 	ErrSessionEnded = errors.New("libchan: the session has ended")
 
-	errForeign    = errors.New("libchan: the peer speaks of channels that were never given to it")
-	errUnreported = errors.New("libchan: the peer has ended the stream of a channel and has not said why")
-	errTooMany    = errors.New("libchan: the peer says that it has taken more messages than were sent")
+	errForeign = errors.New("libchan: the peer speaks of channels that were never given to it")
+	errTooMany = errors.New("libchan: the peer says that it has taken more messages than were sent")
 
 	// ErrDraining tells that the session opens no more channels, because it is about to end.
 	ErrDraining = errors.New("libchan: the session is draining")

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -218,21 +217,8 @@ func (c *channel) awaitEnd(f *far) {
 	c.unlockQuietly()
 	err := f.opened.RecvMsg(new(ttrpc.RawMessage))
 	c.mu.Lock()
-	switch {
-	case rx.place != placeAttached:
-	case err != io.EOF:
+	if rx.place == placeAttached && err != io.EOF { // after success comes the report
 		c.partedLocked(f, err)
-	default: // after success comes the report
-		time.AfterFunc(handshakeTimeout, func() { c.missReport(f) })
-	}
-}
-
-// missReport is called when the report that follows the end of a stream should have come.
-func (c *channel) missReport(f *far) {
-	c.mu.Lock()
-	defer c.unlock()
-	if rx := &c.sides[receiving]; rx.far == f && rx.place == placeAttached {
-		c.partedLocked(f, errUnreported)
 	}
 }
 
