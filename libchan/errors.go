@@ -36,6 +36,7 @@ var (
 	// ErrSessionEnded tells that the session has ended that led to the other end.
 	ErrSessionEnded = errors.New("libchan: the session has ended")
 
+	errSilent  = errors.New("libchan: the peer has ended the channel's stream, and does not say what it has taken")
 	errForeign = errors.New("libchan: the peer speaks of channels that were never given to it")
 	errTooMany = errors.New("libchan: the peer says that it has taken more messages than were sent")
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -217,8 +218,26 @@ func (c *channel) awaitEnd(f *far) {
 	c.unlockQuietly()
 	err := f.opened.RecvMsg(new(ttrpc.RawMessage))
 	c.mu.Lock()
-	if rx.place == placeAttached && err != io.EOF { // after success comes the report
+	if err == io.EOF {
+		c.awaitReportLocked(f)
+	} else if rx.place == placeAttached {
 		c.partedLocked(f, err)
+	}
+}
+
+// reportTimeout is how long the last report of a receiver may take that has ended the stream.
+const reportTimeout = 10 * time.Second
+
+// awaitReportLocked waits for the report that comes when a receiver has ended the stream before
+// the sender. A peer that sends none has taken nothing more.
+func (c *channel) awaitReportLocked(f *far) {
+	ctx, cancel := context.WithTimeout(context.Background(), reportTimeout)
+	defer cancel()
+	for c.sides[receiving].place == placeAttached && c.stopped == nil && !f.isFinal {
+		if c.waitLocked(ctx) != nil {
+			f.isFinal, c.stopped = true, errorOf(statusOf(errSilent))
+			c.unclaimedLocked(f.s)
+		}
 	}
 }
 
