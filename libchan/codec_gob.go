@@ -14,7 +14,7 @@ import (
 // Gob is the codec of encoding/gob. A message is the gob of a struct that has the tokens
 // of the value as columns, so a reference is one of the tokens, and all types travel
 // that do with the other codecs: values in interfaces need not be registered. It is for who
-// wants gob: each message describes its types again, which takes some 20 times as long as
+// wants gob: each message describes its types again, which takes some 50 times as long as
 // [Msgpack] for a small one. For a column whose length lies encoding/gob may take 10 MiB for a
 // moment.
 var Gob Codec = newNotation("gob", false,

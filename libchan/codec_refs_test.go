@@ -150,7 +150,7 @@ func TestReferencesThatDoNotFit(t *testing.T) {
 	}
 }
 
-type otherThing struct{ name string }
+type otherThing struct{}
 
 func (*otherThing) oddment() string { return "other" }
 

@@ -37,7 +37,6 @@ type record struct {
 	Big  *big.Int
 	P    *wrapperspb.StringValue
 	inner
-	own int
 }
 
 type inner struct{ In bool }
