@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -209,4 +210,51 @@ func TestReverseProxy(t *testing.T) {
 			t.Errorf("B98: a closed listener behind the proxy: %v, want status 503", err)
 		}
 	})
+}
+
+// TestTunnel goes through a proxy of the client's, to a server with TLS.
+func TestTunnel(t *testing.T) {
+	l := listen(t)
+	s := serveTLS(t, l)
+	tunnelled := make(chan string, 1)
+	p := httptestServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.Header.Get("Proxy-Authorization") == "" {
+			http.Error(w, "who are you?", http.StatusProxyAuthRequired)
+			return
+		}
+		tunnelled <- r.Host
+		far, err := net.Dial("tcp", r.Host)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		near, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer near.Close()
+		defer far.Close()
+		io.WriteString(near, "HTTP/1.1 200 OK\r\n\r\n")
+		go io.Copy(far, near)
+		io.Copy(near, far)
+	}))
+	through := func(user *url.Userinfo) http2.Dialer {
+		tr := transportOf(s).Clone()
+		tr.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: p.Listener.Addr().String(), User: user})
+		return http2.Dialer{Transport: tr}
+	}
+	refused, dialer := through(nil), through(url.User("gopher"))
+	if _, err := refused.Dial(t.Context(), s.URL); err == nil || !strings.Contains(err.Error(), "Proxy Authentication Required") {
+		t.Errorf("B98: a tunnel that is refused: %v", err)
+	}
+	transporttest.Serve(t, l)
+	conn, err := dialer.Dial(t.Context(), s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host := <-tunnelled; host != s.Listener.Addr().String() {
+		t.Errorf("B98: the tunnel goes to %s", host)
+	}
+	transporttest.Echo(t, transporttest.Connect(t, conn), "hello")
 }
