@@ -420,3 +420,106 @@ func TestCloseIsHeard(t *testing.T) {
 		})
 	})
 }
+
+// returning serves a listener's requests one by one, and tells when one is over.
+func returning(t testing.TB, l *http2.Listener) (url string, returned <-chan struct{}) {
+	over := make(chan struct{}, 9)
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.ServeHTTP(w, r)
+		over <- struct{}{}
+	}))
+	return s.URL, over
+}
+
+// TestRequestEnds has all that may end a conn end its request, whatever the other end does.
+func TestRequestEnds(t *testing.T) {
+	l := &http2.Listener{Backlog: 1}
+	defer l.Close()
+	url, returned := returning(t, l)
+	p := newProxy(t, strings.TrimPrefix(url, "http://"), 32<<10)
+	dial := func() net.Conn {
+		c, err := http2.Dial(t.Context(), "http://"+p.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	accept := func() net.Conn {
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	testkit.Within(t, "B97", func() {
+		dial()
+		accept().Close() // while the client holds its direction open
+		<-returned
+
+		client := dial()
+		server := accept()
+		client.(interface{ CloseWrite() error }).CloseWrite()
+		if _, err := server.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("B97: Read after the far CloseWrite: %v", err)
+		}
+		p.cut() // while the server writes nothing
+		<-returned
+		if _, err := server.Write([]byte("x")); err == nil {
+			t.Error("B97: Write to who has gone without a word")
+		}
+
+		dial() // not accepted, and in the place of those that may wait
+		p.cut()
+		<-returned
+		client = dial()
+		client.Write([]byte("x"))
+		if _, err := accept().Read(make([]byte, 1)); err != nil {
+			t.Errorf("B98: a conn that has gone was accepted: %v", err)
+		}
+	})
+}
+
+// TestLinger has an end close that could not send what was written before: the other one does
+// not read.
+func TestLinger(t *testing.T) {
+	t.Parallel() // it waits five seconds
+	l := listen(t)
+	url, returned := returning(t, l)
+	for _, fromServer := range []bool{false, true} {
+		client, err := http2.Dial(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		from, to := client, server
+		if fromServer {
+			from, to = server, client
+		}
+		for err == nil {
+			from.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+			_, err = from.Write(make([]byte, 64<<10))
+		}
+		from.Close()
+		testkit.Within(t, "B97", func() {
+			if fromServer {
+				<-returned
+			} else {
+				<-server.(transport.Conn).AuthInfo().Context.Done()
+			}
+			if n, err := io.Copy(io.Discard, to); err == nil {
+				t.Errorf("B97: %d bytes and then the end came from who has given up", n)
+			}
+			to.Close()
+			if !fromServer {
+				<-returned
+			}
+		})
+	}
+}
