@@ -162,8 +162,8 @@ func (x *exchange) shakeHands(r *http.Request) (net.Conn, error) {
 		return nil, x.unanswered(err)
 	}
 	x.answer = answer.Body
-	// From here on net/http looks at the context between two reads of the request's body only.
-	defer context.AfterFunc(x.ctx, func() { answer.Body.Close() })()
+	// From here on net/http does not look at the context while the request's body waits.
+	context.AfterFunc(x.ctx, func() { answer.Body.Close() })
 	if err := x.greeted(answer); err != nil {
 		return nil, err
 	}

@@ -484,42 +484,48 @@ func TestRequestEnds(t *testing.T) {
 // TestLinger has an end close that could not send what was written before: the other one does
 // not read.
 func TestLinger(t *testing.T) {
-	t.Parallel() // it waits five seconds
-	l := listen(t)
-	url, returned := returning(t, l)
-	for _, fromServer := range []bool{false, true} {
-		client, err := http2.Dial(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		server, err := l.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer server.Close()
-		from, to := client, server
-		if fromServer {
-			from, to = server, client
-		}
-		for err == nil {
-			from.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-			_, err = from.Write(make([]byte, 64<<10))
-		}
-		from.Close()
-		testkit.Within(t, "B97", func() {
-			if fromServer {
-				<-returned
-			} else {
-				<-server.(transport.Conn).AuthInfo().Context.Done()
-			}
-			if n, err := io.Copy(io.Discard, to); err == nil {
-				t.Errorf("B97: %d bytes and then the end came from who has given up", n)
-			}
-			to.Close()
-			if !fromServer {
-				<-returned
-			}
+	for name, fromServer := range map[string]bool{"client": false, "server": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits five seconds
+			testLinger(t, fromServer)
 		})
 	}
+}
+
+func testLinger(t *testing.T, fromServer bool) {
+	l := listen(t)
+	url, returned := returning(t, l)
+	client, err := http2.Dial(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	from, to := client, server
+	if fromServer {
+		from, to = server, client
+	}
+	for err == nil {
+		from.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
+		_, err = from.Write(make([]byte, 64<<10))
+	}
+	from.Close()
+	testkit.Within(t, "B97", func() {
+		if fromServer {
+			<-returned
+		} else {
+			<-server.(transport.Conn).AuthInfo().Context.Done()
+		}
+		if n, err := io.Copy(io.Discard, to); err == nil {
+			t.Errorf("B97: %d bytes and then the end came from who has given up", n)
+		}
+		to.Close()
+		if !fromServer {
+			<-returned
+		}
+	})
 }
