@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/containerd/ttrpc/libchan"
 )
@@ -209,6 +210,9 @@ func (st *stream) receive(out libchan.ContextSender) error {
 		}
 		if err != nil {
 			return err
+		}
+		if cap(begun)-len(begun) < len(piece) {
+			begun = slices.Grow(begun, len(begun)+len(piece)) // twice as much: messages may be long
 		}
 		begun, held = append(begun, piece...), len(piece)
 	}
