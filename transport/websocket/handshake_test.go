@@ -82,9 +82,9 @@ func TestRefusedHandshakes(t *testing.T) {
 		{"no subprotocol of ours", &websocket.Listener{Subprotocols: []string{"a", "b"}}, websocket.Dialer{Subprotocols: []string{"c"}}, 400, "the subprotocols that are spoken here are a, b"},
 		{"no subprotocol at all", &websocket.Listener{Subprotocols: []string{"a"}}, websocket.Dialer{}, 400, "spoken here are a"},
 		{"a closed listener", closed, websocket.Dialer{}, 503, "the listener is closed"},
-		{"a full listener", full, websocket.Dialer{}, 503, "too many connections wait to be accepted"},
-		{"authentication", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are\nyou?", 401) }), websocket.Dialer{}, 401, "who are you?"},
-		{"a redirect", http.RedirectHandler("/elsewhere", 302), websocket.Dialer{}, 302, "it redirects to /elsewhere"},
+		{"a full listener", full, websocket.Dialer{}, 503, "too many connections"},
+		{"authentication", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "who are\nyou?", http.StatusUnauthorized) }), websocket.Dialer{}, 401, "who are you?"},
+		{"a redirect", http.RedirectHandler("/elsewhere", http.StatusFound), websocket.Dialer{}, 302, "it redirects to /elsewhere"},
 		{"no websocket", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a page") }), websocket.Dialer{}, 200, "a page"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -51,8 +51,8 @@ type Listener struct {
 	// PingTimeout is how long after a ping nothing may come: 30 s by default.
 	PingTimeout time.Duration
 
-	// Backlog is how many conns may wait for Accept, 128 by default. More are refused with
-	// status 503.
+	// Backlog is how many conns may shake hands or wait for Accept, 128 by default. More are
+	// refused with status 503.
 	Backlog int
 
 	queue duplex.Queue
@@ -78,28 +78,44 @@ func (l *Listener) Addr() net.Addr { return duplex.Addr{Net: network, Text: netw
 
 // ServeHTTP implements http.Handler. It returns when the conn has ended.
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if refusal := l.look(w, r); refusal != nil {
-		http.Error(w, refusal.Text, refusal.Code)
-		return
+	if s := l.shakeHands(w, r); s != nil {
+		defer l.queue.Drop(s.conn)
+		s.run()
 	}
+}
+
+// shakeHands answers a request, and returns nil if that is all.
+func (l *Listener) shakeHands(w http.ResponseWriter, r *http.Request) *socket {
+	limit := cmp.Or(l.Backlog, defaultBacklog)
+	refusal := l.look(w, r)
+	if refusal == nil {
+		if err := l.queue.Enter(limit); err != nil {
+			w.Header().Set("Retry-After", "1")
+			refusal = &transport.StatusError{Code: http.StatusServiceUnavailable, Text: err.Error()}
+		}
+	}
+	if refusal != nil {
+		http.Error(w, refusal.Text, refusal.Code)
+		return nil
+	}
+	defer l.queue.Leave()
 	h := &hijacker{ResponseWriter: w}
 	ws, err := coder.Accept(h, r, &coder.AcceptOptions{
 		Subprotocols: l.Subprotocols, OriginPatterns: l.Origins, InsecureSkipVerify: l.AnyOrigin,
 	})
 	if err != nil {
-		return // the client has its answer
+		return nil // the client has its answer
 	}
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	s := newSocket(ws, h.link, duplex.End{
 		Network: network, Local: local, Remote: duplex.ParseAddr(r.RemoteAddr),
 		AuthInfo: &transport.AuthInfo{TLS: r.TLS, Header: r.Header, Context: r.Context()},
 	}, newLimits(l.MaxMessage, l.PingInterval, l.PingTimeout))
-	if err := l.queue.Put(s.conn, cmp.Or(l.Backlog, defaultBacklog)); err != nil {
+	if err := l.queue.Put(s.conn, limit); err != nil { // the listener was closed meanwhile
 		s.verdict = coder.CloseError{Code: coder.StatusTryAgainLater, Reason: err.Error()}
 		s.conn.Close()
 	}
-	defer l.queue.Drop(s.conn)
-	s.run()
+	return s
 }
 
 // look tells why a request gets no conn, or returns nil.
@@ -115,9 +131,6 @@ func (l *Listener) look(w http.ResponseWriter, r *http.Request) *transport.Statu
 	switch {
 	case l.queue.Closed():
 		return refuse(http.StatusServiceUnavailable, "the listener is closed")
-	case l.queue.Len() >= cmp.Or(l.Backlog, defaultBacklog):
-		w.Header().Set("Retry-After", "1")
-		return refuse(http.StatusServiceUnavailable, "%v", duplex.ErrFull)
 	case r.ProtoMajor != 1:
 		return refuse(http.StatusHTTPVersionNotSupported, "a websocket needs HTTP/1.1, and the last hop speaks %s", r.Proto)
 	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
