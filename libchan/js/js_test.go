@@ -94,6 +94,14 @@ func answer(ctx context.Context, s *libchan.Session, requests libchan.Receiver, 
 	}
 }
 
+// names refuses one.
+func names(name string) error {
+	if name == "unwanted" {
+		return errors.New("nobody wants this")
+	}
+	return nil
+}
+
 // TestNode runs the tests that are in JavaScript, with node, against a server of sessions.
 func TestNode(t *testing.T) {
 	node, err := exec.LookPath("node")
@@ -104,7 +112,7 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := libchan.Register(server, libchan.WithCodec(libchan.JSON), libchan.WithHandler(func(s *libchan.Session) {
+	if err := libchan.Register(server, libchan.WithCodec(libchan.JSON), libchan.WithNames(names), libchan.WithHandler(func(s *libchan.Session) {
 		for {
 			_, c, err := s.Accept(context.Background())
 			if err != nil {
@@ -124,7 +132,7 @@ func TestNode(t *testing.T) {
 	defer server.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), testkit.Hang)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, node, "--test-reporter=tap", "testdata/libchan.test.mjs")
+	cmd := exec.CommandContext(ctx, node, "--test-reporter=tap", "--test", "testdata/")
 	cmd.Env = append(os.Environ(), "TTRPC_TEST_SERVER="+address)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

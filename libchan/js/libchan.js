@@ -534,7 +534,9 @@ class Far {
   /** Sends what comes until the end. */
   async send(stream, ahead) {
     stream.done.then((error) => {
-      if (error && !this.#core.end) this.#core.stop(error); // refused; else the report is to come
+      if (!error) return; // the report is to come
+      if (!this.#core.end) this.#core.stop(error); // the channel was refused
+      setTimeout(() => this.#lose()); // when a session that has ended has told why
     });
     const next = () => this.#core.take().catch((error) => ({ error }));
     for (let item = ahead ? ahead.next : await next(); item; item = await next()) {
@@ -558,9 +560,14 @@ class Far {
       this.#sent.shift().taken();
     }
     if (!isFinal) return;
-    this.#sent.forEach(({ ids }) => ids.forEach((id) => this.#session.lose(id)));
-    this.#session.forget(this.id);
+    this.#lose();
     if (cause) this.#core.stop(cause);
+  }
+
+  /** Lets go of what was in messages that are certainly not taken. */
+  #lose() {
+    for (const { ids } of this.#sent.splice(0)) ids.forEach((id) => this.#session.lose(id));
+    this.#session.forget(this.id);
   }
 
   /** Receives by a stream of one's own. */

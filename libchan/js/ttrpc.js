@@ -500,22 +500,28 @@ export class Connection {
   }
 
   /** Handles a request of the peer's. */
-  async #called(id, flags, data) {
-    if (id % 2 !== 0 || id <= this.#lastPeer) throw new Error(`a request with the id ${id}`);
-    if (this.#closing) return;
+  #called(id, flags, data) {
+    if (id % 2 !== 0 || this.#closing) return;
+    if (id <= this.#lastPeer) {
+      const reused = new StatusError(3, "StreamID cannot be re-used and must increment");
+      return this.frame(id, Type.response, 0, encode([1, encodeStatus(reused)]));
+    }
     this.#lastPeer = id;
-    const m = decode(data);
-    const payload = m.bytes(3) ?? empty;
     const stream = new Stream(this, id, false);
     stream.isUnary = (flags & 3) === 0;
     this.#streams.set(id, stream);
     if (flags & 1) stream.halfClosed();
+    this.#serve(stream, data);
+  }
+
+  async #serve(stream, data) {
     try {
+      const m = decode(data);
       const method = this.#services[m.text(1)]?.[m.text(2)];
       if (!method) throw new StatusError(12, `method ${m.text(1)}/${m.text(2)}`);
-      this.#answer(stream, undefined, await method(payload, stream.isUnary ? undefined : stream));
+      await this.#answer(stream, undefined, await method(m.bytes(3) ?? empty, stream.isUnary ? undefined : stream));
     } catch (error) {
-      this.#answer(stream, error);
+      await this.#answer(stream, error);
     }
   }
 

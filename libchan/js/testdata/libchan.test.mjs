@@ -190,6 +190,15 @@ test("channels that the server opens", () => {
   }, { names });
 });
 
+test("a channel that the server does not want", () =>
+  within(async (requests, session) => {
+    const unwanted = session.open("unwanted");
+    const [ret, answers] = channel();
+    await unwanted.send({ Do: "echo", Text: "x", Ret: ret });
+    await assert.rejects(answers.receive(), /dropped/);
+    await assert.rejects(unwanted.send({}), /nobody wants this/);
+  }));
+
 test("mistakes", () =>
   within(async (requests) => {
     const [ret, answers] = channel();
