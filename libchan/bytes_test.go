@@ -268,7 +268,9 @@ func TestStreamDeadlines(t *testing.T) {
 		if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("L3: a Read whose deadline is set to the past: %v", err)
 		}
+		must(t, a.SetDeadline(time.Now().Add(time.Second)))
 		must(t, a.SetDeadline(time.Time{}))
+		time.Sleep(time.Minute)
 		go func() {
 			io.CopyN(io.Discard, b, int64(total))
 			b.Write([]byte("still good"))

@@ -122,6 +122,9 @@ func TestDescriptors(t *testing.T) {
 		t.Errorf("L4: read %q, %v", buf, err)
 	}
 	must(t, got.C.Close())
+	if n, err := d.Read(buf); n != 0 || err != io.EOF {
+		t.Errorf("L4: after the sender and the receiver have closed a connection: %d, %v, want io.EOF", n, err)
+	}
 
 	dialled, err := net.Dial("tcp", ln.Addr().String())
 	must(t, err)
@@ -334,9 +337,13 @@ func TestFilesPassOn(t *testing.T) {
 			must(t, err)
 			accepted, err := got.L.Accept()
 			must(t, err)
-			for _, c := range []io.Closer{got.F, got.C, c, d, accepted, got.L, dialled, ln} {
+			for _, c := range []io.Closer{got.F, got.C, c, accepted, got.L, dialled, ln} {
 				must(t, c.Close())
 			}
+			if n, err := d.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("L5: the middle keeps a connection that is closed at its ends: %d, %v, want io.EOF", n, err)
+			}
+			must(t, d.Close())
 		})
 	}
 }
