@@ -264,6 +264,8 @@ func (c *channel) pump() {
 				c.openLocked(receiving)
 			}
 			return
+		case rx.place == placeOffered && tx.place == placeAttached:
+			c.openLocked(receiving) // by which we are told if it takes no more
 		case tx.place == placeOffered || tx.place == placeAttached:
 			if c.fetchLocked(ctx) != nil {
 				return
