@@ -202,7 +202,7 @@ func TestReviewSpliced(t *testing.T) {
 
 // BenchmarkIsolation measures a message of 64 bytes there, beside channels that nobody reads.
 func BenchmarkIsolation(b *testing.B) {
-	for _, n := range []int{0, 3000} {
+	for _, n := range []int{0, 2500} {
 		b.Run(map[bool]string{true: "alone", false: "beside unread"}[n == 0], func(b *testing.B) {
 			near, far := benchSessions(b)
 			out, err := near.OpenChannel(ctx, "")
@@ -251,7 +251,7 @@ func BenchmarkIdle(b *testing.B) {
 		b.Fatal(err)
 	}
 	_, in, _ := far.Accept(ctx)
-	const n = 3500
+	const n = 2500
 	used := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
