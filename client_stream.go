@@ -170,7 +170,7 @@ type clientStream struct {
 // watch ends the stream when its context ends.
 func (cs *clientStream) watch() {
 	c, s := cs.conn, &cs.stream
-	stop := context.AfterFunc(watched(cs.ctx), func() { c.giveUpCall(cs.ctx, s) })
+	stop := afterFunc(cs.ctx, func() { c.giveUpCall(cs.ctx, s) })
 	c.mu.Lock()
 	active := s.isActive()
 	if active {

@@ -58,7 +58,6 @@ type conn struct {
 	settles  bool  // the reader is woken to take what has arrived
 	woken    bool  // it was before, by a deadline of a conn that is not the kernel's
 	settled  bool  // what had arrived when draining began was read
-	retired  bool  // it drains once it is idle
 	closed   bool  // the end has been carried out
 	cause    error // why the connection ends or has ended, nil before
 	lost     error // why nothing can be written any more, nil before
@@ -184,10 +183,6 @@ func (c *conn) unlock() {
 		if c.cause == nil && len(c.streams) == 0 && !c.writing && !c.expectsLocked() {
 			c.cause = ErrClosed
 		}
-	}
-	if c.retired && len(c.streams) == 0 {
-		c.retired = false
-		c.after = append(c.after, c.drain)
 	}
 	if c.heeds != nil && c.heeds.leaves != nil && c.isLeavingLocked() {
 		c.after, c.heeds.leaves = append(c.after, c.heeds.leaves...), nil

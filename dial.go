@@ -254,12 +254,29 @@ func (r *redialer) newLink(nc net.Conn) *dialled {
 	l.conn.onLeave(func() {
 		if r.ctx.Err() == nil { // else it is ours to end
 			r.leave(l)
-			l.conn.retire()
+			l.retire()
 		}
 	})
 	l.conn.gone = func(*conn) { r.forget(l) }
 	return l
 }
+
+// retire has a link that leaves because it has few ids end once it has no streams, which those
+// it has may still open. It looks now and then, as there is time.
+func (l *dialled) retire() {
+	l.conn.mu.Lock()
+	few, idle := l.conn.lastID >= fewIDs && !l.conn.closed, len(l.conn.streams) == 0
+	l.conn.mu.Unlock()
+	switch {
+	case few && idle:
+		l.conn.drain()
+	case few:
+		time.AfterFunc(retireEvery, l.retire)
+	}
+}
+
+// retireEvery is how often retire looks.
+const retireEvery = time.Second
 
 // adopt makes l the current link, unless the client has ended.
 func (r *redialer) adopt(l *dialled) bool {

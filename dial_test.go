@@ -180,6 +180,7 @@ func TestDialFewIDs(t *testing.T) {
 				t.Errorf("B45: %v", err)
 			}
 		}
+		time.Sleep(retireEvery)
 		old.wantEnd("B45")
 	})
 }

@@ -32,14 +32,6 @@ func (c *conn) isLeavingLocked() bool {
 	return c.draining || c.parted || c.cause != nil || c.lost != nil || c.lastID >= fewIDs
 }
 
-// retire has a connection that leaves because it has few ids end once it has no streams, which
-// those it has may still open.
-func (c *conn) retire() {
-	c.mu.Lock()
-	c.retired = c.lastID >= fewIDs
-	c.unlock()
-}
-
 // onLeave has f called once, without locks, when the connection leaves: at once if it
 // does.
 func (c *conn) onLeave(f func()) {

@@ -41,7 +41,7 @@ func (c *conn) leaveLocked() bool {
 // whether s may be used again.
 func (c *conn) readFor(ctx context.Context, s *stream) (again bool) {
 	if ctx.Done() != nil {
-		stop := context.AfterFunc(watched(ctx), func() {
+		stop := afterFunc(ctx, func() {
 			c.giveUpCall(ctx, s)
 			c.mu.Lock()
 			c.moveSeatLocked(seatGivenUp)

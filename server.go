@@ -144,7 +144,7 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(watched(ctx), func() { c.close(errOf(ctx)) })()
+	defer afterFunc(ctx, func() { c.close(errOf(ctx)) })()
 	<-gone
 	switch cause := c.why(); cause {
 	case io.EOF:

@@ -69,7 +69,7 @@ func newBound(ctx context.Context, cond *sync.Cond, also func()) *bound {
 	}
 	b := &bound{err: ctx.Err()}
 	if b.err == nil {
-		end := func() {
+		b.stop = afterFunc(ctx, func() {
 			err := errOf(ctx)
 			cond.L.Lock()
 			b.err = err
@@ -78,12 +78,7 @@ func newBound(ctx context.Context, cond *sync.Cond, also func()) *bound {
 			if also != nil {
 				also()
 			}
-		}
-		if watcher, ok := ctx.(watcher); ok {
-			b.stop = watcher.AfterFunc(end)
-		} else {
-			b.stop = context.AfterFunc(watched(ctx), end)
-		}
+		})
 	}
 	return b
 }
@@ -110,6 +105,14 @@ func errOf(ctx context.Context) error {
 		return err
 	}
 	return context.Canceled
+}
+
+// afterFunc is [context.AfterFunc], and spares a watcher a context of its own.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if w, ok := ctx.(watcher); ok {
+		return w.AfterFunc(f)
+	}
+	return context.AfterFunc(watched(ctx), f)
 }
 
 // watched returns a context as package context wants those that it watches: it panics if

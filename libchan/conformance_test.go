@@ -1,7 +1,7 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build go1.25
+//go:build unix && go1.25
 
 package libchan_test
 

@@ -73,7 +73,7 @@ func testStruct(k *kit) {
 func testScalars(k *kit) {
 	s, r := k.top()
 	for _, v := range []any{
-		true, 7, -1 << 40, uint64(1 << 63), 1.25, "text", "", []byte("bytes"), []int{1, 2, 3}, [2]bool{true, false},
+		true, 7, int64(-1 << 40), uint64(1 << 63), 1.25, "text", "", []byte("bytes"), []int{1, 2, 3}, [2]bool{true, false},
 		map[string]int{"a": 1}, map[int]string{-1: "minus"}, []any{int64(1), "two", nil}, map[string]any{"k": []any{int64(1)}},
 	} {
 		k.must(s.Send(v))
