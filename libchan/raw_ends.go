@@ -16,11 +16,7 @@ import (
 func NewRaw(codec string, body []byte, ends ...any) (*Raw, error) {
 	m := new(message)
 	for i, end := range ends {
-		v := reflect.ValueOf(end)
-		if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Interface {
-			v = v.Elem()
-		}
-		_, ok, err := (*sentRefs)(m).Add(v)
+		_, ok, err := (*sentRefs)(m).Add(endValue(end))
 		if err == nil && !ok {
 			err = fmt.Errorf("libchan: a %T is nothing that travels beside a message", end)
 		}
@@ -32,6 +28,23 @@ func NewRaw(codec string, body []byte, ends ...any) (*Raw, error) {
 	r := &Raw{Codec: codec, Body: body}
 	r.carry(m.refs)
 	return r, nil
+}
+
+// endValue returns an end as the value of a field that it could be sent in.
+func endValue(end any) reflect.Value {
+	switch one := end.(type) {
+	case readEnd:
+		r := io.Reader(one.s)
+		end = &r
+	case writeEnd:
+		w := io.Writer(one.s)
+		end = &w
+	}
+	v := reflect.ValueOf(end)
+	if v.Kind() == reflect.Pointer && v.Elem().Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	return v
 }
 
 // Ends takes what the message carries out of it, in the order of the indexes by which Body

@@ -52,8 +52,7 @@ func TestRawEnds(t *testing.T) {
 	if err := feed.Send("fed"); err != nil {
 		t.Fatal(err)
 	}
-	in := io.Reader(ends[3].(io.Reader))
-	other, err := NewRaw(raw.Codec, raw.Body, ends[0], ends[1], ends[2], &in, ends[4])
+	other, err := NewRaw(raw.Codec, raw.Body, ends...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func TestBadNames(t *testing.T) {
 // an error, and that its Sender waits for it no longer either.
 func TestNeverOpened(t *testing.T) {
 	tr, p := newPeer(t, false, func(o *options) { o.opens = time.Millisecond })
-	go p.send(top(1), data(1, 0x92, 0xc7, 5, 1, 1, 0, 0, 0, 9, 0xc7, 5, 1, 2, 0, 0, 0, 11))
+	go p.send(top(1), data(1, 0x93, 0xc7, 5, 1, 1, 0, 0, 0, 9, 0xc7, 5, 1, 2, 0, 0, 0, 11, 0xc7, 5, 1, 1, 0, 0, 0, 9))
 	r, err := tr.WaitReceiveChannel()
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +155,9 @@ func TestNeverOpened(t *testing.T) {
 	var s string
 	if err := ends.R.Receive(&s); err == nil || !strings.Contains(err.Error(), errNeverOpened.Error()) {
 		t.Errorf("L11: Receive: %v", err)
+	}
+	if err := list[2].(libchan.Receiver).Receive(&s); err == nil || !strings.Contains(err.Error(), "named before") {
+		t.Errorf("L11: Receive from a channel that was named twice: %v", err)
 	}
 	_ = ends.S.Send("one")
 	if err := ends.S.Send("two"); err == nil || !strings.Contains(err.Error(), errNeverOpened.Error()) {
@@ -250,7 +253,7 @@ func TestFloodOfData(t *testing.T) {
 	go func() {
 		p.send(top(1))
 		for i := range 100 {
-			p.send(data(1, message...))
+			p.send(data(1, message[:100]...), data(1, message[100:]...))
 			sent <- i
 		}
 		p.send(fin(1))
