@@ -37,11 +37,15 @@ var plots = []*figure{
 	}},
 	{"memory.svg", "A server's memory of a connection, or of an open stream", func(p *plot.Plot, r *results) error {
 		p.Y.Label.Text = "heap and stacks, kB"
-		return drawBars(p, r, memoryBars, unitServerMemory, 60)
+		return drawBars(p, r, sides, memoryBars, unitServerMemory, 60)
 	}},
 	{"cpu.svg", "CPU time of a call at 10,000 calls a second, both processes", func(p *plot.Plot, r *results) error {
 		p.Y.Label.Text = "µs"
-		return drawBars(p, r, cpuBars, unitCPU, 200)
+		return drawBars(p, r, sides, cpuBars, unitCPU, 200)
+	}},
+	{"channels.svg", "Time of a message of 64 B by channels of libchan, and by what else there is", func(p *plot.Plot, r *results) error {
+		p.Y.Label.Text = "µs"
+		return drawBars(p, r, channelSides, channelBars, unitTime, 100)
 	}},
 }
 
@@ -179,13 +183,18 @@ var (
 		{"Memory/kind=called-65536/n=1000", "after a call of 64 KiB"},
 		{"Memory/kind=stream/n=1000", "open stream"},
 	}
-	cpuBars = []bar{{"Rate/rate=10000", "64 B"}}
+	cpuBars     = []bar{{"Rate/rate=10000", "64 B"}}
+	channelBars = []bar{
+		{"Channel/kind=oneway", "one way"},
+		{"Channel/kind=roundtrip", "there and back"},
+		{"Channel/kind=return", "return channel"},
+	}
 )
 
 // drawBars draws groups of bars. One that is longer than the longest that is to be
 // shown says so.
-func drawBars(p *plot.Plot, r *results, bars []bar, unit string, longest float64) error {
-	shown := slices.DeleteFunc(slices.Clone(sides), func(s *side) bool {
+func drawBars(p *plot.Plot, r *results, of []*side, bars []bar, unit string, longest float64) error {
+	shown := slices.DeleteFunc(slices.Clone(of), func(s *side) bool {
 		return !slices.ContainsFunc(bars, func(b bar) bool { return len(r.values(b.row, s.name, unit)) > 0 })
 	})
 	labels := make([]string, len(bars))
