@@ -373,7 +373,7 @@ export class Session {
     if (end) return { error: decodeStatus(end) ?? new StatusError(2, "") };
     const ends = m.all(3).map((r) => this.#offered(decode(r)));
     if (ends.length > maxRefs) throw new StatusError(3, `libchan: more than ${maxRefs} references`);
-    return { message: { codec: m.text(2) || this.#codec, body: m.bytes(1) ?? new Uint8Array(), ends } };
+    return { message: { codec: m.text(2) || this.#codec, body: m.bytes(1) ?? new Uint8Array(), ends }, isLast: m.number(5) > 0 };
   }
 
   /** Returns the end that a Ref of the peer's offers. */
@@ -593,13 +593,14 @@ class Far {
     const ended = new Promise((resolve) => (core.onEndTaken = resolve));
     try {
       for (let b = first ?? (await stream.receive()); b && !core.stopped; b = await stream.receive()) {
-        const { message, error } = this.#session.parse(b);
+        const { message, error, isLast } = this.#session.parse(b);
         if (error) {
           core.close(error);
           break;
         }
         await core.room(false);
         if (!core.stopped) core.put(message, () => this.#took(message.ends.length));
+        if (isLast) break; // the stream is ours to end
       }
       core.close();
     } catch (error) {

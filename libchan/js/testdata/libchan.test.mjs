@@ -73,6 +73,17 @@ test("a request with a return channel", () =>
     }
   }));
 
+test("calls of a server, whose answer is the end as well", () =>
+  within(async (_, session) => {
+    const calls = session.open("calls");
+    for (let i = 0; i < 100; i++) {
+      const [ret, answers] = channel();
+      await calls.send({ Data: `call ${i}`, Ret: ret });
+      assert.deepEqual(await all(answers), [`call ${i}`]);
+    }
+    calls.close();
+  }));
+
 test("messages of a megabyte, in parts, one after the other and both ways", () =>
   within(async (requests) => {
     await Promise.all(
