@@ -209,6 +209,7 @@ func (c *channel) settleReceiverLocked(tx, rx *edge) {
 		}
 		stopped, awaited := c.stopped, c.open > 0
 		c.after = append(c.after, func() { f.finish(stopped, awaited) })
+		c.lookLocked(f)
 	case c.stopped != nil, rx.place == placeOffered && c.closed && c.end == ErrDropped && idle:
 		c.moveLocked(receiving, stepEnd)
 		c.after = append(c.after, f.release)
@@ -217,6 +218,7 @@ func (c *channel) settleReceiverLocked(tx, rx *edge) {
 		c.moveLocked(receiving, stepEnd)
 		end, awaited := c.end, c.open > 0 || c.capacity >= 0
 		c.after = append(c.after, func() { f.finish(end, awaited) })
+		c.lookLocked(f)
 	case c.closed || len(c.queue) > 0 || tx.place == placeOffered || tx.place == placeAttached:
 		c.pumping = true
 		go c.pump()
@@ -235,6 +237,7 @@ func (c *channel) settleSenderLocked(tx *edge) {
 		c.moveLocked(sending, stepEnd)
 		c.stopReadingLocked()
 		c.after = append(c.after, func() { f.stop(taken, stopped) })
+		c.lookLocked(f)
 	case c.closed && len(c.queue) == 0 && !c.pumping && !c.reading && !c.awaitsReportLocked():
 		c.moveLocked(sending, stepEnd)
 		told := f.refs || c.capacity >= 0

@@ -41,6 +41,8 @@ type far struct {
 	ending  bool   // what comes next on a byte stream is its end
 	isFinal bool   // the peer takes no more
 	isLast  bool   // a message has told the peer that the sender ends with it
+
+	isRefused bool // the stream that we opened; guarded by the session's mu
 }
 
 // takenOf returns how many of those messages of the channel that have gone this way were taken,
@@ -69,12 +71,15 @@ func (f *far) openWith(m *message) (with bool, err error) {
 	}
 	stream, err := f.s.client.NewStream(ctx, desc, serviceName, "Open", &ttrpc.RawMessage{Payload: o.append(nil)})
 	if err != nil {
-		f.s.forget(f)
+		f.settled(err)
 		return false, err
 	}
 	f.c.mu.Lock()
 	f.stream, f.opened = stream, stream
 	f.c.moveLocked(f.side, stepOpen)
+	if f.side == receiving && f.s.drains() {
+		f.c.watchLocked()
+	}
 	f.c.unlock()
 	return with, nil
 }
@@ -200,6 +205,15 @@ func (c *channel) watchLocked() {
 	go c.awaitEnd(rx.far)
 }
 
+// watchEnd is watchLocked of a stream that there is.
+func (c *channel) watchEnd() {
+	c.mu.Lock()
+	defer c.unlockQuietly()
+	if c.sides[receiving].place == placeAttached {
+		c.watchLocked()
+	}
+}
+
 // awaitEnd waits for the end of the stream, which it opens if need be.
 func (c *channel) awaitEnd(f *far) {
 	c.mu.Lock()
@@ -211,17 +225,47 @@ func (c *channel) awaitEnd(f *far) {
 		c.sending = false
 		c.changedLocked()
 	}
-	if rx.place != placeAttached {
+	if f.opened == nil {
 		c.watching = false
 		return
 	}
 	c.unlockQuietly()
 	err := f.opened.RecvMsg(new(ttrpc.RawMessage))
+	awaited := f.s.find(f.id) == f
+	f.settled(err)
 	c.mu.Lock()
 	if err == io.EOF {
 		c.awaitReportLocked(f)
-	} else if rx.place == placeAttached {
+	} else if awaited || rx.place == placeAttached {
 		c.partedLocked(f, err)
+	}
+}
+
+// lookLocked has it noticed whether the stream was refused that we have opened, and use no more.
+// Of one by which something has come we know that it was not.
+func (c *channel) lookLocked(f *far) {
+	switch {
+	case f.opened == nil:
+	case f.side == receiving && c.taken <= f.base && !c.watching:
+		c.watching = true
+		c.after = append(c.after, func() { go c.awaitEnd(f) })
+	case f.side == sending && c.sent == f.base:
+		c.after = append(c.after, func() { go c.awaitAnswer(f) })
+	}
+}
+
+// awaitAnswer waits for anything to come by a stream that we have opened to receive.
+func (c *channel) awaitAnswer(f *far) {
+	c.mu.Lock()
+	for c.reading {
+		_ = c.waitLocked(context.Background()) // whoever reads was told to stop
+	}
+	c.unlockQuietly()
+	m := &ttrpc.FileMessage{Message: new(ttrpc.RawMessage)}
+	err := f.opened.RecvMsg(m)
+	closeFiles(m.Files)
+	if err != nil {
+		f.settled(err)
 	}
 }
 

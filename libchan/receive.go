@@ -139,6 +139,9 @@ func (c *channel) arrivedLocked(f *far, in *incoming, err error) {
 			c.closedLocked(c.lost)
 		}
 	default:
+		if f.opened != nil {
+			c.after = append(c.after, func() { f.settled(err) })
+		}
 		c.closedLocked(f.s.errorOf(err))
 	}
 }

@@ -173,6 +173,8 @@ func (c *channel) writeFailedLocked(ctx context.Context, f *far, err error) erro
 		}
 		c.partedLocked(f, err)
 	}
+	c.sending = true // so that nothing is done meanwhile about a message that was not sent
+	defer func() { c.sending = false }()
 	for c.stopped == nil {
 		if c.waitLocked(ctx) != nil {
 			return errAgain

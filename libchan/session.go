@@ -43,8 +43,8 @@ type Session struct {
 	isDrained bool
 	shut      bool            // by this side
 	told      bool            // the peer knows that the session drains
-	streams   uint64          // of channels that this side has opened
-	handled   uint64          // and those that it has handled of the peer's
+	streams   uint64          // of channels that this side has opened, and none that was refused
+	handled   uint64          // and those that it has taken of the peer's
 	idle      wireIdle        // what the peer was told last
 	peerIdle  *wireIdle       // and what it has told
 	channels  map[uint64]*far // by id: what is announced, or has a stream
@@ -244,7 +244,14 @@ func (s *Session) drain(tell bool) {
 	}
 	tell = tell && !s.told
 	s.told = s.told || tell
+	var all []*far
+	for _, f := range s.channels {
+		all = append(all, f)
+	}
 	s.mu.Unlock()
+	for _, f := range all {
+		f.c.watchEnd() // it may have been refused, and nobody knows
+	}
 	if tell {
 		s.control.drain()
 	}

@@ -5,6 +5,7 @@ package libchan
 
 import (
 	"fmt"
+	"io"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -48,6 +49,25 @@ func (s *Session) enter(f *far) error {
 	s.channels[f.id] = f
 	s.streams++
 	return nil
+}
+
+// settled takes note of how a stream has ended that this side has opened: with io.EOF, or it
+// was refused, or has never been. Then nobody has attached to what the peer has announced.
+func (f *far) settled(err error) {
+	if err == io.EOF {
+		return
+	}
+	f.s.mu.Lock()
+	known := f.isRefused
+	if !known {
+		f.isRefused = true
+		f.s.streams--
+	}
+	f.s.mu.Unlock()
+	if !known {
+		f.release()
+	}
+	f.s.forget(f)
 }
 
 // find returns what has the id, or nil.
@@ -190,13 +210,22 @@ func (s *Session) dropped(id uint64) {
 
 // accept takes the stream that the peer has opened for a channel.
 func (s *Session) accept(o *wireOpen, d *ttrpc.DetachedStream) error {
+	take := s.arrive
+	if o.attach {
+		take = s.attach
+	}
+	if err := take(o, d); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	s.handled++
 	s.mu.Unlock()
-	defer s.endIfDrained()
-	if o.attach {
-		return s.attach(o, d)
-	}
+	s.endIfDrained()
+	return nil
+}
+
+// arrive takes the stream of a new channel of the peer's.
+func (s *Session) arrive(o *wireOpen, d *ttrpc.DetachedStream) error {
 	if s.isOwn(o.id) || o.id == 0 || o.capacity > maxCapacity {
 		return status.Errorf(codes.InvalidArgument, "libchan: a new channel with the id %d and the capacity %d", o.id, o.capacity)
 	}

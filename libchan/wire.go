@@ -72,8 +72,9 @@ type wireControl struct {
 	idle     *wireIdle // of a side that drains and has no channel
 }
 
-// A wireIdle says how many streams of channels a side has opened, and has handled of the
-// other's: a side is idle only if nothing is under way to it.
+// A wireIdle says how many streams of channels a side has opened, and has taken of the
+// other's: a side is idle only if nothing is under way to it. What was refused counts on
+// neither side, once its opener knows: not all of it was seen by who counts.
 type wireIdle struct{ opened, handled uint64 }
 
 var errMalformed = errors.New("libchan: a malformed message of the peer's")

@@ -348,11 +348,23 @@ export class Session {
   }
 
   /** Opens the stream of a channel. */
-  #stream(far, ...more) {
+  async #stream(far, ...more) {
     if (this.error) throw this.error;
     this.#table.set(far.id, far);
     this.#streams.opened++;
-    return this.connection.open(service, "Open", encode([1, this.#far], [2, far.id], ...more));
+    const refused = () => {
+      this.#streams.opened--; // for the peer never counts it
+      if (far.id % 2 === 0) this.#tell([3, far.id]); // which nobody has attached
+      this.forget(far.id);
+    };
+    try {
+      const stream = await this.connection.open(service, "Open", encode([1, this.#far], [2, far.id], ...more));
+      stream.done.then((error) => error && refused());
+      return stream;
+    } catch (error) {
+      refused();
+      throw error;
+    }
   }
 
   /** Announces an end to the peer, and returns its Ref. */
@@ -399,7 +411,6 @@ export class Session {
 
   /** Handles the stream that the peer has opened for a channel. */
   async #open(b, stream) {
-    this.#streams.handled++;
     const o = decode(b);
     const [session, id, first] = [o.number(1), o.number(2), o.bytes(6)];
     if (session !== 1 || !stream) throw new StatusError(5, `libchan: no session is called ${session}`);
@@ -408,6 +419,7 @@ export class Session {
       const end = far?.announced;
       if (!end) throw new StatusError(5, `libchan: no channel with the id ${id} is announced`);
       far.announced = undefined;
+      this.#streams.handled++;
       return end.sends ? far.receive(stream, first, false) : far.send(stream);
     }
     if (id === 0 || id % 2 !== 0 || this.#table.has(id)) throw new StatusError(3, `libchan: a new channel with the id ${id}`);
@@ -417,6 +429,7 @@ export class Session {
     const far = new Far(this, core, id);
     far.isInbound = true;
     this.#table.set(id, far);
+    this.#streams.handled++;
     this.#backlog.push({ name: o.text(4), channel: new Receiver(new End(core, false)) });
     this.#change();
     return far.receive(stream, first, false);
