@@ -57,6 +57,8 @@ type channel struct {
 	lost    error // the session of the side that sends has ended: only what has arrived is taken
 	refs    int   // what references weigh in messages that were taken and not reported
 
+	awaited *message // which a sender with capacity 0 waits for, and gets back if it never is taken
+
 	changed   chan struct{}    // closed at the next change; nil if nobody waits
 	out, in   courier          // of who sends, and who reads
 	done      [2]chan struct{} // what Done of each side has returned, or nil
@@ -257,11 +259,19 @@ func (c *channel) dropQueueLocked() {
 	dropped := c.queue
 	c.queue = nil
 	c.countLocked(-c.bytes)
-	c.after = append(c.after, func() {
-		for _, m := range dropped {
-			m.drop()
-		}
-	})
+	for _, m := range dropped {
+		c.refuseLocked(m)
+	}
+}
+
+// refuseLocked gives back a message of the queue that is certainly not taken, or drops it.
+func (c *channel) refuseLocked(m *message) {
+	if m == c.awaited {
+		c.awaited = nil
+		c.sent--
+		return
+	}
+	c.after = append(c.after, m.drop)
 }
 
 // countLocked counts bytes of the queue.

@@ -44,7 +44,18 @@ func (c *channel) put(ctx context.Context, gen uint32, m *message) (sent bool, e
 		return true, nil
 	}
 	c.changedLocked()
-	return true, c.awaitTakenLocked(ctx, gen, c.sent)
+	c.awaited = m
+	n := c.sent
+	switch err = c.awaitTakenLocked(ctx, gen, n); {
+	case c.taken >= n:
+		err = nil // and another may wait already
+	case c.awaited != m:
+		return false, c.stopped
+	}
+	if c.awaited == m {
+		c.awaited = nil
+	}
+	return true, err
 }
 
 // awaitTurnLocked waits until a message can be queued or written.
@@ -255,7 +266,7 @@ func (c *channel) pump() {
 				err = c.writeLocked(ctx, m)
 			}
 			if err != nil {
-				c.after = append(c.after, m.drop)
+				c.refuseLocked(m)
 				if c.stopped == nil { // it does not fit, or the session has ended
 					c.stopped = rx.far.s.errorOf(err)
 				}

@@ -1,0 +1,62 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build go1.25
+
+package libchan
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+)
+
+// L7: what a receiver in memory has certainly not taken when it takes no more was not sent: Send
+// returns the cause alone, and its ends are the sender's.
+func TestCancelOfRendezvous(t *testing.T) {
+	enough := errors.New("enough")
+	for name, stop := range map[string]func(*receiver){
+		"cancelled": func(r *receiver) { r.Cancel(enough) },
+		"dropped":   func(r *receiver) { r.lapse() },
+	} {
+		within(t, func(t *testing.T) {
+			r, s := pipe(0)
+			want := enough
+			if name == "dropped" {
+				want = ErrDropped
+			}
+			answers, ret := pipe(-1)
+			result := make(chan error, 1)
+			go func() { result <- s.Send(withEnd{S: ret}) }()
+			synctest.Wait()
+			stop(r)
+			if err := <-result; err != want {
+				t.Errorf("L7: %s: Send of what was not taken returns %v, want %v alone", name, err, want)
+			}
+			if err := ret.Send("kept"); err != nil {
+				t.Fatalf("L2: %s: the end in a message that was not taken: %v", name, err)
+			}
+			receives(t, answers, "kept")
+			if n := s.Sent(); n != 0 {
+				t.Errorf("L9: %s: %d messages count as sent, want 0", name, n)
+			}
+		})
+	}
+}
+
+// L7: one whose Send has not waited for that is let go of with the receiver.
+func TestCancelAfterRendezvous(t *testing.T) {
+	within(t, func(t *testing.T) {
+		r, s := pipe(0)
+		answers, ret := pipe(-1)
+		short, cancel := brief()
+		defer cancel()
+		if err := s.SendContext(short, withEnd{S: ret}); !errors.Is(err, ErrUnconfirmed) {
+			t.Fatalf("L7: SendContext returns %v, want ErrUnconfirmed", err)
+		}
+		r.Cancel(nil)
+		if err := answers.Receive(new(string)); err != ErrDropped {
+			t.Errorf("L2: the end of what nobody took is %v, want ErrDropped", err)
+		}
+	})
+}
