@@ -42,7 +42,13 @@ func (r *reference) lend() error {
 	case r.kind == refChannel && of.side == sending:
 		end := r.lendEnd(newChannel(-1), sending)
 		s := of.value.(Sender)
-		of.loans = append(of.loans, func() { _, _ = Copy(s, newReceiver(end.c, 1)); _ = s.Close() })
+		of.loans = append(of.loans, func() {
+			in := newReceiver(end.c, 1)
+			if _, err := Copy(s, in); err != nil {
+				in.Cancel(err)
+			}
+			_ = s.Close()
+		})
 	case r.kind == refChannel:
 		end := r.lendEnd(newChannel(-1), receiving)
 		in := of.value.(Receiver)

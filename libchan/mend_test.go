@@ -60,3 +60,31 @@ func TestCancelAfterRendezvous(t *testing.T) {
 		}
 	})
 }
+
+// A fullSender is one of another package that takes nothing.
+type fullSender struct{ closed chan bool }
+
+var errFull = errors.New("it is full")
+
+func (s fullSender) Send(any) error { return errFull }
+func (s fullSender) Close() error   { close(s.closed); return nil }
+
+// L3: what a lent Sender's Send returns its user gets at once.
+func TestLentSenderFails(t *testing.T) {
+	within(t, func(t *testing.T) {
+		lent := fullSender{make(chan bool)}
+		s := sentOver[Sender](t, lent)
+		must(t, s.Send("one"))
+		<-lent.closed
+		synctest.Wait()
+		if err := s.Send("two"); err == nil || err.Error() != errFull.Error() {
+			t.Errorf("L3: Send by a lent Sender that has failed returns %v, want its error", err)
+		}
+		of := Of[string](fullSender{make(chan bool)})
+		must(t, of.Send(ctx, "one"))
+		synctest.Wait()
+		if err := of.Send(ctx, "two"); err != errFull {
+			t.Errorf("L3: Send by Of that has failed returns %v, want its error", err)
+		}
+	})
+}
