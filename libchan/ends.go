@@ -5,6 +5,7 @@ package libchan
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"runtime"
 )
@@ -112,13 +113,18 @@ func Pipe() (Receiver, Sender) {
 
 // BufferedPipe is Pipe with Go's meaning of a capacity: that many messages may be sent and
 // not received; with 0, Send returns when the message was received. That holds wherever its
-// ends are sent.
+// ends are sent. It panics, as make does, if n is negative or more than 2³¹-1.
 func BufferedPipe(n int) (Receiver, Sender) {
-	if n < 0 {
-		panic("libchan: the capacity of a channel is negative")
-	}
-	r, s := pipe(n)
+	r, s := pipe(checked(n))
 	return r, s
+}
+
+// checked returns a capacity, which a peer can be told of.
+func checked(n int) int {
+	if n < 0 || int64(n) >= maxCapacity {
+		panic(fmt.Sprintf("libchan: the capacity %d of a channel is out of range", n))
+	}
+	return n
 }
 
 func pipe(capacity int) (*receiver, *sender) {

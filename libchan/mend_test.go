@@ -7,6 +7,8 @@ package libchan
 
 import (
 	"errors"
+	"math"
+	"strconv"
 	"testing"
 	"testing/synctest"
 )
@@ -59,6 +61,29 @@ func TestCancelAfterRendezvous(t *testing.T) {
 			t.Errorf("L2: the end of what nobody took is %v, want ErrDropped", err)
 		}
 	})
+}
+
+// L7: a capacity that no peer would take is refused where it is made.
+func TestCapacityOutOfRange(t *testing.T) {
+	if strconv.IntSize == 32 {
+		t.Skip("an int holds no such capacity")
+	}
+	for name, make := range map[string]func(int){
+		"Make":         func(n int) { Make[string](n) },
+		"BufferedPipe": func(n int) { BufferedPipe(n) },
+	} {
+		make(math.MaxInt32)
+		for _, over := range []int{1, math.MaxInt} {
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("L7: %s takes a capacity over 2^31-1", name)
+					}
+				}()
+				make(max(over, math.MaxInt32+over))
+			}()
+		}
+	}
 }
 
 // A fullSender is one of another package that takes nothing.

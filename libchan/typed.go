@@ -21,12 +21,10 @@ type SendChan[T any] struct{ s *sender }
 type RecvChan[T any] struct{ r *receiver }
 
 // Make makes a channel as make does: n messages may be sent that are not received, and with 0
-// Send returns when its message was received. That holds as well once an end was sent away.
+// Send returns when its message was received. That holds as well once an end was sent away. It
+// panics, as make does, if n is negative or more than 2³¹-1.
 func Make[T any](n int) (RecvChan[T], SendChan[T]) {
-	if n < 0 {
-		panic("libchan: the capacity of a channel is negative")
-	}
-	r, s := pipe(n)
+	r, s := pipe(checked(n))
 	return RecvChan[T]{r}, SendChan[T]{s}
 }
 
