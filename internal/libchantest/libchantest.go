@@ -29,7 +29,7 @@ type row struct {
 }
 
 // rows is the suite. Each names the law that it is of.
-var rows = [][]row{topRows, valueRows, endsRows, closeRows, flowRows, habitRows, passRows}
+var rows = [][]row{topRows, valueRows, endsRows, bytesRows, fileRows, closeRows, flowRows, habitRows, passRows}
 
 // Run runs the suite over sessions that pair makes, with each of Codecs. The side that has
 // dialled begins; with the first codec the other one does, too.
