@@ -8,16 +8,13 @@ package libchan
 import (
 	"errors"
 	"io"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc"
-	"github.com/containerd/ttrpc/internal/memconn"
 )
 
 // What a review of the design found, and the tests that hold it:
@@ -25,7 +22,7 @@ import (
 //	release by cancel loses channels    TestCancelKeepsWhatWasTaken, TestUntakenIsReleased
 //	directions end apart                TestReviewDirectionsEndApart, TestCloseWithError, TestCancelCause
 //	a session before it is used         TestOverNamesWhatIsMissing
-//	isolation is a number               TestReviewIsolation, BenchmarkIsolation
+//	isolation is a number               TestIsolation, BenchmarkIsolation
 //	rendezvous and contexts             TestCapacity, TestContexts, TestSelect
 //	ownership                           TestOwnership, TestOwnChannel, TestGiveAwayWhileUsed
 //	a first message                     TestReviewFirstMessage, TestHostileMessages
@@ -60,36 +57,6 @@ func TestReviewDirectionsEndApart(t *testing.T) {
 	})
 }
 
-// With channels that nobody reads, each full, another one goes on: each has credit of its own.
-// What it costs the other BenchmarkIsolation tells.
-func TestReviewIsolation(t *testing.T) {
-	within(t, func(t *testing.T) {
-		near, far := sessions(t)
-		var ends []any
-		var unread []ContextSender
-		out, in := top(t, near, far)
-		for range 300 {
-			r, s := pipe(-1)
-			got := carry(t, out, in, withEnd{R: r})
-			ends, unread = append(ends, got), append(unread, s)
-		}
-		big := strings.Repeat("x", 1000)
-		for _, s := range unread {
-			go func() {
-				for s.Send(big) == nil {
-				}
-			}()
-		}
-		synctest.Wait()
-		s, r := top(t, near, far)
-		for i := range 1000 {
-			must(t, s.Send(i))
-			receives(t, r, i)
-		}
-		runtime.KeepAlive(ends)
-	})
-}
-
 // L14: 10,000 channels are open at once, and all of them work.
 func TestTenThousandChannels(t *testing.T) {
 	within(t, func(t *testing.T) {
@@ -106,7 +73,7 @@ func TestTenThousandChannels(t *testing.T) {
 			r Receiver
 		}
 		var all []end
-		for i := range 10_000 {
+		for i := range manyChannels {
 			r, s := pipe(-1)
 			got := carry(t, out, in, withEnd{R: r})
 			must(t, s.Send(i))
@@ -198,103 +165,4 @@ func TestReviewSpliced(t *testing.T) {
 			}
 		})
 	}
-}
-
-// BenchmarkIsolation measures a message of 64 bytes there, beside channels that nobody reads.
-func BenchmarkIsolation(b *testing.B) {
-	for _, n := range []int{0, 2500} {
-		b.Run(map[bool]string{true: "alone", false: "beside unread"}[n == 0], func(b *testing.B) {
-			near, far := benchSessions(b)
-			out, err := near.OpenChannel(ctx, "")
-			if err != nil {
-				b.Fatal(err)
-			}
-			_, in, _ := far.Accept(ctx)
-			var ends []any
-			for range n {
-				r, s := pipe(-1)
-				var got withEnd
-				if err := errors.Join(out.Send(withEnd{R: r}), in.Receive(&got)); err != nil {
-					b.Fatal(err)
-				}
-				ends = append(ends, got)
-				go func() {
-					for s.Send(strings.Repeat("x", 1000)) == nil {
-					}
-				}()
-			}
-			time.Sleep(time.Duration(n) * time.Millisecond / 10)
-			text := strings.Repeat("y", 64)
-			b.ResetTimer()
-			go func() {
-				for range b.N {
-					_ = out.Send(text)
-				}
-			}()
-			var got string
-			for range b.N {
-				if err := in.Receive(&got); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.StopTimer()
-			runtime.KeepAlive(ends)
-		})
-	}
-}
-
-// BenchmarkIdle tells what an open, idle channel costs, both ends together.
-func BenchmarkIdle(b *testing.B) {
-	near, far := benchSessions(b)
-	out, err := near.OpenChannel(ctx, "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	_, in, _ := far.Accept(ctx)
-	const n = 2500
-	used := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapInuse + m.StackInuse
-	}
-	for b.Loop() {
-		before := used()
-		var ends []any
-		for i := range n {
-			r, s := pipe(-1)
-			var got withEnd
-			var v int
-			if err := errors.Join(out.Send(withEnd{R: r}), in.Receive(&got), s.Send(i), got.R.Receive(&v)); err != nil {
-				b.Fatal(err)
-			}
-			ends = append(ends, s, got)
-		}
-		b.ReportMetric(float64(used()-before)/n, "B/channel")
-		for i := 0; i < len(ends); i += 2 {
-			_ = ends[i].(Sender).Close()
-			_ = ends[i+1].(withEnd).R.Receive(new(int))
-		}
-	}
-}
-
-func benchSessions(b *testing.B) (near, far *Session) {
-	b.Helper()
-	x, y := memconn.Pipe(0)
-	served := make(chan *Session, 1)
-	go func() {
-		s, _ := NewServer(y)
-		served <- s
-	}()
-	near, err := NewClient(x)
-	if err != nil {
-		b.Fatal(err)
-	}
-	far = <-served
-	b.Cleanup(func() {
-		near.Close()
-		far.Close()
-	})
-	return near, far
 }
