@@ -329,6 +329,9 @@ func NewClient(conn net.Conn, opts ...Option) (*Session, error) {
 	client := ttrpc.NewClient(conn, WithSessions(opts...))
 	s, err := Over(client)
 	if err != nil {
+		if cause := client.Cause(); errors.Is(err, ttrpc.ErrClosed) && cause != nil {
+			err = fmt.Errorf("libchan: no session: the connection has ended: %w", cause)
+		}
 		_ = client.Close()
 		return nil, err
 	}
@@ -365,9 +368,12 @@ func NewServer(conn net.Conn, opts ...Option) (*Session, error) {
 		s.ownConn(server)
 		return s, nil
 	case err = <-served:
-		err = fmt.Errorf("libchan: no session: %w", err)
+		if err == nil {
+			err = io.EOF // the other end has closed the connection
+		}
+		err = fmt.Errorf("libchan: no session: the connection has ended: %w", err)
 	case <-timeout.C:
-		err = fmt.Errorf("libchan: no session: %w", context.DeadlineExceeded)
+		err = fmt.Errorf("libchan: no session: the other end has begun none in %v: %w", handshakeTimeout, context.DeadlineExceeded)
 	}
 	_ = server.Close()
 	return nil, err
