@@ -219,8 +219,9 @@ func (s *Session) Close() error {
 }
 
 // Shutdown ends the session in order: neither side opens more channels, those that there are
-// go on until they end, and then it returns nil; or, if ctx ends first, its error. Then it may
-// be called again, or Close.
+// go on until they end, and then it returns nil. A channel ends when its receiver has received
+// the end, or takes no more. If ctx ends first, the error wraps that of ctx and tells how many
+// channels this side has yet. Then Shutdown may be called again, or Close.
 func (s *Session) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.shut = true
@@ -230,7 +231,9 @@ func (s *Session) Shutdown(ctx context.Context) error {
 	case <-s.done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return fmt.Errorf("libchan: %d channels of the session have not ended: %w", len(s.channels)+len(s.backlog), ctx.Err())
 	}
 }
 
