@@ -63,6 +63,7 @@ func ExampleServer_Snapshot() {
 // Counts of a server's calls by method and outcome, for metrics.
 func ExampleWithServerTrace() {
 	var mu sync.Mutex
+	var running sync.WaitGroup
 	counts := make(map[string]int)
 	trace := &ttrpc.Trace{Call: func(call ttrpc.CallInfo) func(error) {
 		method := call.FullMethod
@@ -70,7 +71,9 @@ func ExampleWithServerTrace() {
 			method = "unknown"
 		}
 		began := time.Now()
+		running.Add(1)
 		return func(err error) {
+			defer running.Done()
 			mu.Lock()
 			defer mu.Unlock()
 			counts[method+" "+status.Code(err).String()]++
@@ -97,8 +100,7 @@ func ExampleWithServerTrace() {
 		log.Fatal(err)
 	}
 
-	mu.Lock()
-	defer mu.Unlock()
+	running.Wait() // a call ends a moment after its answer has left
 	fmt.Println(counts)
 	// Output: map[/example.Greeter/Greet OK:2 unknown Unimplemented:1]
 }
