@@ -43,7 +43,8 @@ type channel struct {
 	first [1]*message // the queue's memory, while it is short
 	bytes int         // of the queue
 
-	sent    uint64 // messages that were queued or have left
+	before  uint64 // messages for the capacity that were sent before the sending side was given to us
+	sent    uint64 // these, and messages that were queued or have left
 	taken   uint64 // of these, those that the receiver has taken
 	claims  []claim
 	open    int   // what claims weigh
@@ -364,8 +365,7 @@ func (c *channel) tookLocked(taken uint64, refs int) {
 	}
 	if f := tx.far; c.capacity >= 0 || c.refs >= maxUnclaimed/4 || taken-f.told >= reportEvery {
 		c.refs, f.told = 0, taken
-		id, n := f.id, f.takenOf(taken)
-		c.after = append(c.after, func() { f.s.report(wireReport{id: id, taken: n}) })
+		c.after = append(c.after, f.reporter(taken))
 	}
 }
 

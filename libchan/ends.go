@@ -255,13 +255,13 @@ func (s *sender) Cause() error {
 func (s *sender) Sent() uint64 {
 	s.c.mu.Lock()
 	defer s.c.unlock()
-	return s.c.sent
+	return s.c.sent - s.c.before
 }
 
 func (s *sender) Taken() uint64 {
 	s.c.mu.Lock()
 	defer s.c.unlock()
-	return s.c.taken
+	return max(s.c.taken, s.c.before) - s.c.before
 }
 
 func (r *receiver) Receive(message any) error {

@@ -35,7 +35,7 @@ type far struct {
 	giveUp   context.CancelFunc    // ends a stream that we opened to receive, else nil
 
 	// Guarded by the channel's mu.
-	base    uint64 // how many of the channel's messages have not gone this way
+	base    uint64 // how many of the channel's messages reports this way do not count
 	told    uint64 // how many the peer was told are taken
 	refs    bool   // messages came with references
 	ending  bool   // what comes next on a byte stream is its end
@@ -48,6 +48,12 @@ type far struct {
 // takenOf returns how many of those messages of the channel that have gone this way were taken,
 // if so many were of all.
 func (f *far) takenOf(all uint64) uint64 { return max(all, f.base) - f.base }
+
+// reporter returns what tells the peer that so many of all the channel's messages were taken.
+func (f *far) reporter(taken uint64) func() {
+	r := wireReport{id: f.id, taken: f.takenOf(taken)}
+	return func() { f.s.report(r) }
+}
 
 // openWith opens the stream of an offered side, with the first message if that is small and
 // m is not nil. It tells whether m went with it.

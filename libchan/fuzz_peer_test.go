@@ -69,7 +69,7 @@ func (s *script) message() []byte {
 		m.codec = "nobody's"
 	}
 	for range s.next() % 5 {
-		m.refs = append(m.refs, wireRef{id: s.id(), sends: s.next()%2 == 0, capacity: uint64(s.next() % 5)})
+		m.refs = append(m.refs, wireRef{id: s.id(), sends: s.next()%2 == 0, capacity: uint64(s.next() % 5), untaken: uint64(max(0, s.next()-252))})
 	}
 	if kind > 240 {
 		m.end = &spb.Status{Code: int32(s.next() % 17), Message: "the end"}

@@ -7,6 +7,8 @@ package libchan
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"strconv"
 	"testing"
@@ -112,4 +114,73 @@ func TestLentSenderFails(t *testing.T) {
 			t.Errorf("L3: Send by Of that has failed returns %v, want its error", err)
 		}
 	})
+}
+
+// L7: the capacity of a channel stays what it is when its sender moves while messages wait, however
+// often, and nothing is lost for that.
+func TestCapacityOfMovedSender(t *testing.T) {
+	for name, away := range map[string]bool{"receiver here": false, "receiver away": true} {
+		for capacity := range 4 {
+			t.Run(fmt.Sprintf("%s, capacity %d", name, capacity), func(t *testing.T) {
+				within(t, func(t *testing.T) {
+					near, far := sessions(t)
+					out, in := top(t, near, far)
+					back, fro := top(t, far, near)
+					var r ContextReceiver
+					var s ContextSender
+					r, s = pipe(capacity)
+					if away {
+						r = carry(t, out, in, withEnd{R: r}).R.(ContextReceiver)
+					}
+					full := max(1, capacity)
+					sent, got := 0, 0
+					fill := func() {
+						t.Helper()
+						for {
+							short, cancel := brief()
+							err := s.SendContext(short, sent)
+							cancel()
+							if err != nil && !errors.Is(err, ErrUnconfirmed) {
+								break
+							}
+							if sent++; sent-got > full {
+								t.Fatalf("L7: %d messages are sent and not received, want at most %d", sent-got, full)
+							}
+						}
+						if sent-got != full {
+							t.Fatalf("L7: Send waits with %d messages not received, want %d", sent-got, full)
+						}
+					}
+					for range 3 {
+						fill()
+						s = carry(t, out, in, withEnd{S: s}).S.(ContextSender)
+						if n, taken := s.Sent(), s.Taken(); n != 0 || taken != 0 {
+							t.Errorf("L9: a sender that has sent nothing says that it has sent %d, and %d are taken", n, taken)
+						}
+						fill()
+						receives(t, r, got)
+						got++
+						fill()
+						s = carry(t, back, fro, withEnd{S: s}).S.(ContextSender)
+						receives(t, r, got)
+						got++
+					}
+					if n := s.Taken(); n != 0 {
+						t.Errorf("L9: %d count as taken of a sender that has sent nothing", n)
+					}
+					must(t, s.Close())
+					for ; got < sent; got++ {
+						receives(t, r, got)
+					}
+					if err := r.Receive(new(int)); err != io.EOF {
+						t.Errorf("L6: the end is %v, want io.EOF", err)
+					}
+					must(t, out.Close())
+					must(t, back.Close())
+					_, _ = in.Receive(new(int)), fro.Receive(new(int))
+					shutsDown(t, near)
+				})
+			})
+		}
+	}
 }

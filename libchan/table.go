@@ -114,10 +114,12 @@ func (s *Session) announce(carrier *channel, m *message) error {
 func (s *Session) announceEnd(m *message, end ref) error {
 	f := &far{s: s, c: end.c, side: end.side}
 	end.c.mu.Lock()
-	f.base = end.c.sent
-	if end.side == receiving {
+	switch f.base = end.c.sent; {
+	case end.side == receiving:
 		f.base -= uint64(len(end.c.queue))
 		end.c.bufferForLocked(s)
+	case end.c.capacity >= 0:
+		f.base = end.c.taken // what is untaken still counts
 	}
 	end.c.moveLocked(end.side, stepAnnounce)
 	end.c.sides[end.side].far = f
@@ -282,6 +284,9 @@ func (s *Session) attach(o *wireOpen, d *ttrpc.DetachedStream) error {
 	}
 	f.stream, f.detached = d, d
 	c.moveLocked(f.side, stepAttach)
+	if f.side == sending && c.capacity >= 0 && c.taken > f.base {
+		c.after = append(c.after, f.reporter(c.taken))
+	}
 	c.bufferForLocked(nil)
 	if o.first != nil {
 		c.arrivedLocked(f, o.firstMessage(c), nil)

@@ -18,6 +18,7 @@ type wireRef struct {
 	id       uint64 // of the channel, or of the one that a byte stream is read from
 	sends    bool   // of a channel: it is the end that sends
 	capacity uint64 // of a channel, see wireOpen
+	untaken  uint64 // of one that is sent to and has a capacity: messages that fill that, as reports count
 	kind     refKind
 	writes   uint64 // the channel that a byte stream is written to
 	local    address
@@ -35,6 +36,7 @@ func (r *reference) wire(ids []uint64) wireRef {
 		switch {
 		case r.kind != refBytes:
 			w.id, w.sends, w.capacity = ids[i], end.side == sending, uint64(end.c.capacity+1)
+			w.untaken = end.untaken()
 		case end.side == receiving:
 			w.id = ids[i]
 		default:
@@ -51,7 +53,8 @@ func (w *wireRef) append(b []byte) []byte {
 	b = appendNumber(b, 4, uint64(w.kind))
 	b = appendNumber(b, 5, w.writes)
 	b = w.local.append(b, 6)
-	return w.remote.append(b, 7)
+	b = w.remote.append(b, 7)
+	return appendNumber(b, 8, w.untaken)
 }
 
 func (a address) append(b []byte, num protowire.Number) []byte {
@@ -78,6 +81,8 @@ func parseRef(b []byte) (w wireRef, err error) {
 			w.local, err = parseAddress(value)
 		case 7:
 			w.remote, err = parseAddress(value)
+		case 8:
+			w.untaken = n
 		}
 		return err
 	})
@@ -119,7 +124,9 @@ func (s *Session) offered(before []wireRef, w *wireRef, files *[]*os.File) (refe
 			r.ends = append(r.ends, s.offeredEnd(w.writes, sending, -1, true))
 		}
 	case w.sends:
-		r.ends = []ref{s.offeredEnd(w.id, sending, int(w.capacity)-1, false)}
+		end := s.offeredEnd(w.id, sending, int(w.capacity)-1, false)
+		end.c.sent, end.c.before = w.untaken, w.untaken
+		r.ends = []ref{end}
 	default:
 		r.ends = []ref{s.offeredEnd(w.id, receiving, int(w.capacity)-1, false)}
 	}
@@ -159,8 +166,21 @@ func (s *Session) mayOffer(before []wireRef, w *wireRef) error {
 		return fmt.Errorf("libchan: a message announces the id %d twice", w.id)
 	case w.capacity > maxCapacity, w.kind == refBytes && w.capacity != 0:
 		return fmt.Errorf("libchan: a message announces a channel with the id %d and the capacity %d", w.id, w.capacity)
+	case w.untaken > 0 && (!w.sends || w.capacity == 0 || w.untaken > max(1, w.capacity-1)):
+		return fmt.Errorf("libchan: a message announces a channel with the id %d, the capacity %d and %d messages in it", w.id, w.capacity, w.untaken)
 	}
 	return nil
+}
+
+// untaken returns how many messages count for the capacity of a channel whose sending side was
+// announced.
+func (r ref) untaken() uint64 {
+	r.c.mu.Lock()
+	defer r.c.unlockQuietly()
+	if r.side == receiving || r.c.capacity < 0 {
+		return 0
+	}
+	return r.c.sent - r.c.sides[sending].far.base
 }
 
 // offeredEnd returns the end of a channel that the peer has announced.

@@ -27,6 +27,7 @@ type request struct {
 	N     int                      `libchan:",omitempty"`
 	Ret   libchan.SendChan[any]    `libchan:",omitempty"`
 	From  libchan.RecvChan[string] `libchan:",omitempty"`
+	To    libchan.SendChan[string] `libchan:",omitempty"`
 	Inner any                      `libchan:",omitempty"`
 }
 
@@ -69,6 +70,11 @@ func answer(ctx context.Context, s *libchan.Session, requests libchan.Receiver, 
 		_ = r.Ret.Close()
 	case "offer": // an end of a channel that this side receives from
 		rx, tx := libchan.Make[string](r.N)
+		for range r.N {
+			if r.Text != "" {
+				_ = tx.Send(ctx, r.Text)
+			}
+		}
 		_ = r.Ret.Send(ctx, map[string]any{"To": tx})
 		for v, err := range rx.All(ctx) {
 			if err != nil {
@@ -77,6 +83,11 @@ func answer(ctx context.Context, s *libchan.Session, requests libchan.Receiver, 
 			_ = r.Ret.Send(ctx, v)
 		}
 		_ = r.Ret.Close()
+	case "fill": // an end that the page has given
+		for i := range r.N {
+			_ = r.To.Send(ctx, fmt.Sprint(i))
+		}
+		_ = r.To.Close()
 	case "refuse":
 		requests.(libchan.ContextReceiver).Cancel(errors.New(r.Text))
 	case "open": // a channel to the page

@@ -32,18 +32,32 @@ const gone = () => new StatusError(9, "libchan: the channel's end was given away
 class Core {
   #queue = [];
   #changed = []; // who waits for a change
-  #untaken = 0;
+  #untaken;
 
-  constructor(capacity) {
+  constructor(capacity, untaken = 0) {
     this.capacity = capacity; // -1 for none
+    this.#untaken = untaken; // with those that were sent before this side got the sending end
     this.end = undefined; // {error} when the sender has ended
     this.stopped = undefined; // why the receiver takes no more
     this.onStop = () => {};
     this.onEndTaken = () => {};
+    this.onTaken = () => {}; // of what was sent here
+  }
+
+  /** How many messages count for the capacity. */
+  get untaken() {
+    return this.capacity < 0 ? 0 : this.#untaken;
+  }
+
+  /** Takes note that one was taken that does not wait here. */
+  tookAhead() {
+    this.#untaken--;
+    this.onTaken();
+    this.#change();
   }
 
   /** Adds a message, which tells taken when it was. */
-  put(message, taken = () => {}) {
+  put(message, taken = () => this.onTaken()) {
     if (this.stopped) throw this.stopped;
     if (this.end) throw closed();
     this.#untaken++;
@@ -375,7 +389,11 @@ export class Session {
     if (this.error) far.lost(this.error);
     else this.#table.set(far.id, far);
     end.start();
-    return { id: far.id, ref: encode([1, far.id], [2, end.sends], [3, end.core.capacity + 1]) };
+    const all = end.sends ? end.core.untaken : 0;
+    const untaken = Math.min(all, Math.max(1, end.core.capacity)); // a Send that waits may be over
+    let over = all - untaken;
+    if (all > 0) end.core.onTaken = () => (over > 0 ? over-- : far.took(0));
+    return { id: far.id, ref: encode([1, far.id], [2, end.sends], [3, end.core.capacity + 1], [8, untaken]) };
   }
 
   /** Makes a message of what has come. */
@@ -392,9 +410,11 @@ export class Session {
   #offered(ref) {
     const [id, sends, capacity] = [ref.number(1), ref.number(2) > 0, ref.number(3)];
     if (id === 0 || id % 2 !== 0 || capacity > 2 ** 31) throw new StatusError(3, `libchan: a message announces a channel with the id ${id}`);
-    const core = new Core(capacity - 1);
+    const untaken = ref.number(8);
+    if (untaken > 0 && (!sends || capacity === 0 || untaken > Math.max(1, capacity - 1))) throw new StatusError(3, `libchan: a message announces a channel with ${untaken} messages in it`);
+    const core = new Core(capacity - 1, untaken);
     let isClaimed = false;
-    const far = new Far(this, core, id);
+    const far = new Far(this, core, id, untaken);
     far.isInbound = !sends;
     const start = () => {
       if (isClaimed) return;
@@ -521,7 +541,8 @@ class Far {
   #hadRefs = false;
   #isFinal = false;
 
-  constructor(session, core, id) {
+  constructor(session, core, id, untaken = 0) {
+    for (let i = 0; i < untaken; i++) this.#sent.push({ taken: () => core.tookAhead(), ids: [] });
     this.#session = session;
     this.#core = core;
     this.id = id;
@@ -596,6 +617,7 @@ class Far {
   async receive(stream, first) {
     const stopped = new Promise((resolve) => (this.#core.onStop = resolve));
     stopped.then((cause) => this.#final(cause));
+    if (this.#taken > 0) this.#session.report(this.id, this.#taken, false); // before the peer had attached
     const all = this.#receiveAll(stream, first);
     all.catch(() => {});
     await Promise.race([stopped, all]);
@@ -612,7 +634,7 @@ class Far {
           break;
         }
         await core.room(false);
-        if (!core.stopped) core.put(message, () => this.#took(message.ends.length));
+        if (!core.stopped) core.put(message, () => this.took(message.ends.length));
         if (isLast) break; // the stream is ours to end
       }
       core.close();
@@ -625,7 +647,7 @@ class Far {
   }
 
   /** Takes note that a message of the peer's was taken. */
-  #took(refs) {
+  took(refs) {
     this.#taken++;
     this.#refs += refs;
     this.#hadRefs ||= refs > 0;

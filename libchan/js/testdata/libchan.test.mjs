@@ -146,6 +146,29 @@ test("an end that the server offers", () =>
     }
   }));
 
+test("an end that the server offers, with messages that wait", () =>
+  within(async (requests) => {
+    const [ret, results] = channel();
+    await requests.send({ Do: "offer", N: 2, Text: "before", Ret: ret });
+    const to = (await results.receive()).value.To;
+    for (let i = 0; i < 7; i++) await to.send(`after ${i}`);
+    to.close();
+    assert.deepEqual(await all(results), ["before", "before", ...[0, 1, 2, 3, 4, 5, 6].map((i) => `after ${i}`)]);
+  }));
+
+test("an end that is given to the server, with messages that wait", async () => {
+  for (const capacity of [0, 1, 3]) {
+    await within(async (requests) => {
+      const [to, from] = channel(capacity);
+      const sent = ["a", "b", "c", "d"].slice(0, capacity + 1);
+      const waits = sent.map((v) => to.send(v));
+      await requests.send({ Do: "fill", N: 7, To: to });
+      assert.deepEqual(await all(from), [...sent, "0", "1", "2", "3", "4", "5", "6"]);
+      await Promise.all(waits);
+    });
+  }
+});
+
 test("an end that is passed on, back to the server", () =>
   within(async (requests, session) => {
     const [ret, answers] = channel();
