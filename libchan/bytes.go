@@ -79,14 +79,12 @@ func newByteStream(r, w half, local, remote address) *byteStream {
 		}
 	}
 	s := &byteStream{r: r, w: w, local: local, remote: remote}
-	runtime.AddCleanup(s, func(ends [2]end) {
-		onGarbage(func() {
-			for _, e := range ends {
-				if e.c != nil {
-					e.lapse()
-				}
+	onGarbage(s, func(ends [2]end) {
+		for _, e := range ends {
+			if e.c != nil {
+				e.lapse()
 			}
-		})
+		}
 	}, [2]end{s.end(receiving), s.end(sending)})
 	return s
 }

@@ -61,7 +61,8 @@
 // passes on messages, and [Raw] is one that nobody has decoded.
 //
 // An end that nobody takes is let go of: the message was dropped, no field wanted it, or the
-// garbage collector has found it. The other end then gets [ErrDropped].
+// garbage collector has found it. The other end then gets [ErrDropped]. In a bubble of
+// testing/synctest garbage is not looked for.
 //
 // # Byte streams and files
 //

@@ -184,13 +184,9 @@ func tracked[H any, P interface {
 	*H
 	held() *end
 }](h P) P {
-	runtime.AddCleanup((*H)(h), func(e end) { onGarbage(e.lapse) }, *h.held())
+	onGarbage((*H)(h), end.lapse, *h.held())
 	return h
 }
-
-// onGarbage runs what is to be done about garbage, which may wait. Tests have a time of their
-// own for it.
-var onGarbage = func(lapse func()) { go lapse() }
 
 // lapse lets go of the side if it still is the handle's.
 func (e end) lapse() {

@@ -8,7 +8,6 @@ package libchan
 import (
 	"context"
 	"os"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,18 +17,7 @@ import (
 	"github.com/containerd/ttrpc/internal/memconn"
 )
 
-// collect tells whether garbage is looked at. The collector knows nothing of bubbles.
-var collect atomic.Bool
-
-func TestMain(m *testing.M) {
-	now := onGarbage
-	onGarbage = func(lapse func()) {
-		if collect.Load() {
-			now(lapse)
-		}
-	}
-	os.Exit(leak.Check(m))
-}
+func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
 
 var ctx = context.Background()
 

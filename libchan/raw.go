@@ -3,10 +3,7 @@
 
 package libchan
 
-import (
-	"context"
-	"runtime"
-)
+import "context"
 
 // A Raw is a message in its encoding, with what it carries: Receive of a *Raw decodes nothing,
 // and Send of it encodes nothing. So messages can be passed on by who does not know them. It can
@@ -55,12 +52,10 @@ func (r *Raw) carry(refs []reference) {
 	for end := range (&message{refs: refs}).ends {
 		ends = append(ends, end)
 	}
-	runtime.AddCleanup(r.carried, func(ends []ref) {
-		onGarbage(func() {
-			for _, end := range ends {
-				end.c.lapse(end.side)
-			}
-		})
+	onGarbage(r.carried, func(ends []ref) {
+		for _, end := range ends {
+			end.c.lapse(end.side)
+		}
 	}, ends)
 }
 
