@@ -74,7 +74,10 @@ var tlsCertificate = sync.OnceValues(func() (tls.Certificate, error) {
 // L14: the conformance suite, for each carrier and codec.
 func TestConformance(t *testing.T) {
 	for _, c := range carriers {
-		t.Run(c.name, func(t *testing.T) { libchantest.Run(t, libchantest.Over(c.conns)) })
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			libchantest.Run(t, libchantest.Over(c.conns))
+		})
 	}
 }
 

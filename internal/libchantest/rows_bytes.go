@@ -75,7 +75,7 @@ func halfClose(k *kit, stream func() (a, b libchan.ByteStream)) {
 			k.write(b, "back")
 			k.reads(a, "back")
 		}
-		long := bytes.Repeat([]byte("0123456789"), 10_000)
+		long := bytes.Repeat([]byte("0123456789"), 5_000)
 		go func() {
 			_, _ = a.Write(long)
 			_ = a.CloseWrite()

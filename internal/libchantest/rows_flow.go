@@ -82,7 +82,7 @@ func testCapacity(k *kit) {
 }
 
 func testOrder(k *kit) {
-	const n = 300
+	const n = 100
 	k.channels(-1, func(s libchan.ContextSender, r libchan.ContextReceiver) {
 		go func() {
 			for i := range n {

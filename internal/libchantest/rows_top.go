@@ -45,7 +45,7 @@ func testNames(k *kit) {
 }
 
 func testManyChannels(k *kit) {
-	const channels, messages = 20, 20
+	const channels, messages = 20, 8
 	var all sync.WaitGroup
 	for i := range channels {
 		all.Go(func() {

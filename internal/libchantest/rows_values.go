@@ -139,13 +139,13 @@ func testFunc(k *kit) {
 func testSizes(k *kit) {
 	s, r := k.top()
 	go func() {
-		for _, n := range []int{0, 1, 4000, 5000, 200_000} {
+		for _, n := range []int{0, 1, 4000, 5000, 100_000} {
 			if err := s.Send(wrapperspb.Bytes(make([]byte, n))); err != nil {
 				k.Errorf("Send of %d bytes: %v", n, err)
 			}
 		}
 	}()
-	for _, n := range []int{0, 1, 4000, 5000, 200_000} {
+	for _, n := range []int{0, 1, 4000, 5000, 100_000} {
 		var got wrapperspb.BytesValue
 		k.must(r.Receive(&got))
 		if !bytes.Equal(got.Value, make([]byte, n)) {

@@ -484,9 +484,10 @@ func TestRequestEnds(t *testing.T) {
 // TestLinger has an end close that could not send what was written before: the other one does
 // not read.
 func TestLinger(t *testing.T) {
+	t.Parallel() // each waits five seconds
 	for name, fromServer := range map[string]bool{"client": false, "server": true} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // each waits five seconds
+			t.Parallel()
 			testLinger(t, fromServer)
 		})
 	}

@@ -162,6 +162,7 @@ func reverse(t testing.TB, target string) string {
 
 // TestReverseProxy goes through net/http's own proxy.
 func TestReverseProxy(t *testing.T) {
+	t.Parallel()
 	tr := behind(reverse)
 	t.Run("conns", func(t *testing.T) { transporttest.Conns(t, tr) })
 	t.Run("calls", func(t *testing.T) { transporttest.Calls(t, tr) })

@@ -158,9 +158,11 @@ func (r relay) transport(t testing.TB) transporttest.Transport {
 
 // TestRelays goes through the proxies of Debian, with authentication behind them.
 func TestRelays(t *testing.T) {
+	t.Parallel()
 	for _, r := range []relay{haproxy, nginx} {
 		t.Run(r.program, func(t *testing.T) {
 			need(t, r.program)
+			t.Parallel()
 			tr := r.transport(t)
 			t.Run("conns", func(t *testing.T) { transporttest.Conns(t, tr) })
 			t.Run("calls", func(t *testing.T) { transporttest.Calls(t, tr) })
