@@ -51,3 +51,12 @@ func TestNoSession(t *testing.T) {
 		})
 	}
 }
+
+// L6: a session on nothing is an error.
+func TestNilConn(t *testing.T) {
+	for name, begin := range map[string]func(net.Conn, ...Option) (*Session, error){"NewClient": NewClient, "NewServer": NewServer} {
+		if _, err := begin(nil); err == nil || err.Error() != "libchan: the connection is nil" {
+			t.Errorf("%s of nil: %v", name, err)
+		}
+	}
+}

@@ -37,6 +37,8 @@ var endpoints, byPeer sync.Map
 // handshakeTimeout bounds how long a session takes to begin.
 const handshakeTimeout = 10 * time.Second
 
+var errNilConn = errors.New("libchan: the connection is nil")
+
 // WithSessions is the option of a client that [Over] needs. The client answers the calls by
 // which the server opens channels to it. It implies [ttrpc.WithExtensions] and takes the place
 // of [ttrpc.WithClientServices]: other services that the client has are given by [WithServices].
@@ -324,8 +326,12 @@ func FromContext(ctx context.Context) (*Session, error) {
 }
 
 // NewClient begins a session on a connection that it then owns, whose other end is given to
-// [NewServer] or served by a server with [Register].
+// [NewServer] or served by a server with [Register]. The connection has the limits that ttrpc
+// has by default, and no keep-alive: [Over] is for a client with options of its own.
 func NewClient(conn net.Conn, opts ...Option) (*Session, error) {
+	if conn == nil {
+		return nil, errNilConn
+	}
 	client := ttrpc.NewClient(conn, WithSessions(opts...))
 	s, err := Over(client)
 	if err != nil {
@@ -340,8 +346,12 @@ func NewClient(conn net.Conn, opts ...Option) (*Session, error) {
 }
 
 // NewServer waits for the session that the other end of a connection begins, by [NewClient] or
-// [Over]. It then owns the connection.
+// [Over]. It then owns the connection, which is as that of NewClient: [Register] is for a server
+// with options of its own.
 func NewServer(conn net.Conn, opts ...Option) (*Session, error) {
+	if conn == nil {
+		return nil, errNilConn
+	}
 	o := newOptions(opts)
 	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithServerLimits(ttrpc.Limits{Files: o.files}))
 	if err != nil {
