@@ -113,7 +113,7 @@ func TestSelect(t *testing.T) {
 		var text string
 		short, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		if i, err := Select(short, OnReceive(in, &n), nil, OnReceive(r, &m)); i != -1 || err != context.DeadlineExceeded {
+		if i, err := Select(short, OnReceive(in, &n), nil, OnReceive(RecvChan[int]{}.Receiver(), &n), OnReceive(r, &m)); i != -1 || err != context.DeadlineExceeded {
 			t.Errorf("L8: Select within a second: %d, %v", i, err)
 		}
 		sent := map[string]int{}

@@ -16,8 +16,12 @@ type Case struct {
 	message any
 }
 
-// OnReceive is a case that receives into message, as Receive of r does.
+// OnReceive is a case that receives into message, as Receive of r does. If r is nil, so is the
+// case. It panics if r is no Receiver of this package's.
 func OnReceive(r Receiver, message any) *Case {
+	if r == nil {
+		return nil
+	}
 	own, ok := r.(*receiver)
 	if !ok {
 		panic(errors.New("libchan: the Receiver of a case of Select is none of this package's"))
