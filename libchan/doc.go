@@ -72,7 +72,8 @@
 //
 // An io.Reader or io.Writer that is not of this package, a net.Conn, a net.Listener or an
 // *os.File is lent, not given away: the peer reads and writes it by way of the sender, and it is
-// not closed at their end. Over a unix socket, if both sides allow files ([WithFiles], and of a
+// not closed at their end. What the peer has of it is an io.Closer, also in a field of type io.Reader
+// or io.Writer, and lasts until that is closed or read to its end. Over a unix socket, if both sides allow files ([WithFiles], and of a
 // server with [Register] its [ttrpc.Limits]), what the kernel knows goes as a descriptor
 // instead, and the receiver has the very thing. Off such
 // a socket an *os.File is copied through a pipe, a net.Conn keeps its addresses, and a listener
@@ -109,7 +110,8 @@
 // server with [ttrpc.WithServerExtensions]; Over fails, and names the option, if either is not.
 // In a handler [FromContext] is the session with its caller.
 //
-// [Session.Shutdown] ends a session in order: it opens no more channels, and ends with the last.
+// [Session.Shutdown] ends a session in order: it opens no more channels, and ends with the last,
+// when its receiver has received the end.
 // [Session.Draining] tells when either side has begun that. [Session.Close] ends it at once.
 //
 // [Redial] is the Transport of a client that connects again, made by [ttrpc.Dial]: new channels
@@ -117,7 +119,8 @@
 //
 // A channel that is idle costs its stream and no goroutine. Each stream takes a share of what
 // the connection may hold, [ttrpc.StreamQueue].ConnectionBytes, which by default has room for
-// 4,096 of them, and of [ttrpc.Limits].Handlers, if that is set, at the side that did not open it.
+// some 2,900 that one side has opened, and of [ttrpc.Limits].Handlers, if that is set, at the side
+// that did not open it. Both limits are options of a client for [Over] and a server for [Register].
 //
 // # After a lost connection
 //
