@@ -44,6 +44,10 @@ func Serve[Req, Resp any](ctx context.Context, from Receiver, handle func(contex
 	var running sync.WaitGroup
 	defer running.Wait()
 	r := From[Request[Req, Resp]](from)
+	if r.r == nil {
+		_, err := r.Receive(ctx)
+		return err
+	}
 	for {
 		req, err := r.Receive(ctx)
 		switch {

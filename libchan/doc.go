@@ -72,12 +72,13 @@
 //
 // An io.Reader or io.Writer that is not of this package, a net.Conn, a net.Listener or an
 // *os.File is lent, not given away: the peer reads and writes it by way of the sender, and it is
-// not closed at their end. What the peer has of it is an io.Closer, also in a field of type io.Reader
-// or io.Writer, and lasts until that is closed or read to its end. Over a unix socket, if both sides allow files ([WithFiles], and of a
-// server with [Register] its [ttrpc.Limits]), what the kernel knows goes as a descriptor
-// instead, and the receiver has the very thing. Off such
-// a socket an *os.File is copied through a pipe, a net.Conn keeps its addresses, and a listener
-// is a channel of connections; a socket of datagrams cannot be sent.
+// not closed at their end. What the peer has of it is an io.Closer, in a field of type io.Reader
+// or io.Writer too, and lasts until that is closed or read to its end.
+//
+// Over a unix socket, if both sides allow files ([WithFiles], and of a server with [Register] its
+// [ttrpc.Limits]), what the kernel knows goes as a descriptor instead, and the receiver has the
+// very thing. Off such a socket an *os.File is copied through a pipe, a net.Conn keeps its
+// addresses, and a listener is a channel of connections; a socket of datagrams cannot be sent.
 //
 // A [Gateway] dials for its peers what its list allows, and hands out the raw connections.
 //

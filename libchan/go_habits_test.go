@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,4 +246,26 @@ func TestCallGivenUp(t *testing.T) {
 			t.Errorf("an answer to who has given up: %v", err)
 		}
 	})
+}
+
+// L2: an end that a message did not have is none, as a typed one, too: to use it is an error.
+func TestTypedOfNil(t *testing.T) {
+	var m struct {
+		S Sender
+		R Receiver
+	}
+	const none = "is none"
+	s, r := Of[int](m.S), From[int](m.R)
+	if err := s.Send(ctx, 1); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("L2: Send: %v", err)
+	}
+	if _, err := r.Receive(ctx); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("L2: Receive: %v", err)
+	}
+	if _, err := Call[int, int](ctx, m.S, 1); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("L2: Call: %v", err)
+	}
+	if err := Serve(ctx, m.R, func(context.Context, int) (int, error) { return 0, nil }); err == nil || !strings.Contains(err.Error(), none) {
+		t.Errorf("L2: Serve: %v", err)
+	}
 }

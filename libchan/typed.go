@@ -28,8 +28,11 @@ func Make[T any](n int) (RecvChan[T], SendChan[T]) {
 	return RecvChan[T]{r}, SendChan[T]{s}
 }
 
-// Of returns a typed end of the channel that s is an end of.
+// Of returns a typed end of the channel that s is an end of; none if s is nil.
 func Of[T any](s Sender) SendChan[T] {
+	if s == nil {
+		return SendChan[T]{}
+	}
 	if own, ok := s.(*sender); ok {
 		return SendChan[T]{own}
 	}
@@ -39,6 +42,9 @@ func Of[T any](s Sender) SendChan[T] {
 
 // From is [Of] for a Receiver.
 func From[T any](r Receiver) RecvChan[T] {
+	if r == nil {
+		return RecvChan[T]{}
+	}
 	if own, ok := r.(*receiver); ok {
 		return RecvChan[T]{own}
 	}
