@@ -37,9 +37,14 @@ func Call[Req, Resp any](ctx context.Context, to Sender, req Req) (resp Resp, er
 	return resp, err
 }
 
+// maxServed is how many handlers of Serve run at once.
+const maxServed = 1000
+
 // Serve answers the requests that come from a channel, each on a goroutine of its own, until
 // the channel ends, which is success, or ctx does. It returns once all handlers have. An error
-// of the handler ends the return channel, and is what Call returns.
+// of the handler ends the return channel, and is what Call returns. While 1,000 handlers run it
+// receives nothing, so that callers wait. The handler's context is ctx: that a caller has given
+// up does not end it.
 func Serve[Req, Resp any](ctx context.Context, from Receiver, handle func(context.Context, Req) (Resp, error)) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -48,8 +53,17 @@ func Serve[Req, Resp any](ctx context.Context, from Receiver, handle func(contex
 		_, err := r.Receive(ctx)
 		return err
 	}
+	slots := make(chan struct{}, maxServed)
 	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		req, err := r.Receive(ctx)
+		if err != nil {
+			<-slots
+		}
 		switch {
 		case err == io.EOF:
 			return nil
@@ -59,6 +73,7 @@ func Serve[Req, Resp any](ctx context.Context, from Receiver, handle func(contex
 			continue // a message that is no such request
 		}
 		running.Go(func() {
+			defer func() { <-slots }()
 			resp, err := handle(ctx, req.Data)
 			if err == nil {
 				err = req.Ret.sendLast(ctx, resp)

@@ -12,6 +12,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -268,4 +270,37 @@ func TestTypedOfNil(t *testing.T) {
 	if err := Serve(ctx, m.R, func(context.Context, int) (int, error) { return 0, nil }); err == nil || !strings.Contains(err.Error(), none) {
 		t.Errorf("L2: Serve: %v", err)
 	}
+}
+
+// L7: a peer whose requests are slow to serve waits, and does not fill the memory.
+func TestServeWaits(t *testing.T) {
+	within(t, func(t *testing.T) {
+		r, w := Pipe()
+		open := make(chan struct{})
+		var running atomic.Int32
+		served := make(chan error)
+		go func() {
+			served <- Serve(ctx, r, func(context.Context, int) (int, error) {
+				running.Add(1)
+				<-open
+				return 0, nil
+			})
+		}()
+		var calls sync.WaitGroup
+		for i := range maxServed + 100 {
+			calls.Go(func() {
+				if _, err := Call[int, int](ctx, w, i); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := running.Load(); n != maxServed {
+			t.Errorf("L7: %d handlers run, want %d", n, maxServed)
+		}
+		close(open)
+		calls.Wait()
+		must(t, w.Close())
+		must(t, <-served)
+	})
 }

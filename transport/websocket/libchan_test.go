@@ -13,5 +13,5 @@ import (
 // TestChannels runs libchan's suite.
 func TestChannels(t *testing.T) {
 	onPlain := func(t *testing.T) (client, server net.Conn) { return plain.Pair(t) }
-	libchantest.RunCodec(t, libchantest.Over(onPlain), libchantest.Codecs[0])
+	libchantest.Run(t, libchantest.Over(onPlain))
 }
