@@ -41,14 +41,16 @@ func (c testCase) number() int {
 	return c.times
 }
 
-// TestCases runs every case. What the release does is told, not judged.
+// TestCases runs every case. With -v it tells what the release does, which is not judged.
 func TestCases(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			n := c.number()
 			own := do(c, ours, n)
-			t.Logf("%s\nours: %s\n%s: %s", c.text(n), own, release, do(c, theirs, n))
+			if testing.Verbose() {
+				t.Logf("%s\nours: %s\n%s: %s", c.text(n), own, release, do(c, theirs, n))
+			}
 			for _, fault := range own.faults {
 				t.Error(fault)
 			}
