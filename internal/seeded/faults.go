@@ -394,7 +394,7 @@ var faults = []fault{
 	},
 	{
 		name: "a connection that is served outlives its context", kind: leak, file: "server.go",
-		old: "	defer context.AfterFunc(watched(ctx), func() { c.close(errOf(ctx)) })()\n",
+		old: "	defer afterFunc(ctx, func() { c.close(errOf(ctx)) })()\n",
 		new: "",
 	},
 }
