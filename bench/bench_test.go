@@ -79,7 +79,7 @@ func checkRow(t *testing.T, r *results, g *group, row *row) {
 					t.Errorf("%s of %s: %s is %v, where nothing can be measured", row.name, s.name, unit, values)
 				}
 			case len(values) != 1:
-				if unit != unitSystemCalls || len(r.values(row.name, oursName, unit)) > 0 { // there may be no perf
+				if unit != unitSystemCalls { // there may be no perf, or runs so short that nothing can be told
 					t.Errorf("%s of %s: %s is %v, not one value", row.name, s.name, unit, values)
 				}
 			// A little memory may go by chance, and the floor allocates none.
