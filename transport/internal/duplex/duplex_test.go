@@ -108,7 +108,7 @@ func TestQueue(t *testing.T) {
 	if _, err := conns[1].Read(nil); err == net.ErrClosed {
 		t.Error("B98: a conn that was accepted is closed")
 	}
-	if _, err := q.Accept(); err != net.ErrClosed || q.Put(conns[0], 2) != net.ErrClosed || !q.Closed() || q.Len() != 0 {
+	if _, err := q.Accept(); err != net.ErrClosed || q.Put(conns[0], 2) != net.ErrClosed || !q.Closed() || len(q.waiting) != 0 {
 		t.Errorf("B98: after Close: %v", err)
 	}
 	for _, c := range conns {

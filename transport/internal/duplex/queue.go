@@ -100,13 +100,6 @@ func (q *Queue) Closed() bool {
 	return q.closed
 }
 
-// Len returns how many conns wait.
-func (q *Queue) Len() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.waiting)
-}
-
 // Close closes the conns that wait, and takes no more.
 func (q *Queue) Close() error {
 	q.mu.Lock()
