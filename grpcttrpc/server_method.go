@@ -1,0 +1,132 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grpcttrpc
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd/ttrpc"
+)
+
+// A servedMethod is a method of a service that was registered.
+type servedMethod struct {
+	config                       *servedConfig
+	impl                         any
+	fullName                     string // "/package.Service/Method"
+	clientStreams, serverStreams bool
+}
+
+func newServedMethod(config *servedConfig, service, name string, impl any) *servedMethod {
+	return &servedMethod{config: config, impl: impl, fullName: "/" + service + "/" + name}
+}
+
+// A servedUnaryMethod is one with one request and one answer.
+type servedUnaryMethod struct {
+	*servedMethod
+	handler func(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error)
+}
+
+// handle is a [ttrpc.Method]. The request is decoded straight from its frame, and the answer
+// straight into one.
+func (m *servedUnaryMethod) handle(ctx context.Context, unmarshal func(any) error) (any, error) {
+	call, err := newServedCall(ctx, m.servedMethod)
+	if err != nil {
+		return nil, err
+	}
+	if m.config.stats != nil {
+		return m.handleTold(call, unmarshal)
+	}
+	return unaryAnswer(m.handler(m.impl, call, unmarshal, m.config.unary))
+}
+
+// handleTold is handle for stats handlers.
+func (m *servedUnaryMethod) handleTold(call *servedCall, unmarshal func(any) error) (answer any, err error) {
+	ctx := call.beginStats()
+	defer func() { call.stats.end(err) }()
+	receive := func(req any) error {
+		err := unmarshal(req)
+		if err == nil {
+			call.stats.received(req)
+		}
+		return err
+	}
+	answer, err = unaryAnswer(m.handler(m.impl, ctx, receive, m.config.unary))
+	if err == nil {
+		call.stats.sent(answer)
+	}
+	return answer, err
+}
+
+// unaryAnswer returns what a handler's results are at ttrpc.
+func unaryAnswer(answer any, err error) (any, error) {
+	if err != nil {
+		return nil, handlerError(err)
+	}
+	return presentMessage(answer)
+}
+
+// presentMessage returns a message as it is sent. To gRPC a nil pointer is an empty message,
+// and nil itself is none.
+func presentMessage(m any) (any, error) {
+	switch msg := m.(type) {
+	case nil:
+		return nil, status.Error(codes.Internal, "grpcttrpc: the handler's message is nil")
+	case proto.Message:
+		if !msg.ProtoReflect().IsValid() {
+			return new(ttrpc.RawMessage), nil
+		}
+	}
+	return m, nil
+}
+
+// handlerError is the status of a handler's error, as gRPC has it: Unknown, but for the
+// errors of contexts, and those that are or wrap a status.
+func handlerError(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return status.FromContextError(err).Err()
+}
+
+// servedError is the status of an error that a handler gets from ttrpc.
+func servedError(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	code := codes.Internal
+	switch {
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, context.Canceled.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
+	case errors.Is(err, ttrpc.ErrClosed):
+		code = codes.Unavailable
+	case errors.Is(err, ttrpc.ErrStreamFull):
+		code = codes.ResourceExhausted
+	case errors.Is(err, ttrpc.ErrNoResponseMetadata):
+		code = codes.Unimplemented
+	}
+	return &servedErr{code, err}
+}
+
+// A servedErr is an error of ttrpc's that is a status, too.
+type servedErr struct {
+	code codes.Code
+	err  error
+}
+
+// Error implements error.
+func (e *servedErr) Error() string { return e.GRPCStatus().String() }
+
+// GRPCStatus makes the error a status.
+func (e *servedErr) GRPCStatus() *status.Status { return status.New(e.code, e.err.Error()) }
+
+// Unwrap returns the error as ttrpc has it.
+func (e *servedErr) Unwrap() error { return e.err }

@@ -1,0 +1,138 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grpcttrpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/containerd/ttrpc"
+)
+
+// servedStatsHandlers are told of calls, in this order.
+type servedStatsHandlers []stats.Handler
+
+func (hs servedStatsHandlers) tag(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	for _, h := range hs {
+		ctx = h.TagRPC(ctx, info)
+	}
+	return ctx
+}
+
+func (hs servedStatsHandlers) tell(ctx context.Context, s stats.RPCStats) {
+	for _, h := range hs {
+		h.HandleRPC(ctx, s)
+	}
+}
+
+// servedStats is what stats handlers are told of one call. The nil one tells nobody.
+type servedStats struct {
+	handlers servedStatsHandlers
+	ctx      context.Context // as they have made it
+	began    time.Time
+
+	mu              sync.Mutex
+	header, trailer metadata.MD // as set so far
+	headerSent      bool
+}
+
+// headerLength is what ttrpc puts in front of a message.
+const headerLength = 10
+
+// beginStats tells stats handlers that the call begins, and returns the handler's context.
+func (c *servedCall) beginStats() context.Context {
+	handlers := c.method.config.stats
+	s := &servedStats{handlers: handlers, began: time.Now()}
+	s.ctx = handlers.tag(c, &stats.RPCTagInfo{FullMethodName: c.method.fullName})
+	c.stats = s
+	in := &stats.InHeader{FullMethod: c.method.fullName, Header: c.metadata()}
+	if p, ok := ttrpc.PeerFromContext(c.Context); ok {
+		in.RemoteAddr, in.LocalAddr = p.Addr, p.LocalAddr
+	}
+	handlers.tell(s.ctx, in)
+	handlers.tell(s.ctx, &stats.Begin{BeginTime: s.began, IsClientStream: c.method.clientStreams, IsServerStream: c.method.serverStreams})
+	return s.ctx
+}
+
+// received tells of a message.
+func (s *servedStats) received(m any) {
+	if s == nil {
+		return
+	}
+	n := sizeOfMessage(m)
+	s.handlers.tell(s.ctx, &stats.InPayload{
+		RecvTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + headerLength,
+	})
+}
+
+// sent tells of a message, and of the header before it.
+func (s *servedStats) sent(m any) {
+	if s == nil {
+		return
+	}
+	s.sendHeader(nil)
+	n := sizeOfMessage(m)
+	s.handlers.tell(s.ctx, &stats.OutPayload{
+		SentTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + headerLength,
+	})
+}
+
+// end tells of the end.
+func (s *servedStats) end(err error) {
+	s.mu.Lock()
+	header, trailer := s.header, s.trailer
+	s.mu.Unlock()
+	if len(header) > 0 {
+		s.sendHeader(nil)
+	}
+	s.handlers.tell(s.ctx, &stats.OutTrailer{Trailer: trailer.Copy()})
+	s.handlers.tell(s.ctx, &stats.End{BeginTime: s.began, EndTime: time.Now(), Error: err})
+}
+
+func (s *servedStats) setHeader(md metadata.MD) {
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.header = metadata.Join(s.header, md)
+	}
+}
+
+// sendHeader tells of the header, if it was not sent before.
+func (s *servedStats) sendHeader(md metadata.MD) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	s.header = metadata.Join(s.header, md)
+	header, sent := s.header, s.headerSent
+	s.headerSent = true
+	s.mu.Unlock()
+	if !sent {
+		s.handlers.tell(s.ctx, &stats.OutHeader{Header: header.Copy()})
+	}
+}
+
+func (s *servedStats) setTrailer(md metadata.MD) {
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.trailer = metadata.Join(s.trailer, md)
+	}
+}
+
+// sizeOfMessage returns the length of a message's encoding.
+func sizeOfMessage(m any) int {
+	switch m := m.(type) {
+	case proto.Message:
+		return proto.Size(m)
+	case *ttrpc.RawMessage:
+		return len(m.Payload)
+	}
+	return 0
+}
