@@ -20,10 +20,10 @@ type servedConfig struct {
 	stats  servedStatsHandlers          // nil if nobody asks
 }
 
-// WithUnaryServerInterceptor has interceptors run around the handlers of unary calls, the
+// WithChainUnaryServerInterceptor has interceptors run around the handlers of unary calls, the
 // first outermost. If it is given again, those come inside of the ones before. They run
 // inside of interceptors of the ttrpc server.
-func WithUnaryServerInterceptor(interceptors ...grpc.UnaryServerInterceptor) ServerOption {
+func WithChainUnaryServerInterceptor(interceptors ...grpc.UnaryServerInterceptor) ServerOption {
 	for _, i := range interceptors {
 		if i == nil {
 			panic("grpcttrpc: a unary interceptor is nil")
@@ -36,9 +36,9 @@ func WithUnaryServerInterceptor(interceptors ...grpc.UnaryServerInterceptor) Ser
 	}
 }
 
-// WithStreamServerInterceptor has interceptors run around the handlers of streams, the first
+// WithChainStreamServerInterceptor has interceptors run around the handlers of streams, the first
 // outermost. If it is given again, those come inside of the ones before.
-func WithStreamServerInterceptor(interceptors ...grpc.StreamServerInterceptor) ServerOption {
+func WithChainStreamServerInterceptor(interceptors ...grpc.StreamServerInterceptor) ServerOption {
 	for _, i := range interceptors {
 		if i == nil {
 			panic("grpcttrpc: a stream interceptor is nil")

@@ -271,8 +271,8 @@ func TestRegister(t *testing.T) {
 		"grpcttrpc: NewRegistrar was given no server": func() { grpcttrpc.NewRegistrar(nil) },
 		"grpcttrpc: option 0 of NewRegistrar is nil":  func() { grpcttrpc.NewRegistrar(server, nil) },
 		"grpcttrpc: a stats handler is nil":           func() { grpcttrpc.WithServerStatsHandler(nil) },
-		"grpcttrpc: a unary interceptor is nil":       func() { grpcttrpc.WithUnaryServerInterceptor(nil) },
-		"grpcttrpc: a stream interceptor is nil":      func() { grpcttrpc.WithStreamServerInterceptor(nil) },
+		"grpcttrpc: a unary interceptor is nil":       func() { grpcttrpc.WithChainUnaryServerInterceptor(nil) },
+		"grpcttrpc: a stream interceptor is nil":      func() { grpcttrpc.WithChainStreamServerInterceptor(nil) },
 	} {
 		func() {
 			defer func() {
