@@ -18,13 +18,13 @@ func callers(c Client, o *options) func(int) func() error {
 }
 
 func measureCalls(b *bench, o *options) metrics {
-	c := b.dial()
+	c := b.connect()
 	defer c.Close()
 	l := &load{callers: o.callers, lasts: o.duration, latencies: o.latencies, do: callers(c, o)}
 	if o.apart {
 		clients := make([]Client, o.callers)
 		for i := range clients {
-			clients[i] = b.dial()
+			clients[i] = b.connect()
 			defer clients[i].Close()
 		}
 		l.do = func(caller int) func() error { return callers(clients[caller], o)(0) }
@@ -47,7 +47,7 @@ func measureCalls(b *bench, o *options) metrics {
 func measureConnect(b *bench, o *options) metrics {
 	return b.run(&load{callers: o.callers, lasts: o.duration, do: func(int) func() error {
 		return func() error {
-			c := b.dial()
+			c := b.connect()
 			defer c.Close()
 			return c.Caller(o.size, o.answer)(context.Background())
 		}
@@ -56,7 +56,7 @@ func measureConnect(b *bench, o *options) metrics {
 
 // measureRate has calls begin at a rate, however long they take.
 func measureRate(b *bench, o *options) metrics {
-	c := b.dial()
+	c := b.connect()
 	defer c.Close()
 	return b.run(&load{callers: o.callers, rate: o.rate, lasts: o.duration, do: callers(c, o)}).metrics(1)
 }
@@ -71,7 +71,7 @@ const (
 
 // measureBeside has callers call while large answers share the connection.
 func measureBeside(b *bench, o *options) metrics {
-	c := b.dial()
+	c := b.connect()
 	defer c.Close()
 	if _, ok := c.(Batcher); ok {
 		return nil // calls cannot share it

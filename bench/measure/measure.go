@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"log"
 	"math"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -31,6 +31,8 @@ type options struct {
 	latencies    bool
 	server       string
 	over         string
+	lost         int
+	behind       string
 	apart        bool
 	processors   int
 	duration     time.Duration
@@ -54,25 +56,55 @@ var measures = map[string]func(*bench, *options) metrics{
 // prints what it measured as JSON.
 //
 //	PROGRAM calls|connect|streams|rate|beside|memory [flags]
-//	PROGRAM serve SOCKET
+//	PROGRAM serve|pass [flags] SOCKET
 //
 // The server is in the same process, or with -processes 2 in one of its own, which with
-// -server is another side's program.
+// -server is another side's program. With -processes 3 a system that passes calls on has a
+// process of its own between them.
 func Main(sys System) {
 	log.SetFlags(0)
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
-		serveProcess(sys, os.Args[2])
+	if len(os.Args) < 2 {
+		log.Fatal(wanted)
+	}
+	what := os.Args[1]
+	o, args := parse(os.Args[2:])
+	switch {
+	case what == "serve" && len(args) == 1:
+		serveProcess(sys, o, args[0])
+		return
+	case what == "pass" && len(args) == 1:
+		passProcess(sys, o, args[0])
+		return
+	case measures[what] == nil:
+		log.Fatal(wanted)
+	}
+	if !o.possible(sys) {
+		fmt.Println("null")
 		return
 	}
+	b := newBench(sys, o)
+	result := measures[what](b, o)
+	b.end()
+	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
+		log.Fatal(err)
+	}
+}
+
+const wanted = "want calls, connect, streams, rate, beside or memory"
+
+// parse returns what the command line says, and what is left of it.
+func parse(args []string) (*options, []string) {
 	o := new(options)
 	flags := flag.NewFlagSet(os.Args[0], flag.ExitOnError)
 	flags.IntVar(&o.size, "size", 0, "bytes of each message")
 	flags.IntVar(&o.answer, "answer", -1, "bytes of each answer, if it differs")
 	flags.IntVar(&o.callers, "callers", 1, "how many call at once")
 	flags.StringVar(&o.kind, "kind", "", "of streams: upload, download, pipelined, pingpong; of memory: idle, called, stream")
-	flags.IntVar(&o.processes, "processes", 1, "1, or 2 for a server in another process")
+	flags.IntVar(&o.processes, "processes", 1, "1, or 2 for a server in another process, or 3 for one between as well")
 	flags.StringVar(&o.server, "server", "", "with -processes 2: the program that serves, instead of this one")
-	flags.StringVar(&o.over, "over", "", "what connections go over instead of a unix socket: tls, pipe")
+	flags.StringVar(&o.over, "over", "", "what connections go over instead of a unix socket: tls, pipe, tcp, tcp+tls, or what the system has")
+	flags.IntVar(&o.lost, "lost", 0, "how many of 100 packets are lost, in either direction")
+	flags.StringVar(&o.behind, "behind", "", "of pass: the address that calls are passed on to")
 	flags.BoolVar(&o.apart, "apart", false, "of calls: each caller has a connection of its own")
 	flags.IntVar(&o.processors, "processors", 0, "GOMAXPROCS, or 0 for what the machine has")
 	flags.IntVar(&o.connections, "n", 1000, "how many connections or streams")
@@ -82,10 +114,7 @@ func Main(sys System) {
 	flags.DurationVar(&o.duration, "for", time.Second, "how long")
 	most := flags.Int("max", math.MaxInt, "most callers, connections or streams")
 	flags.DurationVar(&o.settle, "settle", 3*time.Second/2, "how long memory is left alone before it is measured")
-	if len(os.Args) < 2 || measures[os.Args[1]] == nil {
-		log.Fatal("want calls, connect, streams, rate, beside or memory")
-	}
-	flags.Parse(os.Args[2:])
+	Must(flags.Parse(args))
 	o.callers, o.connections = min(o.callers, *most), min(o.connections, *most)
 	if o.answer < 0 {
 		o.answer = o.size
@@ -93,22 +122,26 @@ func Main(sys System) {
 	if o.server != "" && o.processes != 2 {
 		log.Fatal("-server is for -processes 2")
 	}
-	if o.over != "" && (media[o.over] == nil || o.processes != 1) {
-		log.Fatal("-over is tls or pipe, and for -processes 1")
-	}
 	if o.processors > 0 {
 		runtime.GOMAXPROCS(o.processors)
 	}
-	if o.over != "" && sys.Over == nil {
-		fmt.Println("null")
-		return
+	return o, flags.Args()
+}
+
+// possible tells whether a system has what is to be measured.
+func (o *options) possible(sys System) bool {
+	switch {
+	case o.processes == 3 && sys.Pass == nil, o.over != "" && sys.Over == nil:
+		return false
+	case o.over == "":
+		return true
 	}
-	b := newBench(sys, o)
-	result := measures[os.Args[1]](b, o)
-	b.end()
-	if err := json.NewEncoder(os.Stdout).Encode(result); err != nil {
-		log.Fatal(err)
+	_, ours := media[o.over]
+	_, its := sys.Media[o.over]
+	if !ours && !its {
+		log.Fatalf("nothing goes over %q", o.over)
 	}
+	return true
 }
 
 // Must ends the process if something has gone wrong.
@@ -120,67 +153,69 @@ func Must(err error) {
 
 // A bench is a server and where to reach it.
 type bench struct {
-	sys         System
-	dir, socket string
-	server      *serverProcess           // nil if it is in this process
-	connect     func() (net.Conn, error) // nil if the system dials the socket itself
+	sys     System
+	dir     string
+	server  *serverProcess   // the one that clients connect to, nil if it is in this process
+	servers []*serverProcess // that one, and the one behind it
+	dial    func() (Client, error)
 }
 
 func newBench(sys System, o *options) *bench {
 	dir, err := os.MkdirTemp("", "bench")
 	Must(err)
-	b := &bench{sys: sys, dir: dir, socket: filepath.Join(dir, "s")}
-	if o.processes == 2 {
-		b.server = startServer(o.server, b.socket)
-		return b
+	b := &bench{sys: sys, dir: dir}
+	socket, m := filepath.Join(dir, "s"), sys.medium(o)
+	address := socket
+	switch o.processes {
+	case 1:
+		l, err := m.Listen(socket, o.lost)
+		Must(err)
+		address = l.Addr().String()
+		go sys.Serve(l)
+	case 2:
+		b.start(startServer(o.server, "serve", flagged("over", o.over), flagged("lost", o.lost), socket))
+		address = b.server.address
+	default:
+		b.start(startServer("", "serve", filepath.Join(dir, "behind")))
+		b.start(startServer("", "pass", flagged("behind", b.server.address), socket))
+		address = b.server.address
 	}
-	if over := media[o.over]; over != nil {
-		b.connect = over(sys, b.socket)
-		return b
+	b.dial = func() (Client, error) {
+		if o.over == "" {
+			return sys.Dial(address)
+		}
+		conn, err := m.Dial(address, o.lost)
+		if err != nil {
+			return nil, err
+		}
+		return sys.Over(conn), nil
 	}
-	l, err := net.Listen("unix", b.socket)
-	Must(err)
-	go sys.Serve(l)
 	return b
 }
 
+func flagged(name string, value any) string { return fmt.Sprintf("-%s=%v", name, value) }
+
+// start adds a process, which clients connect to from now on.
+func (b *bench) start(s *serverProcess) {
+	b.server, b.servers = s, append(b.servers, s)
+}
+
 func (b *bench) end() {
-	if b.server != nil {
-		b.server.end()
+	for _, s := range slices.Backward(b.servers) {
+		s.end()
 	}
 	Must(os.RemoveAll(b.dir))
 }
 
-func (b *bench) dial() Client {
-	if b.connect != nil {
-		conn, err := b.connect()
-		Must(err)
-		return b.sys.Over(conn)
-	}
+// connect returns a new client.
+func (b *bench) connect() Client {
 	for {
-		c, err := b.sys.Dial(b.socket)
+		c, err := b.dial()
 		if errors.Is(err, syscall.EAGAIN) {
 			time.Sleep(time.Millisecond) // the server has yet to accept those before
 			continue
 		}
 		Must(err)
 		return c
-	}
-}
-
-// serveProcess is the server's process: it serves, and tells of itself whenever a
-// line comes.
-func serveProcess(sys System, socket string) {
-	l, err := net.Listen("unix", socket)
-	Must(err)
-	go sys.Serve(l)
-	out := json.NewEncoder(os.Stdout)
-	Must(out.Encode("ready"))
-	var question string
-	for {
-		if _, err := fmt.Scanln(&question); err != nil {
-			return // the client is done
-		}
-		Must(out.Encode(takeCensus(question == "memory")))
 	}
 }

@@ -9,29 +9,98 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"net"
 	"time"
 )
 
-// A medium is what connections go over: it serves a system, and returns how a client
-// connects.
-type medium func(sys System, socket string) (connect func() (net.Conn, error))
+// A Medium is what connections go over.
+type Medium struct {
+	// Listen returns a listener. It may use the path, which nobody else does. Of its conns
+	// and of those of Dial that many of 100 packets are lost on arrival.
+	Listen func(path string, lost int) (net.Listener, error)
 
-// media are those beside the sockets that systems dial themselves.
-var media = map[string]medium{"tls": overTLS, "pipe": overPipe}
+	// Dial connects to the address of the listener.
+	Dial func(address string, lost int) (net.Conn, error)
+}
 
-// overTLS has *tls.Conns on a unix socket.
-func overTLS(sys System, socket string) func() (net.Conn, error) {
-	config := &tls.Config{
-		Certificates:       []tls.Certificate{selfSigned()},
-		InsecureSkipVerify: true, // whom the client talks to is not what is measured
-		MinVersion:         tls.VersionTLS13,
+// media are those that any system can use that takes conns.
+var media = map[string]Medium{
+	"":        {Listen: listenUnix},
+	"tls":     {Listen: listenUnixTLS, Dial: dialUnixTLS},
+	"pipe":    overPipe(),
+	"tcp":     {Listen: listenTCP, Dial: dialTCP},
+	"tcp+tls": {Listen: listenTLS, Dial: dialTLS},
+}
+
+// medium returns what is to be gone over.
+func (sys System) medium(o *options) Medium {
+	if m, ok := sys.Media[o.over]; ok {
+		return m
 	}
-	l, err := tls.Listen("unix", socket, config)
-	Must(err)
-	go sys.Serve(l)
-	return func() (net.Conn, error) { return tls.Dial("unix", socket, config) }
+	return media[o.over]
+}
+
+var errLossless = errors.New("packets are lost on networks only")
+
+// listenUnix listens at a socket that systems dial themselves.
+func listenUnix(path string, lost int) (net.Listener, error) {
+	if lost > 0 {
+		return nil, errLossless
+	}
+	return net.Listen("unix", path)
+}
+
+func listenUnixTLS(path string, lost int) (net.Listener, error) {
+	l, err := listenUnix(path, lost)
+	return tls.NewListener(l, ServerTLS("")), err
+}
+
+func dialUnixTLS(path string, _ int) (net.Conn, error) { return tls.Dial("unix", path, ClientTLS("")) }
+
+func listenTCP(_ string, lost int) (net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return lossyListener{l, lost}, err
+}
+
+func dialTCP(address string, lost int) (net.Conn, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return conn, Lose(conn.(*net.TCPConn), lost)
+}
+
+func listenTLS(path string, lost int) (net.Listener, error) {
+	l, err := listenTCP(path, lost)
+	return tls.NewListener(l, ServerTLS("")), err
+}
+
+func dialTLS(address string, lost int) (net.Conn, error) {
+	conn, err := dialTCP(address, lost)
+	if err != nil {
+		return nil, err
+	}
+	c := tls.Client(conn, ClientTLS(""))
+	return c, c.Handshake()
+}
+
+// ServerTLS returns what servers with TLS use. The protocol is what ALPN agrees on, if it
+// is to agree on anything.
+func ServerTLS(protocol string) *tls.Config {
+	c := ClientTLS(protocol)
+	c.Certificates = []tls.Certificate{selfSigned()}
+	return c
+}
+
+// ClientTLS is what their clients use: whom they talk to is not what is measured.
+func ClientTLS(protocol string) *tls.Config {
+	c := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13}
+	if protocol != "" {
+		c.NextProtos = []string{protocol}
+	}
+	return c
 }
 
 func selfSigned() tls.Certificate {
@@ -43,14 +112,16 @@ func selfSigned() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// overPipe has conns of net.Pipe that say what they are.
-func overPipe(sys System, _ string) func() (net.Conn, error) {
+// overPipe has conns of net.Pipe that say what they are, in one process.
+func overPipe() Medium {
 	l := make(pipes)
-	go sys.Serve(l)
-	return func() (net.Conn, error) {
-		client, server := net.Pipe()
-		l <- server
-		return pipe{client}, nil
+	return Medium{
+		Listen: func(string, int) (net.Listener, error) { return l, nil },
+		Dial: func(string, int) (net.Conn, error) {
+			client, server := net.Pipe()
+			l <- server
+			return pipe{client}, nil
+		},
 	}
 }
 

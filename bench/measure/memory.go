@@ -18,7 +18,7 @@ func measureMemory(b *bench, o *options) metrics {
 	if o.kind == "idle" && b.sys.Lazy {
 		return nil
 	}
-	warm := b.dial()
+	warm := b.connect()
 	defer warm.Close()
 	Must(warm.Caller(o.size, o.answer)(context.Background()))
 	time.Sleep(o.settle)
@@ -30,7 +30,7 @@ func measureMemory(b *bench, o *options) metrics {
 		}
 	}
 	// When a later connection is served, these have been accepted.
-	last := b.dial()
+	last := b.connect()
 	Must(last.Caller(0, 0)(context.Background()))
 	last.Close()
 	time.Sleep(o.settle)
@@ -55,9 +55,9 @@ func (m metrics) addMemory(process string, grown census, n float64) {
 func occupy(b *bench, c Client, o *options) any {
 	switch o.kind {
 	case "idle":
-		return b.dial()
+		return b.connect()
 	case "called":
-		c := b.dial()
+		c := b.connect()
 		call := c.Caller(o.size, o.answer)
 		for range o.calls {
 			Must(call(context.Background()))
@@ -65,7 +65,7 @@ func occupy(b *bench, c Client, o *options) any {
 		return c
 	case "stream":
 		if b.sys.OneStream {
-			c = b.dial()
+			c = b.connect()
 		}
 		s := open(c, Turns, o.size, 0)
 		if s == nil {

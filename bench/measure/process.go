@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -74,21 +75,51 @@ func residentBytes() uint64 {
 	panic("/proc/self/status has no RssAnon")
 }
 
-// A serverProcess is a server in a process of its own.
-type serverProcess struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out *json.Decoder
+// serveProcess is the server's process.
+func serveProcess(sys System, o *options, socket string) {
+	l, err := sys.medium(o).Listen(socket, o.lost)
+	Must(err)
+	go sys.Serve(l)
+	tell(l.Addr().String())
 }
 
-// startServer starts a program's server, or this one's if none is named.
-func startServer(exe, socket string) *serverProcess {
+// passProcess is the one between a client and a server.
+func passProcess(sys System, o *options, socket string) {
+	l, err := net.Listen("unix", socket)
+	Must(err)
+	go sys.Pass(l, o.behind)
+	tell(socket)
+}
+
+// tell says at which address the process serves, and of itself whenever a line comes.
+func tell(address string) {
+	out := json.NewEncoder(os.Stdout)
+	Must(out.Encode(address))
+	var question string
+	for {
+		if _, err := fmt.Scanln(&question); err != nil {
+			return // the client is done
+		}
+		Must(out.Encode(takeCensus(question == "memory")))
+	}
+}
+
+// A serverProcess is a server in a process of its own.
+type serverProcess struct {
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *json.Decoder
+	address string
+}
+
+// startServer starts a server of a program, or of this one if none is named.
+func startServer(exe string, args ...string) *serverProcess {
 	var err error
 	if exe == "" {
 		exe, err = os.Executable()
 		Must(err)
 	}
-	s := &serverProcess{cmd: exec.Command(exe, "serve", socket)}
+	s := &serverProcess{cmd: exec.Command(exe, args...)}
 	s.cmd.Stderr = os.Stderr
 	s.in, err = s.cmd.StdinPipe()
 	Must(err)
@@ -96,8 +127,7 @@ func startServer(exe, socket string) *serverProcess {
 	Must(err)
 	Must(s.cmd.Start())
 	s.out = json.NewDecoder(out)
-	var ready string
-	Must(s.out.Decode(&ready))
+	Must(s.out.Decode(&s.address))
 	return s
 }
 
@@ -116,8 +146,8 @@ func (s *serverProcess) end() {
 // census counts what all processes take.
 func (b *bench) census() census {
 	c := takeCensus(false)
-	if b.server != nil {
-		c = c.plus(b.server.ask("usage"))
+	for _, s := range b.servers {
+		c = c.plus(s.ask("usage"))
 	}
 	return c
 }

@@ -24,7 +24,7 @@ var transfers = map[string]struct {
 // measureStreams times the messages of one stream. Its count follows from how long
 // few of them take.
 func measureStreams(b *bench, o *options) metrics {
-	c := b.dial()
+	c := b.connect()
 	defer c.Close()
 	transfer, ok := transfers[o.kind]
 	if !ok {

@@ -21,6 +21,13 @@ type System struct {
 	// system over its own sockets.
 	Over func(net.Conn) Client
 
+	// Media are what only this system's conns can go over, by name.
+	Media map[string]Medium
+
+	// Pass answers calls on a listener by passing them on to the server at an address. Only
+	// systems that do so have it; Dial connects to what it listens at.
+	Pass func(l net.Listener, behind string)
+
 	// Lazy systems connect with the first call only.
 	Lazy bool
 
