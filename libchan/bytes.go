@@ -14,6 +14,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/containerd/ttrpc/internal/deadline"
 )
 
 // A ByteStream is one end of a stream of bytes both ways. It can be sent in a message, as an
@@ -60,7 +62,7 @@ type byteStream struct {
 	r, w          half
 	local, remote address
 
-	readBy, writeBy deadline
+	readBy, writeBy deadline.Deadline
 	writing         sync.Mutex // has the chunks of one Write follow each other
 }
 
@@ -101,7 +103,7 @@ func (s *byteStream) Read(p []byte) (int, error) {
 	if s.r.c == nil {
 		return 0, errors.New("libchan: the byte stream was sent to be written, and cannot be read")
 	}
-	ctx := s.readBy.context()
+	ctx := s.readBy.Context()
 	if ctx.Err() != nil {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -118,7 +120,7 @@ func (s *byteStream) WriteTo(w io.Writer) (n int64, err error) {
 	}
 	defer runtime.KeepAlive(s)
 	for {
-		m, err := s.r.c.take(s.readBy.context(), s.r.gen)
+		m, err := s.r.c.take(s.readBy.Context(), s.r.gen)
 		if err == io.EOF {
 			return n, nil
 		}
@@ -138,7 +140,7 @@ func (s *byteStream) Write(p []byte) (n int, err error) {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	ctx := s.writeBy.context()
+	ctx := s.writeBy.Context()
 	if ctx.Err() != nil {
 		return 0, os.ErrDeadlineExceeded
 	}
@@ -195,18 +197,18 @@ func (s *byteStream) LocalAddr() net.Addr  { return s.local }
 func (s *byteStream) RemoteAddr() net.Addr { return s.remote }
 
 func (s *byteStream) SetDeadline(t time.Time) error {
-	s.readBy.set(t)
-	s.writeBy.set(t)
+	s.readBy.Set(t)
+	s.writeBy.Set(t)
 	return nil
 }
 
 func (s *byteStream) SetReadDeadline(t time.Time) error {
-	s.readBy.set(t)
+	s.readBy.Set(t)
 	return nil
 }
 
 func (s *byteStream) SetWriteDeadline(t time.Time) error {
-	s.writeBy.set(t)
+	s.writeBy.Set(t)
 	return nil
 }
 

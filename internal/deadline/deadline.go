@@ -1,7 +1,8 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package libchan
+// Package deadline has the deadlines of conns whose reads and writes wait with a context.
+package deadline
 
 import (
 	"context"
@@ -9,31 +10,32 @@ import (
 	"time"
 )
 
-// A deadline is that of reads or of writes: a context which ends when it passes. Whoever
-// waits with that sees the deadline move.
-type deadline struct {
+// A Deadline is that of reads or of writes: a context which ends when it passes. Whoever
+// waits with that sees the deadline move. The zero Deadline never passes. Its methods may be
+// used concurrently.
+type Deadline struct {
 	mu     sync.Mutex
 	ctx    context.Context // nil until somebody needs it
 	cancel context.CancelFunc
 	timer  *time.Timer // nil if no deadline is set, or it has passed
 }
 
-// context returns one that ends at the deadline.
-func (d *deadline) context() context.Context {
+// Context returns one that ends at the deadline.
+func (d *Deadline) Context() context.Context {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.makeLocked()
 	return d.ctx
 }
 
-func (d *deadline) makeLocked() {
+func (d *Deadline) makeLocked() {
 	if d.ctx == nil {
 		d.ctx, d.cancel = context.WithCancel(context.Background())
 	}
 }
 
-// set moves the deadline. The zero time is none.
-func (d *deadline) set(t time.Time) {
+// Set moves the deadline. The zero time is none.
+func (d *Deadline) Set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.timer != nil {
