@@ -4,8 +4,8 @@
 // Package transport has what the transports in the directories below it share: who the peer
 // is, and why an HTTP server gave no connection.
 //
-// Each transport has a Listener, which is an http.Handler and a net.Listener, and a Dialer.
-// Their conns are byte streams for ttrpc, or for anything else. docs/transports.md tells
+// Each transport has a Listener, which is a net.Listener, and an http.Handler if it is one
+// over HTTP, and a Dialer. Their conns are byte streams for ttrpc, or for anything else. docs/transports.md tells
 // which one is for what, and how they get through proxies.
 package transport
 
@@ -20,17 +20,19 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// AuthInfo is what is known of the peer of a connection that began as an HTTP request. Behind a proxy
-// all of it is the proxy's, except what that passes on. It must not be changed.
+// AuthInfo is what is known of the peer of a connection. Behind an HTTP proxy all of it is the proxy's,
+// except what that passes on. It must not be changed.
 type AuthInfo struct {
 	// TLS has the peer's certificates. It is nil on a connection without TLS.
 	TLS *tls.ConnectionState
 
-	// Header is that of the request, at the server, or of its answer, at the client.
+	// Header is that of the request, at the server, or of its answer, at the client. A
+	// transport without HTTP has none.
 	Header http.Header
 
 	// Context is the request's, with what middleware in front of the Listener has put
-	// into it. It ends with the connection. At the client it is that of Dial.
+	// into it. It ends with the connection. At the client it is that of Dial. Without HTTP
+	// it is the connection's.
 	Context context.Context
 }
 
