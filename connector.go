@@ -24,6 +24,7 @@ type connector interface {
 	openStream(ctx context.Context, desc *StreamDesc, service, method string, req any, extras callerExtras) (ClientStream, error)
 
 	extended(ctx context.Context) (bool, error) // is Client.Extended
+	peer(ctx context.Context) (*Peer, error)    // is Client.Peer
 	cause() error                               // is Client.Cause
 	told(err error) error                       // makes of an error, or nil, what the client returns
 	connection() (now *conn, absent error)      // the connection that takes calls, or why there is none
@@ -34,10 +35,11 @@ type connector interface {
 
 // A link is one connection as a client uses it.
 type link struct {
-	conn  *conn
-	cfg   *clientConfig
-	ready chan struct{} // closed once it is known what the peer can do; nil if it is not asked
-	calls sync.Pool     // of *stream: finished unary calls
+	conn   *conn
+	cfg    *clientConfig
+	shaken chan struct{} // closed once it is known who the peer is; nil if it is from the beginning
+	ready  chan struct{} // closed once it is known what the peer can do; nil if it is not asked
+	calls  sync.Pool     // of *stream: finished unary calls
 }
 
 // newLink makes a client's link on nc.
@@ -57,7 +59,11 @@ func newLink(cfg *clientConfig, nc net.Conn) *link {
 // begin begins to speak on nc, after the handshake if there is to be one.
 func (l *link) begin(nc net.Conn) {
 	if l.cfg.handshaker != nil {
-		go l.handshake(nc)
+		l.shaken = make(chan struct{})
+		go func() {
+			defer close(l.shaken)
+			l.handshake(nc)
+		}()
 	} else {
 		l.start(nc, nil)
 	}
@@ -118,6 +124,24 @@ func (l *link) extended(ctx context.Context) (bool, error) {
 		return false, l.told(ErrClosed)
 	}
 	return is, nil
+}
+
+// peer implements [connector].
+func (l *link) peer(ctx context.Context) (*Peer, error) {
+	if p := l.conn.peer(); p != nil {
+		return p, nil
+	}
+	if l.shaken != nil {
+		select {
+		case <-l.shaken:
+		case <-ctx.Done():
+			return nil, l.told(errOf(ctx))
+		}
+		if p := l.conn.peer(); p != nil {
+			return p, nil
+		}
+	}
+	return nil, l.told(ErrClosed)
 }
 
 // cause implements [connector].

@@ -227,6 +227,7 @@ func (r *redialer) connect() error {
 		return ErrClosed
 	}
 	l.start(nc, auth)
+	close(l.shaken)
 	return nil
 }
 
@@ -248,6 +249,7 @@ func (r *redialer) newLink(nc net.Conn) *dialled {
 	cfg := *r.config
 	cfg.closeDone, cfg.extends = make(chan struct{}), r.extends
 	l := &dialled{link: newLink(&cfg, nc), since: time.Now()}
+	l.shaken = make(chan struct{}) // connect has shaken hands, but it has not been told
 	hooks := *l.conn.hooks
 	hooks.refusal = errEnded
 	l.conn.hooks = &hooks

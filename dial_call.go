@@ -84,8 +84,9 @@ func (r *redialer) openStream(ctx context.Context, desc *StreamDesc, service, me
 // repeatable tells whether one that may have run may be.
 func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*dialled) error) error {
 	var lost error // of the last attempt that may have run
+	failFast := r.failsFast(ctx)
 	for {
-		l, err := r.get(ctx, !r.FailFast)
+		l, err := r.get(ctx, !failFast)
 		switch {
 		case err != nil && lost != nil && errors.Is(err, ErrNotExecuted):
 			return lost
@@ -107,7 +108,7 @@ func (r *redialer) try(ctx context.Context, repeatable bool, attempt func(*diall
 		}
 		r.leave(l)
 		switch {
-		case unbegun && r.FailFast && lost == nil:
+		case unbegun && failFast && lost == nil:
 			return err
 		case !unbegun && !repeatable:
 			return lost
@@ -128,6 +129,15 @@ func (r *redialer) extended(ctx context.Context) (bool, error) {
 		}
 		r.leave(l)
 	}
+}
+
+// peer implements [connector].
+func (r *redialer) peer(ctx context.Context) (*Peer, error) {
+	l, err := r.get(ctx, !r.failsFast(ctx))
+	if err != nil {
+		return nil, r.told(err)
+	}
+	return l.link.peer(ctx)
 }
 
 // get returns the current link. If there is none it waits for one. Without waits it waits

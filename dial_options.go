@@ -41,7 +41,8 @@ type Dialer struct {
 
 	// FailFast has calls fail if there is no connection, with a status of code Unavailable
 	// that wraps ErrNotExecuted and says why. They wait for an attempt to connect that is
-	// under way, but not while the client pauses after one that failed.
+	// under way, but not while the client pauses after one that failed. [WaitForConnection]
+	// says so for one call.
 	FailFast bool
 
 	// Events is told what becomes of the connections. It is called for one event at a
@@ -166,4 +167,21 @@ func Repeatable(ctx context.Context) context.Context {
 func isRepeatable(ctx context.Context) bool {
 	yes, _ := ctx.Value(repeatableKey{}).(bool)
 	return yes
+}
+
+type waitKey struct{}
+
+// WaitForConnection returns a context whose calls and streams wait for a connection, or do not,
+// whatever [Dialer.FailFast] says of the others of the client. Clients that [Dial] has not made
+// have one connection and wait for none.
+func WaitForConnection(ctx context.Context, wait bool) context.Context {
+	return context.WithValue(ctx, waitKey{}, wait)
+}
+
+// failsFast tells whether a call fails if there is no connection.
+func (r *redialer) failsFast(ctx context.Context) bool {
+	if wait, ok := ctx.Value(waitKey{}).(bool); ok {
+		return !wait
+	}
+	return r.FailFast
 }

@@ -111,6 +111,32 @@ func TestDialFailFast(t *testing.T) {
 	}, WithDialer(Dialer{FailFast: true}))
 }
 
+// TestWaitForConnection holds that what a call's context says of waiting counts.
+func TestWaitForConnection(t *testing.T) {
+	for _, failFast := range []bool{true, false} {
+		onDialOver(t, 0, errRefused, func(t *testing.T, d *dialTest) {
+			synctest.Wait()
+			waiting := d.goCall(WaitForConnection(t.Context(), true))
+			quick := WaitForConnection(t.Context(), false)
+			wantNeverRan(t, "B112", d.Call(quick, "test", "Method", wrapperspb.String(""), nil))
+			_, err := d.NewStream(quick, bidi, "test", "Stream", nil)
+			wantNeverRan(t, "B112", err)
+			_, err = d.Peer(quick)
+			wantNeverRan(t, "B112", err)
+			d.setFails(nil)
+			time.Sleep(defaultBackoffMax)
+			p := d.accept("B112")
+			p.answers("B112", 1)
+			if err := endOf(t, "B112: it has waited", waiting); err != nil {
+				t.Errorf("B112: %v", err)
+			}
+			if peer, err := d.Peer(quick); err != nil || peer != d.Snapshot().Peer {
+				t.Errorf("B112: the peer is %v, %v, and not that of the snapshot", peer, err)
+			}
+		}, WithDialer(Dialer{FailFast: failFast}))
+	}
+}
+
 func TestDialGoodbye(t *testing.T) {
 	onDial(t, func(t *testing.T, d *dialTest) {
 		old := d.accept("B54")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -133,4 +134,21 @@ func ExampleRepeatable() {
 	err = client.Call(ctx, "example.Counter", "Read", wrapperspb.String(""), answer)
 	fmt.Println(answer.Value, err, "after", runs.Load(), "runs")
 	// Output: 42 <nil> after 2 runs
+}
+
+// Of a client whose calls wait for a connection one call does not.
+func ExampleWaitForConnection() {
+	refused := errors.New("nobody listens")
+	client, err := ttrpc.Dial("anywhere", ttrpc.WithDialer(ttrpc.Dialer{
+		Dial: func(context.Context, string) (net.Conn, error) { return nil, refused },
+	}), ttrpc.WithClientLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	ctx := ttrpc.WaitForConnection(context.Background(), false)
+	err = client.Call(ctx, "example.Counter", "Read", wrapperspb.String(""), new(wrapperspb.Int32Value))
+	fmt.Println(err)
+	// Output: ttrpc: not executed: no connection: nobody listens
 }

@@ -50,5 +50,9 @@ func ExampleUnixSocketRequireSameUser() {
 	pid := new(wrapperspb.Int32Value)
 	err = client.Call(context.Background(), "example.Who", "AmI", wrapperspb.String(""), pid)
 	fmt.Println(int(pid.Value) == os.Getpid(), err)
-	// Output: true <nil>
+	peer, err := client.Peer(context.Background())
+	fmt.Println(peer.Addr.Network(), err)
+	// Output:
+	// true <nil>
+	// unix <nil>
 }

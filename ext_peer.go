@@ -118,6 +118,17 @@ func (c *Client) Extended(ctx context.Context) (bool, error) {
 	return c.via.extended(ctx)
 }
 
+// Peer waits until the handshake is over, and returns the other end of the connection, which
+// must not be changed. It returns ctx.Err() if ctx ends first, and ErrClosed if the connection has
+// ended before that. A client made by [Dial] tells of the connection that takes calls, and if there
+// is none does what a call does.
+func (c *Client) Peer(ctx context.Context) (*Peer, error) {
+	if c.via == nil {
+		return nil, ErrClosed
+	}
+	return c.via.peer(ctx)
+}
+
 // Shutdown ends the connection in order. In extended mode it tells the peer to make no
 // more calls; those that the peer has made, and the client's own, finish. Calls that handlers
 // of the client's own calls make back to it are served until these have ended. It returns nil

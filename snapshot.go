@@ -83,6 +83,24 @@ func (c *Client) Snapshot() ConnSnapshot {
 	return conn.snapshot()
 }
 
+// peer returns the other end, or nil before the handshake is over.
+func (c *conn) peer() *Peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peerLocked()
+}
+
+// peerLocked returns the other end, or nil before the handshake is over.
+func (c *conn) peerLocked() *Peer {
+	if !c.started {
+		return nil
+	}
+	if c.base == nil { // a client without what needs one
+		return &Peer{Addr: c.nc.RemoteAddr(), LocalAddr: c.nc.LocalAddr()}
+	}
+	return c.info().Peer
+}
+
 // Snapshot tells what the server's connections look like now, in the order in which they
 // came. Each is consistent in itself; they are looked at one after the other.
 func (s *Server) Snapshot() []ConnSnapshot {
@@ -123,9 +141,7 @@ func (c *conn) snapshotLocked() ConnSnapshot {
 		MaxMessage: c.messageLimit(), QueuedFrames: c.out.count, QueuedBytes: c.out.bytes,
 		Made: c.made.orNone(), Served: c.served.orNone(),
 	}
-	if c.started {
-		snap.Peer = c.info().Peer
-	}
+	snap.Peer = c.peerLocked()
 	if m, ok := c.mode.(snapshotter); ok {
 		m.snapshotLocked(&snap)
 	}
