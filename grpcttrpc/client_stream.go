@@ -98,6 +98,10 @@ func (s *clientStream) Header() (metadata.MD, error) {
 	select {
 	case <-s.opened:
 	case <-s.sendCtx.Done():
+	}
+	select {
+	case <-s.opened:
+	default:
 		return nil, nil // RecvMsg tells why
 	}
 	got, err := s.answer.Header(s.sendCtx)
