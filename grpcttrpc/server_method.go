@@ -97,15 +97,14 @@ func handlerError(err error) error {
 
 // servedError is the status of an error that a handler gets from ttrpc.
 func servedError(err error) error {
-	if _, ok := status.FromError(err); ok {
-		return err
-	}
 	code := codes.Internal
-	switch {
+	switch _, ok := status.FromError(err); {
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, context.Canceled.Error())
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
+	case ok:
+		return err
 	case errors.Is(err, ttrpc.ErrClosed):
 		code = codes.Unavailable
 	case errors.Is(err, ttrpc.ErrStreamFull):
@@ -123,7 +122,7 @@ type servedErr struct {
 }
 
 // Error implements error.
-func (e *servedErr) Error() string { return e.GRPCStatus().String() }
+func (e *servedErr) Error() string { return e.GRPCStatus().Err().Error() }
 
 // GRPCStatus makes the error a status.
 func (e *servedErr) GRPCStatus() *status.Status { return status.New(e.code, e.err.Error()) }
