@@ -119,12 +119,18 @@ func newServer(t testing.TB, opts ...ttrpc.ServerOpt) *ttrpc.Server {
 // connect returns a client of the server, over a unix socket.
 func connect(t testing.TB, server *ttrpc.Server, opts ...ttrpc.ClientOpts) *ttrpc.Client {
 	t.Helper()
+	return serveWith(t, context.Background(), server, opts...)
+}
+
+// serveWith is connect with the context for Serve.
+func serveWith(t testing.TB, ctx context.Context, server *ttrpc.Server, opts ...ttrpc.ClientOpts) *ttrpc.Client {
+	t.Helper()
 	l, err := net.Listen("unix", t.TempDir()+"/s")
 	if err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(context.Background(), l) }()
+	go func() { done <- server.Serve(ctx, l) }()
 	conn, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
