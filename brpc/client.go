@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/quic-go/quic-go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -20,6 +21,11 @@ import (
 // that is lost, if it was made by a function that dials. Its methods may be used concurrently.
 type ClientConn struct {
 	*grpc.ClientConn
+
+	// Dialer makes the connections of a ClientConn that Dial or DialContext has made. It may
+	// be replaced for those that follow the first, while there is no need to make one. Other
+	// ClientConns do not use it.
+	Dialer func(ctx context.Context, target string) (*quic.Conn, error)
 
 	ttrpc         *ttrpc.Client
 	reverse       *reverse
@@ -55,7 +61,7 @@ func DialNet(target string, dial func(context.Context) (net.Conn, error), opts .
 			Dial:     func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) },
 			Backoff:  o.backoff,
 			FailFast: true,
-			Events:   o.events,
+			Events:   o.told,
 		}))...)
 	})
 }
@@ -168,3 +174,10 @@ func (c *ClientConn) Shutdown(ctx context.Context) error {
 	c.Close()
 	return ctx.Err()
 }
+
+// WithUnaryConnectionIdentifier does nothing. A server knows its clients by the connections
+// that their calls come on.
+func (c *ClientConn) WithUnaryConnectionIdentifier() grpc.DialOption { return grpc.EmptyDialOption{} }
+
+// WithStreamConnectionIdentifier does nothing, as WithUnaryConnectionIdentifier.
+func (c *ClientConn) WithStreamConnectionIdentifier() grpc.DialOption { return grpc.EmptyDialOption{} }

@@ -18,6 +18,7 @@ type options struct {
 	metadata   metadata.MD
 	backoff    ttrpc.Backoff
 	events     func(ttrpc.ConnectionEvent)
+	first      chan<- ttrpc.ConnectionEvent
 }
 
 // A dialOption is one of this package, which means nothing to gRPC.
