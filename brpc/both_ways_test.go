@@ -25,7 +25,7 @@ func TestCallsBothWays(t *testing.T) {
 	serveBack(t, conn, named("it is "))
 	r, err := testgrpc.NewTestServiceClient(conn).UnaryCall(ctxOf(t), text("me"))
 	if err != nil || body(r) != "it is me" {
-		t.Fatalf("N1: the answer is %q, %v", body(r), err)
+		t.Fatalf("B130: the answer is %q, %v", body(r), err)
 	}
 }
 
@@ -34,5 +34,5 @@ func TestServesNothing(t *testing.T) {
 	server, path := start(t, testConfig{}, callsBack(&server))
 	conn := dialUnix(t, path)
 	_, err := testgrpc.NewTestServiceClient(conn).UnaryCall(ctxOf(t), text("me"))
-	wantCode(t, "N2", err, codes.Unimplemented)
+	wantCode(t, "B130", err, codes.Unimplemented)
 }

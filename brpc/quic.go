@@ -44,7 +44,11 @@ func DialContext(ctx context.Context, target string, config *tls.Config, opts ..
 		if err != nil {
 			return nil, err
 		}
-		return ttrpcquic.NewConn(conn)
+		nc, err := ttrpcquic.NewConn(conn)
+		if err != nil {
+			return nil, err
+		}
+		return nc, nil
 	}
 	c, err := DialNet(target, dial, append([]grpc.DialOption{withFirst(first)}, opts...)...)
 	if err != nil {
