@@ -1,0 +1,183 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bridge
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+const (
+	reflectionAge     = time.Minute     // how long what a server has told is believed
+	reflectionPause   = time.Second     // how long it is not asked again for what it has not
+	reflectionTimeout = 5 * time.Second // how long an answer may take
+)
+
+// A Reflection knows the kinds of methods by asking a server that serves gRPC's reflection,
+// when they are first called. It believes an answer for a minute, or until Forget; that a
+// server does not know a service, for a second. A [ToTTRPC] that has one serves reflection, too.
+type Reflection struct {
+	open func(context.Context) (asked, error)
+
+	mu       sync.Mutex
+	known    *Descriptors // what the server has told
+	services map[string]*lookup
+	until    time.Time // what is known is forgotten then
+}
+
+// A lookup is what became of asking for a symbol.
+type lookup struct {
+	done  chan struct{} // closed when it is over
+	err   error
+	until time.Time // when to ask again
+}
+
+func newReflection(open func(context.Context) (asked, error)) *Reflection {
+	r := &Reflection{open: open}
+	r.Forget()
+	return r
+}
+
+// Forget has the server asked again. It is for when there may be another server, or another
+// version of it: when a connection was made.
+func (r *Reflection) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.known, r.services, r.until = newDescriptors(), map[string]*lookup{}, time.Now().Add(reflectionAge)
+}
+
+// Kind implements [Methods]. The error is Unavailable if the server cannot be asked, and
+// that of ctx if that ends first.
+func (r *Reflection) Kind(ctx context.Context, service, method string) (Kind, error) {
+	known, err := r.symbol(ctx, service)
+	if err != nil {
+		return Unknown, err
+	}
+	return known.Kind(ctx, service, method)
+}
+
+// symbol sees to it that a symbol is known, if the server knows it, and returns all that
+// is known.
+func (r *Reflection) symbol(ctx context.Context, name string) (*Descriptors, error) {
+	r.mu.Lock()
+	if now := time.Now(); now.After(r.until) {
+		r.known, r.services, r.until = newDescriptors(), map[string]*lookup{}, now.Add(reflectionAge)
+	}
+	known, l := r.known, r.services[name]
+	if l == nil || isClosed(l.done) && !l.until.IsZero() && time.Now().After(l.until) {
+		if len(r.services) >= 10_000 { // whoever asks for names that nobody has
+			clear(r.services)
+		}
+		l = &lookup{done: make(chan struct{})}
+		r.services[name] = l
+		go r.ask(known, l, name)
+	}
+	r.mu.Unlock()
+	select {
+	case <-l.done:
+		return known, l.err
+	case <-ctx.Done():
+		return known, ctx.Err()
+	}
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// ask asks the server for the file with a symbol.
+func (r *Reflection) ask(known *Descriptors, l *lookup, name string) {
+	defer close(l.done)
+	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
+	defer cancel()
+	err := r.fetch(ctx, known, func(s *session) error { return s.symbol(name) })
+	switch status.Code(err) {
+	case codes.OK:
+	case codes.NotFound, codes.Unimplemented, codes.InvalidArgument: // it is not known
+		l.until = time.Now().Add(reflectionPause)
+	default:
+		l.err, l.until = err, time.Now() // the next call asks again
+	}
+}
+
+// fetch runs f with a session, and adds the files that it has got.
+func (r *Reflection) fetch(ctx context.Context, known *Descriptors, f func(*session) error) error {
+	stream, err := r.open(ctx)
+	if err != nil {
+		return asStatus(err)
+	}
+	defer stream.close()
+	s := newSession(stream)
+	if err := f(s); err != nil {
+		return asStatus(err)
+	}
+	if err := s.imports(known); err != nil {
+		return asStatus(err)
+	}
+	return known.add(s.files)
+}
+
+// ServiceNames returns the names of the services that the server lists, sorted, or nil if it
+// cannot be asked.
+func (r *Reflection) ServiceNames() (names []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
+	defer cancel()
+	_ = r.fetch(ctx, newDescriptors(), func(s *session) (err error) {
+		names, err = s.services()
+		return err
+	})
+	slices.Sort(names)
+	return names
+}
+
+func (r *Reflection) current() *Descriptors {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known
+}
+
+// FindFileByPath returns a file that the server has.
+func (r *Reflection) FindFileByPath(path string) (protoreflect.FileDescriptor, error) {
+	known := r.current()
+	if file, err := known.FindFileByPath(path); err == nil {
+		return file, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
+	defer cancel()
+	if err := r.fetch(ctx, known, func(s *session) error { return s.file(path) }); err != nil {
+		return nil, protoregistry.NotFound
+	}
+	return known.FindFileByPath(path)
+}
+
+// FindDescriptorByName returns what the server has of that name.
+func (r *Reflection) FindDescriptorByName(name protoreflect.FullName) (protoreflect.Descriptor, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
+	defer cancel()
+	known, err := r.symbol(ctx, string(name))
+	if err != nil {
+		return nil, protoregistry.NotFound
+	}
+	return known.FindDescriptorByName(name)
+}
+
+func (r *Reflection) extension(find func(*protoregistry.Types) (protoreflect.ExtensionType, error)) (protoreflect.ExtensionType, error) {
+	return r.current().extension(find)
+}
+
+func (r *Reflection) extensions(message protoreflect.FullName) []protoreflect.ExtensionType {
+	return r.current().extensions(message)
+}
