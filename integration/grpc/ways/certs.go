@@ -24,8 +24,11 @@ func (s Setup) tls(t testing.TB, protocol string) (server, client *tls.Config) {
 	if s.ServerTLS != nil {
 		server = s.ServerTLS
 	}
-	if s.ClientTLS != nil {
-		client = s.ClientTLS
+	if s.Demand {
+		server.ClientAuth = tls.RequireAnyClientCert
+	}
+	if s.Protocol != "" {
+		server.NextProtos = []string{s.Protocol}
 	}
 	return server, client
 }

@@ -5,26 +5,30 @@ package ways
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
+	"slices"
 	"testing"
 
 	"github.com/fullstorydev/grpchan/inprocgrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 )
 
 // GRPC is gRPC itself over a unix socket, which the others are compared with.
-var GRPC = Way{Name: "grpc-go", Open: func(t testing.TB, s Setup) *Path {
+var GRPC = Way{Name: "grpc-go", TLS: &GRPCWithTLS, Open: func(t testing.TB, s Setup) *Path {
 	return openGRPC(t, s, insecure.NewCredentials(), insecure.NewCredentials())
 }}
 
 // GRPCWithTLS is gRPC itself with TLS.
 var GRPCWithTLS = Way{Name: "grpc-go, TLS", Open: func(t testing.TB, s Setup) *Path {
 	server, client := s.tls(t, "h2")
-	return openGRPC(t, s, credentials.NewTLS(server), credentials.NewTLS(client))
+	return openGRPC(t, s, only{credentials.NewTLS(server), server}, credentials.NewTLS(client))
 }}
 
 // InProcess is what grpchan makes of calls of functions: a connection that is foreign to gRPC.
@@ -34,13 +38,36 @@ var InProcess = Way{Name: "grpchan, in process", Open: func(_ testing.TB, s Setu
 	return &Path{CC: channel}
 }}
 
+// only has a server speak the protocols of its configuration and no other: gRPC adds its own.
+type only struct {
+	credentials.TransportCredentials
+	config *tls.Config
+}
+
+func (o only) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if slices.Contains(o.config.NextProtos, "h2") {
+		return o.TransportCredentials.ServerHandshake(conn)
+	}
+	return nil, nil, tls.Server(conn, o.config).Handshake()
+}
+
 func openGRPC(t testing.TB, s Setup, atServer, atClient credentials.TransportCredentials) *Path {
 	t.Helper()
 	link := NewLink(t, s)
 	server := grpc.NewServer(append(s.serverOptions(), grpc.Creds(atServer))...)
 	s.Register(server)
 	serve(t, server, link)
-	return &Path{CC: dialGRPC(t, link, atClient), Kill: link.Cut, Stop: server.GracefulStop, Stall: link.Stall}
+	cc := dialGRPC(t, s, link, atClient)
+	return &Path{CC: cc, Kill: link.Cut, Stop: server.GracefulStop, Stall: link.Stall, Rest: rest(cc)}
+}
+
+// rest returns what waits until a client of gRPC is idle.
+func rest(cc *grpc.ClientConn) func() {
+	return func() {
+		for state := cc.GetState(); state != connectivity.Idle; state = cc.GetState() {
+			cc.WaitForStateChange(context.Background(), state)
+		}
+	}
 }
 
 // serve serves until the end of the test.
@@ -57,14 +84,23 @@ func serve(t testing.TB, server *grpc.Server, link *Link) {
 	})
 }
 
-func dialGRPC(t testing.TB, link *Link, creds credentials.TransportCredentials) *grpc.ClientConn {
+func dialGRPC(t testing.TB, s Setup, link *Link, creds credentials.TransportCredentials) *grpc.ClientConn {
 	t.Helper()
-	cc, err := grpc.NewClient("passthrough:///"+serverName, grpc.WithContextDialer(link.Dial), grpc.WithTransportCredentials(creds))
+	opts := append(s.dialOptions(), grpc.WithContextDialer(link.Dial), grpc.WithTransportCredentials(creds))
+	cc, err := grpc.NewClient("passthrough:///"+serverName, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cc.Close() })
 	return cc
+}
+
+// dialOptions returns what a client of gRPC is made with.
+func (s Setup) dialOptions() (opts []grpc.DialOption) {
+	if s.Idle != 0 {
+		opts = append(opts, grpc.WithIdleTimeout(s.Idle))
+	}
+	return opts
 }
 
 // serverOptions returns what a server of gRPC is made with.

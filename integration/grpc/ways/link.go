@@ -35,6 +35,9 @@ func NewLink(t testing.TB, s Setup) *Link {
 		close(link.relay.open)
 	}
 	t.Cleanup(link.Cut)
+	if s.Refused {
+		link.Cut()
+	}
 	return link
 }
 

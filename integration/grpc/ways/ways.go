@@ -7,6 +7,7 @@ package ways
 import (
 	"crypto/tls"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 )
@@ -18,6 +19,9 @@ type Way struct {
 	// Classic tells that classic ttrpc is in between, which has no headers, no trailers and
 	// no cancellation.
 	Classic bool
+
+	// TLS is the same way with TLS, nil if it has none.
+	TLS *Way
 
 	// Open makes both ends, which are gone at the end of the test.
 	Open func(t testing.TB, s Setup) *Path
@@ -37,11 +41,21 @@ type Setup struct {
 	// Recover has the panics of handlers answered.
 	Recover bool
 
+	// Refused has nobody listen, from the beginning.
+	Refused bool
+
+	// Idle has clients that can become idle do so after that long.
+	Idle time.Duration
+
 	// Slow has what is between the ends pass through a relay, which Stall stops.
 	Slow bool
 
-	// ServerTLS and ClientTLS are for the ways that have TLS, in place of what fits.
-	ServerTLS, ClientTLS *tls.Config
+	// For the ways that have TLS: ServerTLS is the server's in place of one that the client
+	// trusts, Demand has the server ask for the client's certificate, which has none, and
+	// Protocol is the only one that the server speaks.
+	ServerTLS *tls.Config
+	Demand    bool
+	Protocol  string
 }
 
 // A Path is a way that was made.
@@ -55,6 +69,9 @@ type Path struct {
 
 	// Stop stops the server gracefully, and returns when that is done.
 	Stop func()
+
+	// Rest waits until the client has become idle, where Setup.Idle has it do so.
+	Rest func()
 
 	// Stall stops what is between the ends until resume is called: nothing is lost if
 	// it is a stream, and all is if it is packets.
