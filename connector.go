@@ -24,7 +24,6 @@ type connector interface {
 	openStream(ctx context.Context, desc *StreamDesc, service, method string, req any, extras callerExtras) (ClientStream, error)
 
 	extended(ctx context.Context) (bool, error) // is Client.Extended
-	peer(ctx context.Context) (*Peer, error)    // is Client.Peer
 	cause() error                               // is Client.Cause
 	told(err error) error                       // makes of an error, or nil, what the client returns
 	connection() (now *conn, absent error)      // the connection that takes calls, or why there is none
@@ -60,16 +59,14 @@ func newLink(cfg *clientConfig, nc net.Conn) *link {
 func (l *link) begin(nc net.Conn) {
 	if l.cfg.handshaker != nil {
 		l.shaken = make(chan struct{})
-		go func() {
-			defer close(l.shaken)
-			l.handshake(nc)
-		}()
+		go l.handshake(nc)
 	} else {
 		l.start(nc, nil)
 	}
 }
 
 func (l *link) handshake(nc net.Conn) {
+	defer close(l.shaken)
 	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.timeouts.Handshake)
 	if err != nil {
 		if l.cause() == nil { // or it is our own Close
@@ -126,7 +123,7 @@ func (l *link) extended(ctx context.Context) (bool, error) {
 	return is, nil
 }
 
-// peer implements [connector].
+// peer implements [peerKnower].
 func (l *link) peer(ctx context.Context) (*Peer, error) {
 	if p := l.conn.peer(); p != nil {
 		return p, nil

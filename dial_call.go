@@ -131,7 +131,7 @@ func (r *redialer) extended(ctx context.Context) (bool, error) {
 	}
 }
 
-// peer implements [connector].
+// peer implements [peerKnower].
 func (r *redialer) peer(ctx context.Context) (*Peer, error) {
 	l, err := r.get(ctx, !r.failsFast(ctx))
 	if err != nil {

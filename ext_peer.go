@@ -126,7 +126,13 @@ func (c *Client) Peer(ctx context.Context) (*Peer, error) {
 	if c.via == nil {
 		return nil, ErrClosed
 	}
-	return c.via.peer(ctx)
+	return c.via.(peerKnower).peer(ctx)
+}
+
+// A peerKnower is every connector. It is an interface of its own so that only programs that ask
+// for the peer link what knows it.
+type peerKnower interface {
+	peer(ctx context.Context) (*Peer, error)
 }
 
 // Shutdown ends the connection in order. In extended mode it tells the peer to make no
