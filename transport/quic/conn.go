@@ -21,10 +21,11 @@ import (
 // A Conn is a connection: a [transport.Conn] with a QUIC connection to itself. Its methods may
 // be used concurrently.
 type Conn struct {
-	quic  *quicgo.Conn
-	local net.Addr
-	auth  transport.AuthInfo
-	out   *quicgo.SendStream
+	quic   *quicgo.Conn
+	local  net.Addr
+	server net.Addr // at the client
+	auth   transport.AuthInfo
+	out    *quicgo.SendStream
 
 	in       atomic.Pointer[quicgo.ReceiveStream] // nil until the other end has opened it
 	entering sync.Mutex                           // held by who waits for that
@@ -54,10 +55,14 @@ func newConn(connection *quicgo.Conn, local net.Addr) (*Conn, error) {
 		return nil, err
 	}
 	state := connection.ConnectionState().TLS
-	return &Conn{
+	c := &Conn{
 		quic: connection, local: local, out: out,
 		auth: transport.AuthInfo{TLS: &state, Context: connection.Context()},
-	}, nil
+	}
+	if out.StreamID()%2 == 0 { // a client's
+		c.server = connection.RemoteAddr()
+	}
+	return c, nil
 }
 
 // QUIC returns the QUIC connection, for its AddPath and ConnectionStats. The streams are the
@@ -72,11 +77,17 @@ func (c *Conn) AuthInfo() *transport.AuthInfo { return &c.auth }
 // IsByteStream implements ttrpc.ByteStreamConn.
 func (c *Conn) IsByteStream() bool { return true }
 
-// LocalAddr implements net.Conn.
+// LocalAddr implements net.Conn. At the client it is the address at which it began.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 
-// RemoteAddr implements net.Conn. It changes when the client gets another address.
-func (c *Conn) RemoteAddr() net.Addr { return c.quic.RemoteAddr() }
+// RemoteAddr implements net.Conn. At the server it changes when the client gets another
+// address.
+func (c *Conn) RemoteAddr() net.Addr {
+	if c.server != nil {
+		return c.server // quic-go's own must not be called while the client changes the path
+	}
+	return c.quic.RemoteAddr()
+}
 
 // Read implements net.Conn.
 func (c *Conn) Read(b []byte) (int, error) {

@@ -32,7 +32,8 @@ type Dialer struct {
 	QUIC *quicgo.Config
 
 	// Transport is what is dialled from; it is never closed. By default each connection has
-	// a socket of its own.
+	// a socket of its own, and no ids, so that its packets may come from other addresses as
+	// often as they like. AddPath of quic-go's needs ids, and so a Transport.
 	Transport *quicgo.Transport
 
 	// HandshakeTimeout is how long all may take until the handshake is over: 10 s by default.
@@ -67,7 +68,7 @@ func (d *Dialer) dial(ctx context.Context, addr string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tlsConfig.ServerName = cmp.Or(tlsConfig.ServerName, host)
+	tlsConfig.ServerName = cmp.Or(tlsConfig.ServerName, host, "localhost")
 	timeout := cmp.Or(d.HandshakeTimeout, defaultHandshake)
 	if d.QUIC == nil || d.QUIC.HandshakeIdleTimeout == 0 {
 		quicConfig.HandshakeIdleTimeout = timeout
@@ -141,7 +142,7 @@ func (d *Dialer) dialOne(ctx context.Context, addr *net.UDPAddr, tlsConfig *tls.
 	if d.Transport != nil {
 		connection, err := d.Transport.Dial(ctx, addr, tlsConfig, quicConfig)
 		if err != nil {
-			return nil, explain(err)
+			return nil, failedHandshake(err)
 		}
 		return NewConn(connection)
 	}
@@ -150,13 +151,33 @@ func (d *Dialer) dialOne(ctx context.Context, addr *net.UDPAddr, tlsConfig *tls.
 		return nil, err
 	}
 	s := newSocket(packets, true)
+	s.ConnectionIDGenerator = noIDs{}
 	connection, err := s.Dial(ctx, addr, tlsConfig, quicConfig)
 	if err != nil {
 		s.end()
-		return nil, explain(err)
+		return nil, failedHandshake(err)
 	}
 	context.AfterFunc(connection.Context(), func() { time.AfterFunc(drain, s.end) })
 	return newConn(connection, localAddr(packets, addr))
+}
+
+// noIDs has a connection without ids of its own, which its socket is known by. With ids, of
+// which the server has four, quic-go moves to a new address only two or three times.
+type noIDs struct{}
+
+// GenerateConnectionID implements quic-go's ConnectionIDGenerator.
+func (noIDs) GenerateConnectionID() (quicgo.ConnectionID, error) { return quicgo.ConnectionID{}, nil }
+
+// ConnectionIDLen implements quic-go's ConnectionIDGenerator.
+func (noIDs) ConnectionIDLen() int { return 0 }
+
+// failedHandshake explains an error of quic-go's: who is silent has not been heard of before.
+func failedHandshake(err error) error {
+	var idle *quicgo.IdleTimeoutError
+	if errors.As(err, &idle) {
+		return &reason{ErrNoAnswer, err}
+	}
+	return explain(err)
 }
 
 // localAddr returns the address by which packets reaches another. The socket has none, so
