@@ -84,10 +84,12 @@ func (call *clientCall) prepare() (err error) {
 	if call.conn.client.Cause() != nil {
 		return call.failure(ttrpc.ErrClosed)
 	}
-	if len(call.headers) > 0 || len(call.trailers) > 0 {
-		if err := call.conn.checkAnswers(call.ctx, call.asks()); err != nil {
-			return err
-		}
+	call.sendCtx = call.ctx
+	if call.wait != nil {
+		call.sendCtx = ttrpc.WaitForConnection(call.ctx, *call.wait)
+	}
+	if err := call.checkAnswers(); err != nil {
+		return err
 	}
 	md, _ := metadata.FromOutgoingContext(call.ctx)
 	sent, err := meta.Outgoing(md)
@@ -97,7 +99,7 @@ func (call *clientCall) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	call.sendCtx = carrying(call.ctx, sent)
+	call.sendCtx = carrying(call.sendCtx, sent)
 	call.tellOutHeader(md)
 	return nil
 }
@@ -115,20 +117,25 @@ func (call *clientCall) asks() string {
 	return "grpc.Trailer"
 }
 
-// checkAnswers refuses a call whose option asks for what the answers of the connection do
+// checkAnswers refuses a call whose options ask for what the answers of the connection do
 // not have.
-func (c *clientConn) checkAnswers(ctx context.Context, option string) error {
-	if c.carries.Load() || c.client.Snapshot().State == "closed" {
+func (call *clientCall) checkAnswers() error {
+	c := call.conn
+	if len(call.headers)+len(call.trailers) == 0 || c.carries.Load() {
 		return nil
 	}
-	extended, err := c.client.Extended(ctx)
-	switch {
-	case err != nil: // the call will fail, too
-	case !extended:
-		return noAnswers(option)
-	default:
-		c.carries.Store(true)
+	_, err := c.client.Peer(call.sendCtx) // which waits only if a call does
+	extended := false
+	if err == nil {
+		extended, err = c.client.Extended(call.sendCtx)
 	}
+	switch {
+	case err != nil:
+		return call.failure(err)
+	case !extended:
+		return noAnswers(call.asks())
+	}
+	c.carries.Store(true)
 	return nil
 }
 

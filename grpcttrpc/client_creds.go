@@ -16,12 +16,13 @@ import (
 	"github.com/containerd/ttrpc/grpcttrpc/internal/meta"
 )
 
-// peer returns the other end of the connection, or nil if there is none yet.
-func (call *clientCall) peer() *peer.Peer {
-	if p := call.conn.client.Snapshot().Peer; p != nil {
-		return grpcPeer(p)
+// peer returns the other end of the connection, or nil if there is none before ctx ends.
+func (call *clientCall) peer(ctx context.Context) *peer.Peer {
+	p, err := call.conn.client.Peer(ctx)
+	if err != nil {
+		return nil
 	}
-	return nil
+	return grpcPeer(p)
 }
 
 // fillPeers gives the options grpc.Peer what they have asked for.
@@ -29,7 +30,7 @@ func (call *clientCall) fillPeers() {
 	if len(call.peers) == 0 {
 		return
 	}
-	if p := call.peer(); p != nil {
+	if p := call.peer(ended); p != nil {
 		for _, at := range call.peers {
 			*at = *p
 		}
@@ -44,13 +45,11 @@ func (call *clientCall) addCredentials(sent ttrpc.MD) (ttrpc.MD, error) {
 	if sent == nil {
 		sent = make(ttrpc.MD)
 	}
-	if _, err := call.conn.client.Extended(call.ctx); err != nil { // waits for the handshake
+	p, err := call.conn.client.Peer(call.sendCtx)
+	if err != nil {
 		return nil, call.failure(err)
 	}
-	var auth credentials.AuthInfo
-	if p := call.peer(); p != nil {
-		auth = p.AuthInfo
-	}
+	auth := authInfo(p)
 	ctx := credentials.NewContextWithRequestInfo(call.ctx, credentials.RequestInfo{Method: call.method, AuthInfo: auth})
 	for _, creds := range call.conn.creds {
 		if err := call.addFrom(ctx, sent, creds, auth, codes.Unauthenticated); err != nil {

@@ -14,18 +14,18 @@ import (
 // ClientOption sets an option of [NewClientConn].
 type ClientOption func(*clientConfig)
 
-// WithUnaryClientInterceptor adds interceptors of unary calls. They run in order, the first
+// WithChainUnaryClientInterceptor adds interceptors of unary calls. They run in order, the first
 // outermost. The *grpc.ClientConn that they are given is nil, for there is none.
-func WithUnaryClientInterceptor(interceptors ...grpc.UnaryClientInterceptor) ClientOption {
+func WithChainUnaryClientInterceptor(interceptors ...grpc.UnaryClientInterceptor) ClientOption {
 	if slices.ContainsFunc(interceptors, func(i grpc.UnaryClientInterceptor) bool { return i == nil }) {
 		panic("grpcttrpc: an interceptor is nil")
 	}
 	return func(c *clientConfig) { c.unary = append(c.unary, interceptors...) }
 }
 
-// WithStreamClientInterceptor adds interceptors of streams. They run in order, the first
+// WithChainStreamClientInterceptor adds interceptors of streams. They run in order, the first
 // outermost. The *grpc.ClientConn that they are given is nil, for there is none.
-func WithStreamClientInterceptor(interceptors ...grpc.StreamClientInterceptor) ClientOption {
+func WithChainStreamClientInterceptor(interceptors ...grpc.StreamClientInterceptor) ClientOption {
 	if slices.ContainsFunc(interceptors, func(i grpc.StreamClientInterceptor) bool { return i == nil }) {
 		panic("grpcttrpc: an interceptor is nil")
 	}

@@ -1,66 +1,26 @@
 // Copyright The ttrpc Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package grpcttrpc
+package grpcttrpc_test
 
 import (
 	"context"
 	"io"
-	"net"
-	"path/filepath"
 	"testing"
 
 	"google.golang.org/grpc"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/grpcttrpc"
 )
-
-const testService = "grpc.testing.TestService"
-
-// serveTTRPC serves on a unix socket what register registers, and returns its address.
-func serveTTRPC(t testing.TB, register func(*ttrpc.Server), opts ...ttrpc.ServerOpt) string {
-	t.Helper()
-	server, err := ttrpc.NewServer(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	register(server)
-	path := filepath.Join(t.TempDir(), "s")
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Serve(context.Background(), listener)
-	}()
-	t.Cleanup(func() {
-		server.Close()
-		<-done
-	})
-	return path
-}
-
-// dialTTRPC returns a client on the socket.
-func dialTTRPC(t testing.TB, path string, opts ...ttrpc.ClientOpts) *ttrpc.Client {
-	t.Helper()
-	conn, err := net.Dial("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := ttrpc.NewClient(conn, opts...)
-	t.Cleanup(func() { client.Close() })
-	return client
-}
 
 // registerEcho registers a service that was written for ttrpc: UnaryCall returns the payload,
 // StreamingOutputCall as many as the parameters say, StreamingInputCall the sum of their sizes,
 // FullDuplexCall each.
 func registerEcho(server *ttrpc.Server) {
 	body := func(n int) *testpb.Payload { return &testpb.Payload{Body: make([]byte, n)} }
-	server.RegisterService(testService, &ttrpc.ServiceDesc{
+	server.RegisterService(testServiceName, &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{
 			"UnaryCall": func(_ context.Context, unmarshal func(any) error) (any, error) {
 				req := new(testpb.SimpleRequest)
@@ -112,13 +72,22 @@ func registerEcho(server *ttrpc.Server) {
 	})
 }
 
-// inEachMode runs a test with a classic connection, one in extended mode and one of Dial's.
+// inEachMode runs a test with a client on a classic connection, one in extended mode, and one of
+// Dial's.
 func inEachMode(t *testing.T, register func(*ttrpc.Server), test func(t *testing.T, client *ttrpc.Client)) {
-	path := serveTTRPC(t, register, ttrpc.WithServerExtensions())
-	t.Run("classic", func(t *testing.T) { test(t, dialTTRPC(t, path)) })
-	t.Run("extended", func(t *testing.T) { test(t, dialTTRPC(t, path, ttrpc.WithExtensions())) })
+	onBothModes(t, func(t *testing.T, serverOpts []ttrpc.ServerOpt, clientOpts []ttrpc.ClientOpts) {
+		server := newServer(t, serverOpts...)
+		register(server)
+		test(t, connect(t, server, clientOpts...))
+	})
 	t.Run("dial", func(t *testing.T) {
-		client, err := ttrpc.Dial("unix:"+path, ttrpc.WithExtensions())
+		server := newServer(t, ttrpc.WithServerExtensions())
+		register(server)
+		peer, err := connect(t, server).Peer(withDeadline(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := ttrpc.Dial("unix:"+peer.Addr.String(), ttrpc.WithExtensions())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +103,7 @@ func payloadOf(n int) *testpb.Payload { return &testpb.Payload{Body: make([]byte
 func TestKinds(t *testing.T) {
 	inEachMode(t, registerEcho, func(t *testing.T, client *ttrpc.Client) {
 		ctx := context.Background()
-		stub := testpb.NewTestServiceClient(NewClientConn(client))
+		stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client))
 		for _, opts := range [][]grpc.CallOption{nil, {grpc.MaxCallSendMsgSize(1 << 20)}} {
 			got, err := stub.UnaryCall(ctx, &testpb.SimpleRequest{Payload: payloadOf(7)}, opts...)
 			if err != nil || len(got.GetPayload().GetBody()) != 7 {

@@ -51,7 +51,7 @@ func (call *clientCall) tellOutHeader(sent metadata.MD) {
 		return
 	}
 	header := &stats.OutHeader{Client: true, FullMethod: call.method, Header: sent}
-	if p := call.peer(); p != nil {
+	if p := call.peer(call.sendCtx); p != nil {
 		header.RemoteAddr, header.LocalAddr = p.Addr, p.LocalAddr
 	}
 	call.conn.stats.tell(call.ctx, header)
