@@ -71,13 +71,14 @@ func opened(remote func(context.Context) (*addr, error), take func(context.Conte
 
 // A listener hands out conns to a gRPC server.
 type listener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	conns   chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
+	onClose func() // or nil
 }
 
-func newListener() *listener {
-	return &listener{conns: make(chan net.Conn), closed: make(chan struct{})}
+func newListener(onClose func()) *listener {
+	return &listener{conns: make(chan net.Conn), closed: make(chan struct{}), onClose: onClose}
 }
 
 var errStopped = status.Error(codes.Unavailable, "brpc: the gRPC server has stopped, or is about to")
@@ -104,9 +105,14 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener.
+// Close implements net.Listener. A gRPC server calls it first of all when it is to stop.
 func (l *listener) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.once.Do(func() {
+		close(l.closed)
+		if l.onClose != nil {
+			l.onClose()
+		}
+	})
 	return nil
 }
 

@@ -43,7 +43,7 @@ func ServeClientService[C any](shutdown <-chan struct{}, conn *ClientConn, regis
 // options but Creds of its own. The ClientConn can serve nothing else meanwhile. It stops the
 // server when it returns; and it returns when the server was stopped.
 func (c *ClientConn) ServeReverse(server *grpc.Server) error {
-	l := newListener()
+	l := newListener(nil)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -218,7 +218,7 @@ func (r *reverse) replaceLocked() <-chan struct{} {
 		return retire(nil)
 	}
 	old := r.server
-	r.server, r.tunnels = grpc.NewServer(r.options...), newListener()
+	r.server, r.tunnels = grpc.NewServer(r.options...), newListener(nil)
 	for _, of := range r.registrars {
 		for _, s := range of.services {
 			r.server.RegisterService(s.desc, s.impl)
@@ -250,7 +250,7 @@ func (r *reverse) end() *grpc.Server {
 	defer r.mu.Unlock()
 	r.stopped = true
 	if r.tunnels == nil {
-		r.tunnels = newListener()
+		r.tunnels = newListener(nil)
 	}
 	r.tunnels.Close()
 	return r.server

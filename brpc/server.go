@@ -72,11 +72,11 @@ func NewServer[C any](config ServerConfig[C]) *Server[C] {
 		dialOptions: config.ClientOptions,
 		pool:        config.Pool,
 		grace:       config.Grace,
-		tunnels:     newListener(),
 		listeners:   make(map[net.Listener]bool),
 		sessions:    make(map[*session]bool),
 		served:      make(chan struct{}),
 	}
+	s.core.tunnels = newListener(s.core.closeListeners)
 	s.core.ttrpc, s.core.wrong = s.core.newServer(config.ServerOptions, config.Handshaker, lateLogger{&s.Logger})
 	return s
 }
@@ -209,7 +209,6 @@ func (c *core) start() error {
 		go func() {
 			defer close(c.served)
 			_ = c.grpc.Serve(c.tunnels) // it returns when it was stopped
-			c.tunnels.Close()
 			c.finish()
 		}()
 		if c.refused = checkCreds(c.tunnels, c.served); c.refused != nil {
@@ -223,6 +222,9 @@ func (c *core) start() error {
 func (c *core) serve(ctx context.Context, f func() error) error {
 	if err := c.start(); err != nil {
 		return err
+	}
+	if c.isStopping() {
+		return grpc.ErrServerStopped
 	}
 	defer context.AfterFunc(ctx, c.stop)()
 	err := f()

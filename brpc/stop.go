@@ -47,7 +47,7 @@ func (c *core) stop() {
 
 // finish ends the connections of a server whose gRPC server has stopped.
 func (c *core) finish() {
-	c.closeListeners()
+	c.tunnels.Close() // it is, unless the server had been stopped before
 	ctx, cancel := context.WithTimeout(context.Background(), c.grace)
 	defer cancel()
 	var draining sync.WaitGroup
