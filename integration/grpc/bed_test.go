@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,14 +111,15 @@ func body(n int) *testgrpc.Payload { return &testgrpc.Payload{Body: make([]byte,
 // A hung handler waits until its context ends.
 type hung struct {
 	bed     *bed
-	begun   chan struct{} // one for each handler that has begun
+	count   atomic.Int32  // of handlers that have begun
+	begun   chan struct{} // one for each of them
 	ended   chan struct{} // one for each whose context has ended
 	release chan struct{} // closed at the end of the test
 }
 
 // hang has the handlers of the bed wait.
 func (b *bed) hang() *hung {
-	h := &hung{b, make(chan struct{}, 10), make(chan struct{}, 10), make(chan struct{})}
+	h := &hung{bed: b, begun: make(chan struct{}, 10), ended: make(chan struct{}, 10), release: make(chan struct{})}
 	b.t.Cleanup(func() { close(h.release) })
 	b.unary = func(ctx context.Context, _ *request) (*response, error) { return nil, h.wait(ctx) }
 	b.stream = func(ss duplex) error { return h.wait(ss.Context()) }
@@ -125,6 +127,7 @@ func (b *bed) hang() *hung {
 }
 
 func (h *hung) wait(ctx context.Context) error {
+	h.count.Add(1)
 	h.begun <- struct{}{}
 	select {
 	case <-ctx.Done():

@@ -16,7 +16,7 @@ import (
 
 // columns are the ways that the matrix has. The first is what the others are compared with.
 func columns() []ways.Way {
-	return []ways.Way{ways.GRPC}
+	return []ways.Way{ways.GRPC, ways.TTRPC, ways.TTRPCClassic}
 }
 
 // A row is a situation, and what a stub sees in it.

@@ -4,6 +4,7 @@ go 1.25.0
 
 require (
 	github.com/containerd/ttrpc v0.0.0
+	github.com/containerd/ttrpc/grpcttrpc v0.0.0
 	github.com/fullstorydev/grpchan v1.1.2
 	google.golang.org/grpc v1.84.0
 )
@@ -23,4 +24,7 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 
-replace github.com/containerd/ttrpc => ../..
+replace (
+	github.com/containerd/ttrpc => ../..
+	github.com/containerd/ttrpc/grpcttrpc => ../../grpcttrpc
+)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/containerd/ttrpc/integration/grpc/ways"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // soon is a deadline for what has to wait until it passes.
@@ -84,12 +85,14 @@ func goneWhileSending(b *bed) string {
 // has ended.
 func fill(ss testDuplexClient) string {
 	message := &asked{Payload: body(64 << 10)}
-	for {
+	for start := time.Now(); time.Since(start) < testkit.Hang/6; {
 		if err := ss.Send(message); err != nil {
 			_, end := ss.Recv()
 			return code(err) + ", " + code(end)
 		}
 	}
+	_, end := ss.Recv()
+	return "no end, " + code(end)
 }
 
 // receive receives until the end, and returns the codes.

@@ -7,7 +7,21 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+
+	"github.com/containerd/ttrpc/integration/grpc/ways"
 )
+
+// Why some ways differ.
+const (
+	noCancel  = "classic ttrpc has no cancellation"
+	noAnswers = "classic ttrpc has no metadata of answers, and what would send it says so"
+	noLimit   = "ttrpc counts metadata as part of the message, whose size is limited"
+)
+
+// classic is how classic ttrpc differs.
+func classic(want, reason string) map[string]differs {
+	return map[string]differs{ways.TTRPCClassic.Name: {want, reason}}
+}
 
 // table returns the rows of the matrix. Those that take long come first.
 func table() []row {
@@ -30,9 +44,12 @@ func table() []row {
 		{situation: "handler returns context.DeadlineExceeded", run: returned(context.DeadlineExceeded), want: "DeadlineExceeded, DeadlineExceeded"},
 
 		{situation: "cancelled before the call", run: cancelBefore, want: "Canceled"},
-		{situation: "cancel during a unary call", run: endUnary(cancelled), want: "Canceled; handler told"},
-		{situation: "cancel while a stream receives", run: endStream(cancelled, receiveEnd), want: "Canceled; handler told"},
-		{situation: "cancel while a stream sends to one that does not receive", run: endStream(cancelled, fill), want: "EOF, Canceled; handler told"},
+		{situation: "cancel during a unary call", run: endUnary(cancelled), want: "Canceled; handler told",
+			differs: classic("Canceled; handler not told", noCancel)},
+		{situation: "cancel while a stream receives", run: endStream(cancelled, receiveEnd), want: "Canceled; handler told",
+			differs: classic("Canceled; handler not told", noCancel)},
+		{situation: "cancel while a stream sends to one that does not receive", run: endStream(cancelled, fill), want: "EOF, Canceled; handler told",
+			differs: classic("EOF, Canceled; handler not told", noCancel)},
 		{situation: "handler returns context.Canceled", run: returned(context.Canceled), want: "Canceled, Canceled"},
 
 		{situation: "message larger than the client may send", run: tooLarge(10<<10, 0, grpc.MaxCallSendMsgSize(4<<10)), want: "ResourceExhausted, ResourceExhausted; next OK"},
@@ -48,14 +65,20 @@ func table() []row {
 		{situation: "metadata: names that gRPC reserves", run: reserved, want: "left out"},
 		{situation: "metadata: a name with characters that none has", run: malformed("no such", "v"), want: "Internal, Internal"},
 		{situation: "metadata: a value that is not printable", run: malformed("key", "a\x01b"), want: "Internal, Internal"},
-		{situation: "metadata: all bytes in -bin, upper case, several values", run: echoed, want: "header, trailer"},
-		{situation: "metadata: request's larger than the server takes", run: headerTooLarge, want: "Internal; next OK"},
+		{situation: "metadata: all bytes in -bin, upper case, several values", run: echoed, want: "header, trailer",
+			differs: classic("Unimplemented", noAnswers)},
+		{situation: "metadata: request's larger than the server takes", run: headerTooLarge, want: "Internal; next OK",
+			differs: map[string]differs{
+				ways.TTRPC.Name: {"OK; next OK", noLimit}, ways.TTRPCClassic.Name: {"OK; next OK", noLimit},
+			}},
 
 		{situation: "client half-closes, answers go on", run: halfClose, want: "OK, OK, OK, EOF"},
 		{situation: "handler returns while the client sends", run: endWhileSending(nil), want: "EOF, EOF"},
 		{situation: "handler fails while the client sends", run: endWhileSending(errAborted), want: "EOF, Aborted"},
-		{situation: "trailers only", run: trailersOnly, want: "no header; Aborted; trailer"},
-		{situation: "SetHeader after headers were sent", run: lateHeader, want: "Internal"},
+		{situation: "trailers only", run: trailersOnly, want: "no header; Aborted; trailer",
+			differs: classic("no header; Aborted; no trailer", noAnswers)},
+		{situation: "SetHeader after headers were sent", run: lateHeader, want: "Internal",
+			differs: classic("call: Unimplemented", noAnswers)},
 		{situation: "SendMsg after CloseSend", run: sendAfterClose, want: "Internal"},
 		{situation: "handler returns an error that is no status, one that wraps a status", run: errorsOfHandlers, want: "Unknown; Aborted"},
 		{situation: "status with details, and with text that is no UTF-8", run: texts, want: "1 details; a\uFFFDb"},

@@ -80,5 +80,8 @@ type Path struct {
 
 // All returns all ways.
 func All() []Way {
-	return []Way{GRPC, GRPCWithTLS, InProcess}
+	return []Way{
+		GRPC, GRPCWithTLS, InProcess,
+		TTRPC, TTRPCWithTLS, TTRPCPeer, TTRPCPeerWithTLS, TTRPCClassic,
+	}
 }
