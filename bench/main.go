@@ -7,7 +7,7 @@
 //	go -C bench run .
 //
 // Each side is a program of its own, as releases have the same module path as this:
-// those below ttrpc, rivals and floor, whose main functions are all the one of measure,
+// those below ttrpc, rivals, grpc, channels and floor, whose main functions are all the one of measure,
 // and the smallest servers and clients, below minimal. For each row of the tables, all
 // sides are measured in turn, round by round. What was measured goes into
 // docs/benchmarks: results.txt, which benchstat reads; README.md, the tables; and plots.

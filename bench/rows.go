@@ -147,6 +147,17 @@ var groups = []*group{
 		title: "Memory of open channels",
 		note:  "Two processes, 1,000 of each: two channels that a message has gone over, one each way, and at the server a goroutine that waits for the next; or a stream of the others.",
 		units: []string{unitServerMemory, unitClientMemory}, overview: 2, noFloor: true, rows: channelMemory(), sides: channelSides, baseline: streamName,
+	}, {
+		title: "Calls by gRPC's stubs, client and server in two processes",
+		note:  "One service, whose code gRPC's generator made, over calls of ttrpc (grpcttrpc), and over grpc-go; and beside them calls of ttrpc by its own stubs. Connections of ttrpc are in extended mode.",
+		units: []string{unitP50, unitTime, unitCPU, unitAllocs}, noFloor: true, rows: stubs("calls", usesOfCalls, "-latencies"), sides: stubSides, baseline: plainName,
+	}, {
+		title: "Streams of gRPC's stubs, client and server in two processes, for each message",
+		units: timeUnits, noFloor: true, rows: stubs("streams", usesOfStreams), sides: stubSides, baseline: plainName,
+	}, {
+		title: "Memory of a connection by gRPC's stubs",
+		note:  "Two processes.",
+		units: []string{unitServerMemory, unitClientMemory, unitServerRSS, unitClientRSS}, noFloor: true, rows: stubMemory(), sides: stubSides, baseline: plainName,
 	},
 }
 

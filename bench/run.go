@@ -43,11 +43,11 @@ const timeout = 3 * time.Minute
 func (m *measuring) build(rows []*row) error {
 	built := make(map[string]bool)
 	for _, s := range slices.Concat(sidesOf(rows)...) {
-		if built[s.name] {
+		if built[s.programs()] {
 			continue
 		}
-		built[s.name] = true
-		fmt.Fprintf(m.log, "building %s\n", s.name)
+		built[s.programs()] = true
+		fmt.Fprintf(m.log, "building %s\n", s.programs())
 		if err := s.build(m, m.programs); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (m *measuring) drive(s *side, r *row, lasts time.Duration, wrapper ...strin
 	}
 	ctx, cancel := context.WithTimeout(m, timeout)
 	defer cancel()
-	args := append(wrapper, append([]string{s.program(m.programs, s.driver)}, r.args...)...)
+	args := slices.Concat(wrapper, []string{s.program(m.programs, s.driver)}, r.args, s.args)
 	if m.quick {
 		args = append(args, "-settle=0s", "-max=50")
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"image/color"
@@ -23,6 +24,9 @@ type side struct {
 
 	driver         string // package that measures itself, "" if there is none
 	server, client string // packages of minimal programs
+
+	like string   // the side whose programs these are, if it is another
+	args []string // of the driver, always
 
 	color color.RGBA
 }
@@ -89,9 +93,19 @@ func rival(name, title string, c color.RGBA) *side {
 	}
 }
 
-// build builds the programs of a side into a directory of its own below dir.
+// under returns a side that is measured with other arguments of its driver.
+func (s *side) under(name, title string, c color.RGBA, args ...string) *side {
+	other := *s
+	other.name, other.title, other.color, other.like, other.args = name, title, c, s.programs(), args
+	return &other
+}
+
+// programs names the directory of a side's programs.
+func (s *side) programs() string { return cmp.Or(s.like, s.name) }
+
+// build builds the programs of a side into a directory of their own below dir.
 func (s *side) build(ctx context.Context, dir string) error {
-	args := []string{"build", "-C", s.module, "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, s.name) + "/"}
+	args := []string{"build", "-C", s.module, "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(dir, s.programs()) + "/"}
 	args = append(args, s.flags...)
 	for _, pkg := range []string{s.driver, s.server, s.client} {
 		if pkg != "" {
@@ -108,5 +122,5 @@ func (s *side) build(ctx context.Context, dir string) error {
 
 // program returns where the program is that was built of a package.
 func (s *side) program(dir, pkg string) string {
-	return filepath.Join(dir, s.name, path.Base(path.Join(s.module, pkg)))
+	return filepath.Join(dir, s.programs(), path.Base(path.Join(s.module, pkg)))
 }

@@ -46,9 +46,9 @@ Made by ` + "`go -C bench run .`" + ` from [results.txt](results.txt), which ben
 	b.WriteString(`
 *This* is this library, *v1.2.10* and *v1.1.0* are releases of ttrpc; *vtprotobuf*: with
 messages that vtprotobuf generated methods for, and the options that use them. *Floor* is
-what no protocol can go below; what it is stands at each table. All speak over a unix socket. Values are medians of the
-rounds, in which all sides took turns; ± is half of the way from the smallest to the
-largest.
+what no protocol can go below; what it is stands at each table. All speak over a unix socket
+where a table says nothing else. Values are medians of the rounds, in which all sides took
+turns; ± is half of the way from the smallest to the largest.
 
 `)
 	for _, p := range plots {

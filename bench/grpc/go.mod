@@ -3,7 +3,9 @@ module github.com/containerd/ttrpc/bench/grpc
 go 1.25.0
 
 require (
+	github.com/containerd/ttrpc v0.0.0
 	github.com/containerd/ttrpc/bench/measure v0.0.0
+	github.com/containerd/ttrpc/grpcttrpc v0.0.0
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12
 )
