@@ -71,7 +71,7 @@ func (d *Dialer) dial(ctx context.Context, addr string) (*Conn, error) {
 	tlsConfig.ServerName = cmp.Or(tlsConfig.ServerName, host, "localhost")
 	timeout := cmp.Or(d.HandshakeTimeout, defaultHandshake)
 	if d.QUIC == nil || d.QUIC.HandshakeIdleTimeout == 0 {
-		quicConfig.HandshakeIdleTimeout = timeout
+		quicConfig.HandshakeIdleTimeout = 2 * timeout // so that the context ends it
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w within %v", context.DeadlineExceeded, timeout))
 	defer cancel()
