@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -213,6 +214,30 @@ func untilAt(t *testing.T, client, server *quic.Conn, addr string) {
 		}
 	}
 	t.Errorf("P3: the client moved, and the server still has it at %v", server.RemoteAddr())
+}
+
+// TestWindowsGrow holds that a long path is filled: what may be under way grows when it is read
+// as fast as it comes.
+func TestWindowsGrow(t *testing.T) {
+	var grown atomic.Uint64
+	config := &quicgo.Config{AllowConnectionWindowIncrease: func(_ *quicgo.Conn, delta uint64) bool {
+		grown.Add(delta)
+		return true
+	}}
+	l := listen(t, quic.ListenConfig{QUIC: config})
+	path := relay(t, l)
+	path.SetDelay(20 * time.Millisecond)
+	client := dial(t, quic.Dialer{}, path.Addr())
+	server := accept(t, l)
+	read := testkit.WaitFor(func() { _, _ = io.Copy(io.Discard, server) })
+	client.SetWriteDeadline(time.Now().Add(testkit.Hang))
+	for buf := make([]byte, 64<<10); grown.Load() < 1<<20; {
+		if _, err := client.Write(buf); err != nil {
+			t.Fatalf("P2: the window has grown by %d bytes: %v", grown.Load(), err)
+		}
+	}
+	client.Close()
+	<-read
 }
 
 // TestServerRestarts has a server end without a word and come back, with a key that its owner
