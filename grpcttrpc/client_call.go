@@ -30,6 +30,7 @@ type clientCall struct {
 
 	answer   *ttrpc.ResponseMetadata // nil if nobody asks for it
 	attached atomic.Bool             // the call was made
+	answered atomic.Bool             // and the peer has ended it
 
 	began      time.Time
 	toldHeader atomic.Bool
@@ -62,7 +63,14 @@ func (c *clientConn) begin(ctx context.Context, method string, opts []grpc.CallO
 			refused = err // as with gRPC this counts first
 		}
 	}
-	if refused != nil {
+	switch cause := ctx.Err(); {
+	case refused != nil:
+	case cause != nil:
+		refused = call.failure(cause)
+	case c.client.Cause() == ttrpc.ErrClosed:
+		refused = call.failure(ttrpc.ErrClosed)
+	}
+	if refused != nil { // as with gRPC no stats handler hears of it
 		call.finished(refused)
 		return nil, refused
 	}
@@ -77,9 +85,6 @@ func (c *clientConn) begin(ctx context.Context, method string, opts []grpc.CallO
 func (call *clientCall) prepare() (err error) {
 	if call.service, call.name, err = splitMethod(call.method); err != nil {
 		return err
-	}
-	if err := call.ctx.Err(); err != nil {
-		return call.failure(err)
 	}
 	if call.conn.client.Cause() != nil {
 		return call.failure(ttrpc.ErrClosed)
@@ -146,6 +151,15 @@ func noAnswers(what string) error {
 
 func (call *clientCall) failure(err error) error { return failure(call.conn.client, err) }
 
+// told returns what ttrpc has told of the end of the call, or nil for a success, as gRPC's.
+func (call *clientCall) told(err error) error {
+	if err == nil || err == io.EOF || isAnswer(err) {
+		call.answered.Store(true)
+		return err
+	}
+	return call.failure(err)
+}
+
 // roundTrip makes a unary call.
 func (call *clientCall) roundTrip(args, reply any) error {
 	msg, err := call.outgoing(args)
@@ -161,10 +175,7 @@ func (call *clientCall) roundTrip(args, reply any) error {
 	if call.encodes() {
 		into = raw
 	}
-	err = call.conn.client.Call(call.sendCtx, call.service, call.name, msg, into)
-	if err != nil {
-		err = call.failure(err)
-	}
+	err = call.told(call.conn.client.Call(call.sendCtx, call.service, call.name, msg, into))
 	if bad := call.checkMetadata(true, err); bad != nil {
 		return bad
 	}
@@ -297,7 +308,7 @@ func (call *clientCall) finish(err error) error {
 	}
 	call.ended.Store(&callEnd{outcome})
 	call.mu.Unlock()
-	call.tellEnd(outcome, outcome == nil || attached && isAnswer(outcome), trailer)
+	call.tellEnd(outcome, trailer)
 	call.finished(outcome)
 	return err
 }

@@ -83,6 +83,22 @@ func (s *clientStream) open(msg any) (err error) {
 	return nil
 }
 
+// awaitOpen waits until there is a stream of ttrpc's, and tells whether there was one before the
+// context has ended.
+func (s *clientStream) awaitOpen() bool {
+	select {
+	case <-s.opened:
+		return true
+	default:
+	}
+	select {
+	case <-s.opened:
+		return true
+	case <-s.sendCtx.Done():
+		return false
+	}
+}
+
 // end is finish. Nothing more is sent or received.
 func (s *clientStream) end(err error) error {
 	s.finish(err)
@@ -95,13 +111,7 @@ func (s *clientStream) Context() context.Context { return s.ctx }
 
 // Header implements [grpc.ClientStream].
 func (s *clientStream) Header() (metadata.MD, error) {
-	select {
-	case <-s.opened:
-	case <-s.sendCtx.Done():
-	}
-	select {
-	case <-s.opened:
-	default:
+	if !s.awaitOpen() {
 		return nil, nil // RecvMsg tells why
 	}
 	got, err := s.answer.Header(s.sendCtx)
@@ -178,15 +188,15 @@ func (s *clientStream) CloseSend() error {
 
 // RecvMsg implements [grpc.ClientStream].
 func (s *clientStream) RecvMsg(m any) error {
-	select {
-	case <-s.opened:
-	case <-s.sendCtx.Done():
-	}
+	opened := s.awaitOpen()
 	if end := s.ended.Load(); end != nil {
 		if end.err == nil {
 			return io.EOF
 		}
 		return end.err
+	}
+	if !opened {
+		return s.end(s.failure(s.sendCtx.Err()))
 	}
 	if err := s.receive(m); err != nil {
 		return s.end(err)
@@ -199,11 +209,6 @@ func (s *clientStream) RecvMsg(m any) error {
 
 // receive receives a message. Its errors end the stream.
 func (s *clientStream) receive(m any) error {
-	select {
-	case <-s.opened:
-	default:
-		return s.failure(s.sendCtx.Err())
-	}
 	if err := checkReply(m); err != nil {
 		return err
 	}
@@ -213,8 +218,8 @@ func (s *clientStream) receive(m any) error {
 		into = raw
 	}
 	err := s.stream.RecvMsg(into)
-	if err != nil && err != io.EOF {
-		err = s.failure(err)
+	if err != nil || !s.server {
+		err = s.told(err)
 	}
 	if err != nil || !s.gotHeader {
 		s.gotHeader = true

@@ -137,7 +137,13 @@ func described() *testService {
 			return errors.Join(streams(s), s.Send(outputOf(7)))
 		},
 		up: func(s testpb.TestService_StreamingInputCallServer) error {
-			if err := streams(s); err != nil {
+			err := streams(s)
+			for last := error(nil); last != io.EOF; {
+				if _, last = s.Recv(); last != nil && last != io.EOF {
+					return last
+				}
+			}
+			if err != nil {
 				return err
 			}
 			return s.SendAndClose(&testpb.StreamingInputCallResponse{})

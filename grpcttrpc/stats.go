@@ -87,12 +87,12 @@ func (call *clientCall) tellInPayload(m any, n int) {
 	}
 }
 
-// tellEnd tells how the call has ended. If the peer has answered, that has had a trailer.
-func (call *clientCall) tellEnd(err error, answered bool, trailer metadata.MD) {
+// tellEnd tells how the call has ended. If the peer has ended it there was a trailer.
+func (call *clientCall) tellEnd(err error, trailer metadata.MD) {
 	if len(call.conn.stats) == 0 {
 		return
 	}
-	if answered {
+	if call.answered.Load() {
 		call.conn.stats.tell(call.ctx, &stats.InTrailer{Client: true, Trailer: trailer.Copy()})
 	}
 	call.conn.stats.tell(call.ctx, &stats.End{
