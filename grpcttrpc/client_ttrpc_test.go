@@ -1,0 +1,221 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package grpcttrpc_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	testpb "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/grpcttrpc"
+)
+
+// TestMetadataOfHandlers holds that a gRPC call made in a ttrpc handler, or with metadata of ttrpc's,
+// sends what gRPC sends with its context and nothing else.
+func TestMetadataOfHandlers(t *testing.T) {
+	onBothModes(t, func(t *testing.T, serverOpts []ttrpc.ServerOpt, clientOpts []ttrpc.ClientOpts) {
+		server := newServer(t, serverOpts...)
+		var stub testpb.TestServiceClient
+		server.Register("seen", map[string]ttrpc.Method{"Show": showMetadata})
+		server.Register("middle", map[string]ttrpc.Method{"Call": func(ctx context.Context, _ func(any) error) (any, error) {
+			return new(testpb.Empty), seen(ctx, stub)
+		}})
+		client := connect(t, server, clientOpts...)
+		conn := grpcttrpc.NewClientConn(client)
+		stub = testpb.NewTestServiceClient(conn)
+		server.Register(testServiceName, map[string]ttrpc.Method{"UnaryCall": showMetadata})
+		ctx := ttrpc.WithMetadata(withDeadline(t), ttrpc.MD{"secret": {"1"}})
+		for _, err := range []error{client.Call(ctx, "middle", "Call", new(testpb.Empty), new(testpb.Empty)), seen(ctx, stub)} {
+			if status.Convert(err).Message() != "map[]" {
+				t.Errorf("G1: what goes on is %v", err)
+			}
+		}
+		ctx = metadata.AppendToOutgoingContext(ctx, "a", "1", "B-Bin", "\xff", "grpc-timeout", "1S")
+		if err := seen(ctx, stub); status.Convert(err).Message() != "map[a:[1] b-bin:[/w]]" {
+			t.Errorf("G1: what is sent is %v", err)
+		}
+	})
+}
+
+// showMetadata fails with the metadata that has come.
+func showMetadata(ctx context.Context, _ func(any) error) (any, error) {
+	md, _ := ttrpc.GetMetadata(ctx)
+	return nil, status.Error(codes.Aborted, fmt.Sprint(md))
+}
+
+func seen(ctx context.Context, stub testpb.TestServiceClient) error {
+	_, err := stub.UnaryCall(ctx, smallRequest)
+	return err
+}
+
+// TestMalformedMetadata has a peer send header and trailer that are none of gRPC's.
+func TestMalformedMetadata(t *testing.T) {
+	server := newServer(t, ttrpc.WithServerExtensions())
+	bad := ttrpc.MD{"a-bin": {"no base64!"}}
+	sets := map[string]func(context.Context, ttrpc.MD) error{"header": ttrpc.SetHeader, "trailer": ttrpc.SetTrailer}
+	for name, set := range sets {
+		stream := ttrpc.Stream{StreamingClient: true, StreamingServer: true, Handler: func(ctx context.Context, s ttrpc.StreamServer) (any, error) {
+			return nil, errors.Join(set(ctx, bad), s.SendMsg(new(testpb.SimpleResponse)))
+		}}
+		server.RegisterService(name, &ttrpc.ServiceDesc{
+			Methods: map[string]ttrpc.Method{"Call": func(ctx context.Context, _ func(any) error) (any, error) {
+				return new(testpb.SimpleResponse), set(ctx, bad)
+			}},
+			Streams: map[string]ttrpc.Stream{"Stream": stream},
+		})
+	}
+	conn := grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithExtensions()))
+	for name := range sets {
+		var got metadata.MD
+		err := conn.Invoke(withDeadline(t), "/"+name+"/Call", smallRequest, new(testpb.SimpleResponse), grpc.Header(&got))
+		if status.Code(err) != codes.Internal {
+			t.Errorf("G1: a call with a malformed %s returns %v, and %v", name, err, got)
+		}
+		stream, err := conn.NewStream(withDeadline(t), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+name+"/Stream")
+		for err == nil {
+			err = stream.RecvMsg(new(testpb.SimpleResponse))
+		}
+		if status.Code(err) != codes.Internal {
+			t.Errorf("G1: a stream with a malformed %s returns %v", name, err)
+		}
+	}
+}
+
+// TestWaitForReady holds what grpc.WaitForReady does for clients of Dial and for others.
+func TestWaitForReady(t *testing.T) {
+	quiet := ttrpc.WithClientLogger(slog.New(slog.DiscardHandler))
+	for _, failFast := range []bool{true, false} {
+		server := newServer(t, ttrpc.WithServerExtensions())
+		testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), echoes())
+		up := make(chan struct{})
+		attempted := make(chan struct{}, 1)
+		dial := func(context.Context, string) (net.Conn, error) {
+			select {
+			case <-up:
+				near, far := net.Pipe()
+				go server.ServeConn(context.Background(), far)
+				return near, nil
+			default:
+				return nil, errors.New("not up")
+			}
+		}
+		client, err := ttrpc.Dial("server", quiet, ttrpc.WithExtensions(), ttrpc.WithDialer(ttrpc.Dialer{
+			Dial: dial, FailFast: failFast, Backoff: ttrpc.Backoff{Min: time.Millisecond, Max: time.Millisecond},
+			Events: func(e ttrpc.ConnectionEvent) {
+				if e.Kind == ttrpc.EventFailed {
+					select {
+					case attempted <- struct{}{}:
+					default:
+					}
+				}
+			},
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		<-attempted
+		stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client))
+		ctx := withDeadline(t)
+		_, err = stub.UnaryCall(ctx, smallRequest, grpc.WaitForReady(false), grpc.Header(new(metadata.MD)))
+		if status.Code(err) != codes.Unavailable || !errors.Is(err, ttrpc.ErrNotExecuted) {
+			t.Errorf("G1: without a connection: %v", err)
+		}
+		_, err = stub.FullDuplexCall(ctx, grpc.WaitForReady(false))
+		if status.Code(err) != codes.Unavailable {
+			t.Errorf("G1: a stream without a connection: %v", err)
+		}
+		waited := make(chan error, 1)
+		go func() {
+			var header metadata.MD
+			_, err := stub.UnaryCall(ctx, smallRequest, grpc.WaitForReady(true), grpc.Header(&header))
+			waited <- err
+		}()
+		close(up)
+		if err := <-waited; err != nil {
+			t.Errorf("G1: with WaitForReady: %v", err)
+		}
+	}
+	client := connect(t, newServer(t))
+	client.Close()
+	_, err := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client)).UnaryCall(withDeadline(t), smallRequest, grpc.WaitForReady(true))
+	if status.Code(err) != codes.Canceled {
+		t.Errorf("G1: no other connection comes, and a call waits: %v", err)
+	}
+}
+
+// TestStreamsLeaveNothing holds that no goroutine is left of streams that have ended, however they were used.
+func TestStreamsLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		server := newServer(t, ttrpc.WithServerExtensions())
+		testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), echoes())
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			server.ServeConn(context.Background(), far)
+		}()
+		client := ttrpc.NewClient(near, ttrpc.WithExtensions())
+		conn := grpcttrpc.NewClientConn(client)
+		stub := testpb.NewTestServiceClient(conn)
+		onFinish := grpc.OnFinish(func(error) {})
+		for _, opts := range [][]grpc.CallOption{nil, {onFinish}, {onFinish, grpc.MaxCallSendMsgSize(1)}} {
+			ctx, cancel := context.WithCancel(t.Context())
+			if s, err := stub.FullDuplexCall(ctx, opts...); err != nil || s.Send(askFor(7)) == io.EOF {
+				t.Error(err)
+			}
+			conn.NewStream(ctx, &grpc.StreamDesc{}, "/"+testServiceName+"/UnaryCall", opts...)
+			conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/"+testServiceName+"/StreamingOutputCall", opts...)
+			cancel()
+			if up, err := stub.StreamingInputCall(t.Context(), opts...); err != nil {
+				t.Error(err)
+			} else if _, err := up.CloseAndRecv(); err != nil {
+				t.Error(err)
+			}
+		}
+		client.Close()
+		<-served // the bubble holds that no goroutine is left
+	})
+}
+
+// TestCallsBack has gRPC's stubs call in both directions of one connection.
+func TestCallsBack(t *testing.T) {
+	ours, err := ttrpc.NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(ours), echoes())
+	server := newServer(t, ttrpc.WithServerExtensions())
+	back := echoes()
+	back.unary = func(ctx context.Context, req *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+		peer, err := ttrpc.PeerClient(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return testpb.NewTestServiceClient(grpcttrpc.NewClientConn(peer)).UnaryCall(ctx, req)
+	}
+	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), back)
+	stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithClientServices(ours))))
+	got, err := stub.UnaryCall(withDeadline(t), smallRequest)
+	if err != nil || len(got.Payload.GetBody()) != 7 {
+		t.Errorf("G1: the way there and back returns %v, %v", got, err)
+	}
+	classic := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server)))
+	if _, err := classic.UnaryCall(withDeadline(t), smallRequest); status.Code(err) != codes.Unimplemented {
+		t.Errorf("G1: a peer that takes no calls: %v", err)
+	}
+}
