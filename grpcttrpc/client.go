@@ -5,13 +5,16 @@ package grpcttrpc
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -48,9 +51,17 @@ type clientConfig struct {
 // On a connection that is not in extended mode answers have no header and no trailer. A call with
 // the option [grpc.Header] or [grpc.Trailer] then fails with Unimplemented, with nothing sent, and
 // so does Header of a stream; Trailer of a stream is empty.
+//
+// It panics if the client or an option is nil.
 func NewClientConn(client *ttrpc.Client, opts ...ClientOption) grpc.ClientConnInterface {
+	if client == nil {
+		panic("grpcttrpc: NewClientConn was given no client")
+	}
 	c := &clientConn{client: client}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			panic(fmt.Sprintf("grpcttrpc: option %d of NewClientConn is nil", i))
+		}
 		opt(&c.clientConfig)
 	}
 	c.plain = len(c.creds) == 0 && len(c.stats) == 0
@@ -61,10 +72,21 @@ func NewClientConn(client *ttrpc.Client, opts ...ClientOption) grpc.ClientConnIn
 func (c *clientConn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
 	opts = joinOptions(c.defaults, opts)
 	if len(c.unary) > 0 {
-		return c.invokeFrom(0)(ctx, method, args, reply, nil, opts...)
+		return c.invokeFrom(0)(ctx, method, args, reply, closedConn(), opts...)
 	}
 	return c.invoke(ctx, method, args, reply, opts)
 }
+
+// closedConn returns what interceptors are given in place of a connection of gRPC's, so that one
+// that asks for its target, say, does not panic.
+var closedConn = sync.OnceValue(func() *grpc.ClientConn {
+	conn, err := grpc.NewClient("passthrough:///ttrpc", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		panic(err) // the target and the options are those above
+	}
+	conn.Close()
+	return conn
+})
 
 // invokeFrom returns who invokes the interceptors that follow the first i.
 func (c *clientConn) invokeFrom(i int) grpc.UnaryInvoker {
@@ -80,7 +102,7 @@ func (c *clientConn) invokeFrom(i int) grpc.UnaryInvoker {
 func (c *clientConn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
 	opts = joinOptions(c.defaults, opts)
 	if len(c.stream) > 0 {
-		return c.streamFrom(0)(ctx, desc, nil, method, opts...)
+		return c.streamFrom(0)(ctx, desc, closedConn(), method, opts...)
 	}
 	return c.newStream(ctx, desc, method, opts)
 }

@@ -15,7 +15,8 @@ import (
 type ClientOption func(*clientConfig)
 
 // WithChainUnaryClientInterceptor adds interceptors of unary calls. They run in order, the first
-// outermost. The *grpc.ClientConn that they are given is nil, for there is none.
+// outermost. The *grpc.ClientConn that they are given is closed, for the calls go through none; its target is
+// passthrough:///ttrpc.
 func WithChainUnaryClientInterceptor(interceptors ...grpc.UnaryClientInterceptor) ClientOption {
 	if slices.ContainsFunc(interceptors, func(i grpc.UnaryClientInterceptor) bool { return i == nil }) {
 		panic("grpcttrpc: an interceptor is nil")
@@ -24,7 +25,8 @@ func WithChainUnaryClientInterceptor(interceptors ...grpc.UnaryClientInterceptor
 }
 
 // WithChainStreamClientInterceptor adds interceptors of streams. They run in order, the first
-// outermost. The *grpc.ClientConn that they are given is nil, for there is none.
+// outermost. The *grpc.ClientConn that they are given is closed, for the calls go through none; its target is
+// passthrough:///ttrpc.
 func WithChainStreamClientInterceptor(interceptors ...grpc.StreamClientInterceptor) ClientOption {
 	if slices.ContainsFunc(interceptors, func(i grpc.StreamClientInterceptor) bool { return i == nil }) {
 		panic("grpcttrpc: an interceptor is nil")

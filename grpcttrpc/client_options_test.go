@@ -30,7 +30,7 @@ func TestClientInterceptors(t *testing.T) {
 	var r *clientRun
 	unary := func(name string) grpc.UnaryClientInterceptor {
 		return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-			r.note("%s: %s %T %T, options %T", name, method, req, reply, opts)
+			r.note("%s: %s %T %T, %d options, with a target: %v", name, method, req, reply, len(opts), cc.Target() != "")
 			ctx = metadata.AppendToOutgoingContext(ctx, "a", name)
 			err := invoke(ctx, method, req, reply, cc, append(opts, grpc.EmptyCallOption{})...)
 			r.noteErr(name, err)
@@ -257,5 +257,40 @@ func TestClassicSaysSo(t *testing.T) {
 	}
 	if _, err := stream.Recv(); err != nil {
 		t.Errorf("G1: the stream is of no use any more: %v", err)
+	}
+}
+
+// TestMistakes holds that what no program means is told at once, and that a call with it is an error.
+func TestMistakes(t *testing.T) {
+	client := connect(t, newServer(t))
+	for name, mistake := range map[string]func(){
+		"client":      func() { grpcttrpc.NewClientConn(nil) },
+		"option":      func() { grpcttrpc.NewClientConn(client, nil) },
+		"interceptor": func() { grpcttrpc.WithChainUnaryClientInterceptor(nil) },
+		"stream":      func() { grpcttrpc.WithChainStreamClientInterceptor(nil) },
+		"stats":       func() { grpcttrpc.WithClientStatsHandler(nil) },
+		"credentials": func() { grpcttrpc.WithPerRPCCredentials(nil) },
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("G1: a nil %s is none", name)
+				}
+			}()
+			mistake()
+		}()
+	}
+	conn := grpcttrpc.NewClientConn(client)
+	if _, err := conn.NewStream(withDeadline(t), nil, "/s/m"); status.Code(err) != codes.Internal {
+		t.Errorf("G1: a stream without a description: %v", err)
+	}
+	for _, reply := range []any{(*testpb.SimpleResponse)(nil), nil} {
+		err := conn.Invoke(withDeadline(t), "/s/m", smallRequest, reply)
+		if code := status.Code(err); code != codes.Internal && code != codes.Unimplemented {
+			t.Errorf("G1: an answer into a nil %T: %v", reply, err)
+		}
+	}
+	if err := grpcttrpc.NewClientConn(new(ttrpc.Client)).Invoke(withDeadline(t), "/s/m", smallRequest, new(testpb.Empty)); status.Code(err) != codes.Canceled {
+		t.Errorf("G1: the zero client: %v", err)
 	}
 }

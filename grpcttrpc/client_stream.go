@@ -34,6 +34,9 @@ type clientStream struct {
 
 // newStream opens a stream behind the interceptors.
 func (c *clientConn) newStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts []grpc.CallOption) (grpc.ClientStream, error) {
+	if desc == nil {
+		return nil, status.Error(codes.Internal, "grpcttrpc: the description of the stream is nil")
+	}
 	call, err := c.begin(ctx, method, opts, desc.ClientStreams, desc.ServerStreams)
 	if err != nil {
 		return nil, err
