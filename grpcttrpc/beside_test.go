@@ -33,10 +33,10 @@ type side struct {
 	maxSend  int // the largest message that it sends, about, or 0
 }
 
-// overGRPC serves by grpc-go.
-func (s side) overGRPC(t *testing.T) grpc.ClientConnInterface {
+// overGRPC serves by grpc-go. The function waits for the handlers, and ends it.
+func (s side) overGRPC(t *testing.T) (grpc.ClientConnInterface, func()) {
 	t.Helper()
-	opts := []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.unary...), grpc.ChainStreamInterceptor(s.stream...)}
+	opts := []grpc.ServerOption{grpc.WaitForHandlers(true), grpc.ChainUnaryInterceptor(s.unary...), grpc.ChainStreamInterceptor(s.stream...)}
 	for _, h := range s.stats {
 		opts = append(opts, grpc.StatsHandler(h))
 	}
@@ -53,16 +53,15 @@ func (s side) overGRPC(t *testing.T) grpc.ClientConnInterface {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	return conn, func() {
+		server.GracefulStop()
 		conn.Close()
-		server.Stop()
 		<-done
-	})
-	return conn
+	}
 }
 
 // overTTRPC serves here.
-func (s side) overTTRPC(t *testing.T) grpc.ClientConnInterface {
+func (s side) overTTRPC(t *testing.T) (grpc.ClientConnInterface, func()) {
 	t.Helper()
 	opts := []ttrpc.ServerOpt{ttrpc.WithServerExtensions()}
 	if s.maxSend > 0 {
@@ -76,7 +75,11 @@ func (s side) overTTRPC(t *testing.T) grpc.ClientConnInterface {
 		regOpts = append(regOpts, grpcttrpc.WithServerStatsHandler(h))
 	}
 	s.register(grpcttrpc.NewRegistrar(server, regOpts...))
-	return grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithExtensions()))
+	return grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithExtensions())), func() {
+		if err := server.Shutdown(withDeadline(t)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // A report is what handlers of a case tell, and what its client does, each in order.
@@ -111,10 +114,13 @@ func (r *report) take() string {
 func besideGRPC(t *testing.T, s side, r *report, script func(context.Context, grpc.ClientConnInterface)) {
 	t.Helper()
 	ctx := withDeadline(t)
-	script(ctx, s.overGRPC(t))
-	want := r.take()
-	script(ctx, s.overTTRPC(t))
-	if got := r.take(); got != want {
+	run := func(cc grpc.ClientConnInterface, stop func()) string {
+		script(ctx, cc)
+		stop()
+		return r.take()
+	}
+	want := run(s.overGRPC(t))
+	if got := run(s.overTTRPC(t)); got != want {
 		t.Errorf("G1: here it is\n%s\n\nand grpc-go's is\n%s", got, want)
 	} else if want == "" {
 		t.Error("the case tells nothing")

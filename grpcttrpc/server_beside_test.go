@@ -34,7 +34,7 @@ func TestContexts(t *testing.T) {
 		p, ok := peer.FromContext(ctx)
 		r.say("peer %v %v %v %v", ok, p.Addr != nil, p.LocalAddr != nil, p.AuthInfo)
 		left, ok := ctx.Deadline()
-		r.say("deadline %v %v", ok, time.Until(left) > 50*time.Second)
+		r.say("deadline %v %v", ok, time.Until(left) > 0)
 		ctx, cancel := context.WithCancel(metadata.AppendToOutgoingContext(ctx, "own", "1"))
 		md, ok = metadata.FromOutgoingContext(ctx)
 		r.say("its own outgoing %v %v", ok, md)

@@ -112,20 +112,5 @@ func servedError(err error) error {
 	case errors.Is(err, ttrpc.ErrNoResponseMetadata):
 		code = codes.Unimplemented
 	}
-	return &servedErr{code, err}
+	return &callError{status.New(code, err.Error()), err}
 }
-
-// A servedErr is an error of ttrpc's that is a status, too.
-type servedErr struct {
-	code codes.Code
-	err  error
-}
-
-// Error implements error.
-func (e *servedErr) Error() string { return e.GRPCStatus().Err().Error() }
-
-// GRPCStatus makes the error a status.
-func (e *servedErr) GRPCStatus() *status.Status { return status.New(e.code, e.err.Error()) }
-
-// Unwrap returns the error as ttrpc has it.
-func (e *servedErr) Unwrap() error { return e.err }

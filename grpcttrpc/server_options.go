@@ -17,7 +17,7 @@ type ServerOption func(*servedConfig)
 type servedConfig struct {
 	unary  grpc.UnaryServerInterceptor  // nil if there is none
 	stream grpc.StreamServerInterceptor // nil if there is none
-	stats  servedStatsHandlers          // nil if nobody asks
+	stats  statsHandlers                // nil if nobody asks
 }
 
 // WithChainUnaryServerInterceptor has interceptors run around the handlers of unary calls, the

@@ -88,11 +88,13 @@ func TestReflection(t *testing.T) {
 			}
 			r.got("%v", resp.GetErrorResponse())
 		}
+		stream.CloseSend()
 		old, err := alphapb.NewServerReflectionClient(cc).ServerReflectionInfo(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		old.Send(&alphapb.ServerReflectionRequest{MessageRequest: &alphapb.ServerReflectionRequest_ListServices{}})
+		old.CloseSend()
 		resp, err := old.Recv()
 		r.got("%d %v", len(resp.GetListServicesResponse().GetService()), err)
 	})

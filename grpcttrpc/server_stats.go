@@ -15,25 +15,9 @@ import (
 	"github.com/containerd/ttrpc"
 )
 
-// servedStatsHandlers are told of calls, in this order.
-type servedStatsHandlers []stats.Handler
-
-func (hs servedStatsHandlers) tag(ctx context.Context, info *stats.RPCTagInfo) context.Context {
-	for _, h := range hs {
-		ctx = h.TagRPC(ctx, info)
-	}
-	return ctx
-}
-
-func (hs servedStatsHandlers) tell(ctx context.Context, s stats.RPCStats) {
-	for _, h := range hs {
-		h.HandleRPC(ctx, s)
-	}
-}
-
 // servedStats is what stats handlers are told of one call. The nil one tells nobody.
 type servedStats struct {
-	handlers servedStatsHandlers
+	handlers statsHandlers
 	ctx      context.Context // as they have made it
 	began    time.Time
 
@@ -41,9 +25,6 @@ type servedStats struct {
 	header, trailer metadata.MD // as set so far
 	headerSent      bool
 }
-
-// headerLength is what ttrpc puts in front of a message.
-const headerLength = 10
 
 // beginStats tells stats handlers that the call begins, and returns the handler's context.
 func (c *servedCall) beginStats() context.Context {
@@ -67,7 +48,7 @@ func (s *servedStats) received(m any) {
 	}
 	n := sizeOfMessage(m)
 	s.handlers.tell(s.ctx, &stats.InPayload{
-		RecvTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + headerLength,
+		RecvTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader,
 	})
 }
 
@@ -79,7 +60,7 @@ func (s *servedStats) sent(m any) {
 	s.sendHeader(nil)
 	n := sizeOfMessage(m)
 	s.handlers.tell(s.ctx, &stats.OutPayload{
-		SentTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + headerLength,
+		SentTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader,
 	})
 }
 

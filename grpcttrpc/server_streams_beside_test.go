@@ -262,11 +262,13 @@ func TestBadMessages(t *testing.T) {
 		"invalid": func() (*testpb.SimpleResponse, error) { return invalid, nil },
 		"large":   func() (*testpb.SimpleResponse, error) { return &testpb.SimpleResponse{Payload: large.Payload}, nil },
 	}
+	over := make(chan struct{}, 1) // gets one of each stream's handler
 	service := &testService{
 		unary: func(_ context.Context, req *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 			return answers[string(req.Payload.GetBody())]()
 		},
 		up: func(s testpb.TestService_StreamingInputCallServer) error {
+			defer func() { over <- struct{}{} }()
 			req, err := s.Recv()
 			if err != nil {
 				r.say("received: %s", codeOf(err))
@@ -280,6 +282,7 @@ func TestBadMessages(t *testing.T) {
 			return nil
 		},
 		duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+			defer func() { over <- struct{}{} }()
 			req, err := s.Recv()
 			if err != nil {
 				r.say("received: %s", codeOf(err))
@@ -307,6 +310,7 @@ func TestBadMessages(t *testing.T) {
 			duplex.CloseSend()
 			out, err := duplex.Recv()
 			_, end := duplex.Recv()
+			<-over
 			r.got("duplex %s: %v %s %s", what, out, codeOf(err), codeOf(end))
 			up, err := client.StreamingInputCall(ctx)
 			if err != nil {
@@ -314,6 +318,7 @@ func TestBadMessages(t *testing.T) {
 			}
 			up.Send(&testpb.StreamingInputCallRequest{Payload: payload})
 			sum, err := up.CloseAndRecv()
+			<-over
 			r.got("up %s: %v %s", what, sum != nil, codeOf(err))
 		}
 		bad := grpc.ForceCodecV2(badCodec{})
@@ -325,6 +330,7 @@ func TestBadMessages(t *testing.T) {
 		}
 		duplex.Send(new(testpb.StreamingOutputCallRequest))
 		_, err = duplex.Recv()
+		<-over
 		r.got("undecodable: %s", codeOf(err))
 		up, err := client.StreamingInputCall(ctx, bad)
 		if err != nil {
@@ -332,6 +338,7 @@ func TestBadMessages(t *testing.T) {
 		}
 		up.Send(new(testpb.StreamingInputCallRequest))
 		_, err = up.CloseAndRecv()
+		<-over
 		r.got("undecodable: %s", codeOf(err))
 	})
 }
