@@ -130,6 +130,69 @@ func (silent) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context
 
 func (silent) HandleConn(context.Context, stats.ConnStats) {}
 
+// TestNotCarried holds that what there is not is refused where a handler asks for it.
+func TestNotCarried(t *testing.T) {
+	told := make(chan []error, 2)
+	ask := func(ctx context.Context, stream grpc.Stream) []error {
+		_, compressors := grpc.ClientSupportedCompressors(ctx)
+		return []error{
+			grpc.SetSendCompressor(ctx, "gzip"),
+			compressors,
+			new(grpc.PreparedMsg).Encode(stream, new(testpb.Empty)),
+			grpc.SetHeader(ctx, metadata.Pairs("k", strings.Repeat("v", 70_000))),
+		}
+	}
+	server := newServer(t, ttrpc.WithServerExtensions())
+	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), &testService{
+		duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+			told <- ask(s.Context(), s)
+			return s.Send(outputOf(1))
+		},
+	})
+	s, err := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithExtensions()))).FullDuplexCall(withDeadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Recv(); err != nil {
+		t.Errorf("G1: the stream ended with %v", err)
+	}
+	for i, err := range <-told {
+		if err == nil {
+			t.Errorf("G1: request %d succeeded", i)
+		} else if _, is := status.FromError(err); i >= 3 && (!is || status.Code(err) != codes.Internal) {
+			t.Errorf("G1: request %d is refused with %v", i, err)
+		}
+	}
+}
+
+// TestClientGone holds that handlers notice when their client is gone.
+func TestClientGone(t *testing.T) {
+	onBothModes(t, func(t *testing.T, serverOpts []ttrpc.ServerOpt, clientOpts []ttrpc.ClientOpts) {
+		began, told := make(chan struct{}), make(chan []error, 1)
+		server := newServer(t, serverOpts...)
+		testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), &testService{
+			duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+				close(began)
+				_, err := s.Recv()
+				<-s.Context().Done()
+				told <- []error{err, status.FromContextError(s.Context().Err()).Err()}
+				return err
+			},
+		})
+		client := connect(t, server, clientOpts...)
+		if _, err := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client)).FullDuplexCall(withDeadline(t)); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		client.Close()
+		for i, err := range <-told {
+			if status.Code(err) != codes.Canceled {
+				t.Errorf("G1: what %d the handler is told is %v", i, err)
+			}
+		}
+	})
+}
+
 // TestHandlerPanics holds that a panic is Internal with ttrpc.WithRecoverPanics.
 func TestHandlerPanics(t *testing.T) {
 	server := newServer(t, ttrpc.WithServerExtensions(), ttrpc.WithRecoverPanics(), ttrpc.WithServerLogger(slog.New(slog.DiscardHandler)))
