@@ -111,7 +111,7 @@ func (r *report) take() string {
 }
 
 // besideGRPC runs a case over grpc-go and over this, and holds that what they tell is the same.
-func besideGRPC(t *testing.T, s side, r *report, script func(context.Context, grpc.ClientConnInterface)) {
+func besideGRPC(t *testing.T, rule string, s side, r *report, script func(context.Context, grpc.ClientConnInterface)) {
 	t.Helper()
 	ctx := withDeadline(t)
 	run := func(cc grpc.ClientConnInterface, stop func()) string {
@@ -121,7 +121,7 @@ func besideGRPC(t *testing.T, s side, r *report, script func(context.Context, gr
 	}
 	want := run(s.overGRPC(t))
 	if got := run(s.overTTRPC(t)); got != want {
-		t.Errorf("G1: here it is\n%s\n\nand grpc-go's is\n%s", got, want)
+		t.Errorf("%s: here it is\n%s\n\nand grpc-go's is\n%s", rule, got, want)
 	} else if want == "" {
 		t.Error("the case tells nothing")
 	}

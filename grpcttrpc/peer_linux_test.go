@@ -18,9 +18,9 @@ func TestPeerUcred(t *testing.T) {
 	p, native := peerSeen(t, ttrpc.WithServerHandshaker(ttrpc.UnixSocketRequireSameUser()))
 	info, ok := p.AuthInfo.(grpcttrpc.AuthInfo)
 	if !ok || fmt.Sprintf("%T", info.Info) != "*unix.Ucred" || info.Info != native.AuthInfo {
-		t.Fatalf("G1: the peer is %+v", p)
+		t.Fatalf("B125: the peer is %+v", p)
 	}
 	if err := credentials.CheckSecurityLevel(info, credentials.PrivacyAndIntegrity); err != nil {
-		t.Errorf("G1: a unix socket is not secure: %v", err)
+		t.Errorf("B125: a unix socket is not secure: %v", err)
 	}
 }

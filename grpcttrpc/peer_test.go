@@ -104,17 +104,17 @@ func TestPeerTLS(t *testing.T) {
 			ttrpc.WithClientHandshaker(ttrpctls.ClientHandshaker(clientTLS)))
 		info, ok := p.AuthInfo.(credentials.TLSInfo)
 		if !ok || info.State.PeerCertificates[0].Subject.CommonName != "test" || info.SecurityLevel != credentials.PrivacyAndIntegrity {
-			t.Fatalf("G1: the peer is %v", p)
+			t.Fatalf("B125: the peer is %v", p)
 		}
 		id := ""
 		if info.SPIFFEID != nil {
 			id = info.SPIFFEID.String()
 		}
 		if id != c.want {
-			t.Errorf("G1: the SPIFFE ID of %q is %q, not %q", c.uris, id, c.want)
+			t.Errorf("B125: the SPIFFE ID of %q is %q, not %q", c.uris, id, c.want)
 		}
 		if _, ok := native.AuthInfo.(tls.ConnectionState); !ok || p.Addr != native.Addr || p.LocalAddr != native.LocalAddr {
-			t.Errorf("G1: the peer is %v, and to ttrpc %v", p, native)
+			t.Errorf("B125: the peer is %v, and to ttrpc %v", p, native)
 		}
 	}
 }
@@ -153,16 +153,16 @@ func TestPeerAuthInfo(t *testing.T) {
 			switch info := p.AuthInfo.(type) {
 			case credentials.TLSInfo:
 				if !c.tls || info.State.ServerName != "name" {
-					t.Errorf("G1: it is %v", info)
+					t.Errorf("B125: it is %v", info)
 				}
 			case grpcttrpc.AuthInfo:
 				if !c.wrapped || info.Info != c.info || info.Info != native.AuthInfo || info.AuthType() != "ttrpc" ||
 					info.SecurityLevel != credentials.PrivacyAndIntegrity {
-					t.Errorf("G1: it is %+v", info)
+					t.Errorf("B125: it is %+v", info)
 				}
 			default:
 				if c.tls || c.wrapped || info != c.info {
-					t.Errorf("G1: it is %v", info)
+					t.Errorf("B125: it is %v", info)
 				}
 			}
 		})

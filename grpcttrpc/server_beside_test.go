@@ -53,7 +53,7 @@ func TestContexts(t *testing.T) {
 			return nil
 		},
 	}
-	besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B121", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		client := testpb.NewTestServiceClient(cc)
 		for _, kv := range [][]string{nil, {"x", "1", "X", "2", "y", ""}, {"b-bin", "\x00\xff", "B-bin", "", "x", "1"}, {"grpc-x", "1", "te", "x"}} {
 			ctx := metadata.AppendToOutgoingContext(ctx, kv...)
@@ -99,7 +99,7 @@ func TestErrors(t *testing.T) {
 			duplex: func(testpb.TestService_FullDuplexCallServer) error { return fails },
 		}
 		t.Run(name, func(t *testing.T) {
-			besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+			besideGRPC(t, "B123", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 				for _, err := range errorsOfAll(ctx, testpb.NewTestServiceClient(cc)) {
 					st, ok := status.FromError(err)
 					r.got("%v %v %q %v", ok, st.Code(), st.Message(), st.Details())
@@ -183,7 +183,7 @@ func TestAnswerMetadata(t *testing.T) {
 			},
 		}
 		t.Run(name, func(t *testing.T) {
-			besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+			besideGRPC(t, "B122", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 				client := testpb.NewTestServiceClient(cc)
 				var header, trailer metadata.MD
 				_, err := client.UnaryCall(ctx, new(testpb.SimpleRequest), grpc.Header(&header), grpc.Trailer(&trailer))
@@ -220,7 +220,7 @@ func TestIllegalMetadata(t *testing.T) {
 		r.say("SetHeader: %v", stream.SetHeader(pairs("fine", "1")))
 		return nil
 	}}
-	besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B122", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		duplex, err := testpb.NewTestServiceClient(cc).FullDuplexCall(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -240,7 +240,7 @@ func TestEarlyHeader(t *testing.T) {
 		r.say("then %v", err)
 		return nil
 	}}
-	besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B122", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		duplex, err := testpb.NewTestServiceClient(cc).FullDuplexCall(ctx)
 		if err != nil {
 			t.Fatal(err)

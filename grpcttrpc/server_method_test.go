@@ -36,10 +36,10 @@ func TestErrorsToHandlers(t *testing.T) {
 		got := servedError(c.err)
 		st, ok := status.FromError(got)
 		if !ok || st.Code() != c.want {
-			t.Errorf("G1: %v is %v, not %v", c.err, got, c.want)
+			t.Errorf("B123: %v is %v, not %v", c.err, got, c.want)
 		}
 		if isContext := c.want == codes.Canceled || c.want == codes.DeadlineExceeded; !isContext && !errors.Is(got, c.err) {
-			t.Errorf("G1: %v is not found in %v", c.err, got)
+			t.Errorf("B123: %v is not found in %v", c.err, got)
 		}
 	}
 }

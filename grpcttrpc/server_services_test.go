@@ -29,7 +29,7 @@ func TestHealth(t *testing.T) {
 	r := new(report)
 	states := health.NewServer()
 	s := side{register: func(reg grpc.ServiceRegistrar) { healthpb.RegisterHealthServer(reg, states) }}
-	besideGRPC(t, s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B126", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		client := healthpb.NewHealthClient(cc)
 		states.SetServingStatus("a", healthpb.HealthCheckResponse_SERVING)
 		for _, service := range []string{"", "a", "b"} {
@@ -59,7 +59,7 @@ func TestReflection(t *testing.T) {
 		testpb.RegisterTestServiceServer(reg, echoes())
 		reflection.Register(reg.(reflection.GRPCServer))
 	}}
-	besideGRPC(t, s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B126", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		stream, err := reflectionpb.NewServerReflectionClient(cc).ServerReflectionInfo(ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func TestServiceInfo(t *testing.T) {
 	ours := grpcttrpc.NewRegistrar(server)
 	both(ours)
 	if got, want := describe(ours.GetServiceInfo()), describe(theirs.GetServiceInfo()); got != want {
-		t.Errorf("G1: the services are\n%s\nand grpc-go's are\n%s", got, want)
+		t.Errorf("B126: the services are\n%s\nand grpc-go's are\n%s", got, want)
 	}
 	server.RegisterService("grpc.testing.LoadBalancerStatsService", &ttrpc.ServiceDesc{
 		Methods: map[string]ttrpc.Method{"M": nil}, Streams: map[string]ttrpc.Stream{"S": {StreamingServer: true}},
@@ -132,7 +132,7 @@ func TestServiceInfo(t *testing.T) {
 		`grpc.testing.TestService grpc/testing/test.proto`,
 	} {
 		if !strings.Contains(got, want) {
-			t.Errorf("G1: the services are\n%s\nwithout %s", got, want)
+			t.Errorf("B126: the services are\n%s\nwithout %s", got, want)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestInterceptors(t *testing.T) {
 		unary:    []grpc.UnaryServerInterceptor{unary("a"), unary("b"), unary("c")},
 		stream:   []grpc.StreamServerInterceptor{stream("a"), stream("b"), stream("c")},
 	}
-	besideGRPC(t, s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B124", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		client := testpb.NewTestServiceClient(cc)
 		for _, body := range []string{"b", "x"} {
 			resp, err := client.UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: []byte(body)}})
@@ -169,7 +169,7 @@ func TestServerStats(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, done := new(report), make(chan struct{}, 1)
 			s := side{register: serve(c.impl), stats: []stats.Handler{&teller{r, "a", nil}, &teller{r, "b", done}}}
-			besideGRPC(t, s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+			besideGRPC(t, "B124", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 				client := testpb.NewTestServiceClient(cc)
 				client.UnaryCall(ctx, &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, 10)}})
 				<-done
@@ -223,7 +223,7 @@ func TestHandlersEnds(t *testing.T) {
 			return nil
 		},
 	}
-	besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B121", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		client := testpb.NewTestServiceClient(cc)
 		calls := map[string]func(context.Context) error{
 			"unary": func(ctx context.Context) error {
@@ -296,7 +296,7 @@ func TestBadMessages(t *testing.T) {
 			return nil // though it was not sent
 		},
 	}
-	besideGRPC(t, side{register: serve(service), maxSend: 50_000}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B123", side{register: serve(service), maxSend: 50_000}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		client := testpb.NewTestServiceClient(cc)
 		for _, what := range []string{"nil", "invalid", "large"} {
 			payload := &testpb.Payload{Body: []byte(what)}
@@ -373,7 +373,7 @@ func TestCardinality(t *testing.T) {
 			return nil
 		},
 	}
-	besideGRPC(t, side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B120", side{register: serve(service)}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		client := testpb.NewTestServiceClient(cc)
 		down, err := client.StreamingOutputCall(ctx, new(testpb.StreamingOutputCallRequest))
 		if err != nil {
@@ -408,7 +408,7 @@ func TestStreamOfOneAndOne(t *testing.T) {
 		return handler(srv, s)
 	}
 	s := side{register: func(reg grpc.ServiceRegistrar) { reg.RegisterService(desc, 1) }, stream: []grpc.StreamServerInterceptor{loud}}
-	besideGRPC(t, s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+	besideGRPC(t, "B120", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
 		resp := new(testpb.SimpleResponse)
 		err := cc.Invoke(ctx, "/one.One/One", &testpb.SimpleRequest{Payload: &testpb.Payload{Body: []byte("1")}}, resp)
 		r.got("%s %v", resp.Payload.GetBody(), err)

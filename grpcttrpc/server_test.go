@@ -169,7 +169,7 @@ func TestTTRPCClient(t *testing.T) {
 
 		req, resp := &testpb.SimpleRequest{Payload: &testpb.Payload{Body: []byte("unary")}}, new(testpb.SimpleResponse)
 		if err := client.Call(ctx, testServiceName, "UnaryCall", req, resp); err != nil || string(resp.Payload.GetBody()) != "unary" {
-			t.Errorf("G1: the answer is %v, %v", resp, err)
+			t.Errorf("B120: the answer is %v, %v", resp, err)
 		}
 
 		down, err := client.NewStream(ctx, &ttrpc.StreamDesc{StreamingServer: true}, testServiceName, "StreamingOutputCall",
@@ -186,7 +186,7 @@ func TestTTRPCClient(t *testing.T) {
 		sum := new(testpb.StreamingInputCallResponse)
 		err = errors.Join(up.SendMsg(inputOf(3)), up.SendMsg(inputOf(4)), up.CloseSend(), up.RecvMsg(sum))
 		if err != nil || sum.AggregatedPayloadSize != 7 {
-			t.Errorf("G1: the sum is %v, %v", sum, err)
+			t.Errorf("B120: the sum is %v, %v", sum, err)
 		}
 
 		both, err := client.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, testServiceName, "FullDuplexCall", nil)
@@ -212,7 +212,7 @@ func wantSizes(t *testing.T, stream ttrpc.ClientStream, want ...int) {
 			continue
 		}
 		if err != io.EOF || fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("G1: the sizes are %v and then %v, not %v", got, err, want)
+			t.Errorf("B120: the sizes are %v and then %v, not %v", got, err, want)
 		}
 		return
 	}
@@ -258,7 +258,7 @@ func TestAnswersToStreams(t *testing.T) {
 			got := new(testpb.StreamingInputCallResponse)
 			err = s.RecvMsg(got)
 			if fmt.Sprint(err) != fmt.Sprint(c.want) || err == nil && !proto.Equal(got, answer) {
-				t.Errorf("G1: the answer is %v, %v, not %v", got, err, c.want)
+				t.Errorf("B120: the answer is %v, %v, not %v", got, err, c.want)
 			}
 		})
 	}
@@ -283,7 +283,7 @@ func TestRegister(t *testing.T) {
 		func() {
 			defer func() {
 				if got := fmt.Sprint(recover()); got != want {
-					t.Errorf("G1: the panic is %q, not %q", got, want)
+					t.Errorf("B120: the panic is %q, not %q", got, want)
 				}
 			}()
 			register()

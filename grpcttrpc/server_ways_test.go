@@ -50,7 +50,7 @@ func TestClassicHandlers(t *testing.T) {
 	ctx := metadata.AppendToOutgoingContext(withDeadline(t), "x-bin", "\x00\xff")
 	resp, err := client.UnaryCall(ctx, new(testpb.SimpleRequest))
 	if err != nil || resp.Username != `x-bin=["\x00\xff"]` {
-		t.Errorf("G1: the answer is %v, %v", resp, err)
+		t.Errorf("B122: the answer is %v, %v", resp, err)
 	}
 	wantUnimplemented(t, told)
 	duplex, err := client.FullDuplexCall(ctx)
@@ -59,10 +59,10 @@ func TestClassicHandlers(t *testing.T) {
 	}
 	out, err := duplex.Recv()
 	if err != nil || len(out.Payload.Body) != 3 {
-		t.Errorf("G1: the message is %v, %v", out, err)
+		t.Errorf("B122: the message is %v, %v", out, err)
 	}
 	if _, err = duplex.Recv(); status.Code(err) != codes.Aborted {
-		t.Errorf("G1: the stream ends with %v", err)
+		t.Errorf("B122: the stream ends with %v", err)
 	}
 	wantUnimplemented(t, told)
 }
@@ -72,7 +72,7 @@ func wantUnimplemented(t *testing.T, told []error) {
 	t.Helper()
 	for i, err := range told {
 		if status.Code(err) != codes.Unimplemented || !errors.Is(err, ttrpc.ErrNoResponseMetadata) {
-			t.Errorf("G1: error %d of setting metadata is %v", i, err)
+			t.Errorf("B122: error %d of setting metadata is %v", i, err)
 		}
 	}
 }
@@ -102,7 +102,7 @@ func TestMalformedMetadata(t *testing.T) {
 	const want = `rpc error: code = Internal desc = malformed binary metadata "!" in header "k-bin"`
 	for _, key := range []string{"k-bin", "K-Bin"} {
 		if _, err := call(ttrpc.MD{key: {"!"}}); err == nil || !strings.HasPrefix(err.Error(), want) || ran {
-			t.Errorf("G1: a malformed value of %s is %v, and the handler ran: %v", key, err, ran)
+			t.Errorf("B121: a malformed value of %s is %v, and the handler ran: %v", key, err, ran)
 		}
 	}
 	stream, err := client.NewStream(ttrpc.WithMetadata(withDeadline(t), ttrpc.MD{"k-bin": {"!"}}),
@@ -111,11 +111,11 @@ func TestMalformedMetadata(t *testing.T) {
 		err = stream.RecvMsg(new(testpb.StreamingOutputCallResponse))
 	}
 	if status.Code(err) != codes.Internal || ran {
-		t.Errorf("G1: a malformed value is %v to a stream, and the handler ran: %v", err, ran)
+		t.Errorf("B121: a malformed value is %v to a stream, and the handler ran: %v", err, ran)
 	}
 	got, err := call(ttrpc.MD{"Up": {"1"}, "-bin": {"AA"}, "K-Bin": {"AP8", "AA=="}})
 	if want := `-bin=["\x00"] k-bin=["\x00\xff" "\x00"] up=["1"]`; err != nil || got != want {
-		t.Errorf("G1: the metadata is %s, %v, not %s", got, err, want)
+		t.Errorf("B121: the metadata is %s, %v, not %s", got, err, want)
 	}
 }
 
@@ -154,13 +154,13 @@ func TestNotCarried(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Recv(); err != nil {
-		t.Errorf("G1: the stream ended with %v", err)
+		t.Errorf("B122: the stream ended with %v", err)
 	}
 	for i, err := range <-told {
 		if err == nil {
-			t.Errorf("G1: request %d succeeded", i)
+			t.Errorf("B122: request %d succeeded", i)
 		} else if _, is := status.FromError(err); i >= 3 && (!is || status.Code(err) != codes.Internal) {
-			t.Errorf("G1: request %d is refused with %v", i, err)
+			t.Errorf("B122: request %d is refused with %v", i, err)
 		}
 	}
 }
@@ -187,7 +187,7 @@ func TestClientGone(t *testing.T) {
 		client.Close()
 		for i, err := range <-told {
 			if status.Code(err) != codes.Canceled {
-				t.Errorf("G1: what %d the handler is told is %v", i, err)
+				t.Errorf("B121: what %d the handler is told is %v", i, err)
 			}
 		}
 	})
@@ -210,7 +210,7 @@ func TestHandlerPanics(t *testing.T) {
 	for i, err := range errorsOfAll(withDeadline(t), client) {
 		want := "ttrpc: panic in the handler: " + []string{"unary", "down", "up", "duplex"}[i]
 		if st := status.Convert(err); st.Code() != codes.Internal || st.Message() != want {
-			t.Errorf("G1: a panic is %v, not Internal with %q", err, want)
+			t.Errorf("B123: a panic is %v, not Internal with %q", err, want)
 		}
 		<-ended // stats handlers are told, too
 	}
@@ -260,13 +260,13 @@ func TestBothWays(t *testing.T) {
 	ctx := metadata.AppendToOutgoingContext(withDeadline(t), "first", "1")
 	resp, err := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client)).UnaryCall(ctx, &testpb.SimpleRequest{ResponseSize: 3})
 	if want := `first=["1"]; left=["3"]; left=["2"]; left=["1"]`; err != nil || resp.Username != want {
-		t.Errorf("G1: the metadata along the way is %v, %v, not %s", resp, err, want)
+		t.Errorf("B127: the metadata along the way is %v, %v, not %s", resp, err, want)
 	}
 	if err := client.Call(ctx, "test.Ask", "Ask", new(testpb.Empty), new(testpb.Empty)); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-streamed; err != nil {
-		t.Errorf("G1: a stream to the client: %v", err)
+		t.Errorf("B127: a stream to the client: %v", err)
 	}
 }
 
@@ -287,7 +287,7 @@ func TestContextOfServe(t *testing.T) {
 	resp := new(testpb.SimpleResponse)
 	err := client.Call(withDeadline(t), testServiceName, "UnaryCall", new(testpb.SimpleRequest), resp)
 	if want := "map[] map[] false mine gRPC call over ttrpc"; err != nil || resp.Username != want {
-		t.Errorf("G1: the handler sees %q, %v, not %q", resp.Username, err, want)
+		t.Errorf("B121: the handler sees %q, %v, not %q", resp.Username, err, want)
 	}
 }
 
@@ -326,11 +326,11 @@ func TestDeadlines(t *testing.T) {
 			_, stream = s.Recv()
 		}
 		if took := time.Since(began); took != 2*time.Second {
-			t.Errorf("G1: two seconds last %v", took)
+			t.Errorf("B121: two seconds last %v", took)
 		}
 		for i, err := range []error{unary, stream, status.FromContextError(<-ended).Err(), <-ended, status.FromContextError(<-ended).Err()} {
 			if status.Code(err) != codes.DeadlineExceeded {
-				t.Errorf("G1: what %d is told is %v", i, err)
+				t.Errorf("B121: what %d is told is %v", i, err)
 			}
 		}
 	})
@@ -392,7 +392,7 @@ func TestConcurrentHandlers(t *testing.T) {
 				}
 			}
 			if err != io.EOF || n != 20 || len(s.Trailer()["t"]) != 3 {
-				t.Errorf("G1: %d messages, %v, trailer %v", n, err, s.Trailer())
+				t.Errorf("B121: %d messages, %v, trailer %v", n, err, s.Trailer())
 			}
 		})
 	}
