@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/quic-go/quic-go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
@@ -154,3 +155,16 @@ func callsBack(server **testServer) *service {
 		return back.UnaryCall(ctx, r)
 	}}
 }
+
+// A quicListener is a net.Listener, which it only has to look like.
+type quicListener struct{ *quic.Listener }
+
+func (quicListener) Accept() (net.Conn, error) { panic("it is served as it is") }
+
+// silent is a logger of what is expected.
+type silent struct{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}

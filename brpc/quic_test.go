@@ -11,9 +11,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"google.golang.org/grpc/stats"
 
 	"github.com/containerd/ttrpc/brpc"
+	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 // certificates are those of both ends, which sign themselves.
@@ -69,16 +72,22 @@ const protocol = "greetings"
 
 func (c *certificates) listen(t testing.TB, addr string) *quic.Listener {
 	t.Helper()
-	l, err := quic.ListenAddr(addr, &tls.Config{
+	config := &tls.Config{
 		Certificates: []tls.Certificate{c.server},
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 		ClientCAs:    trusting(c.client),
 		NextProtos:   []string{protocol},
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
 	}
-	return l
+	for limit := time.Now().Add(testkit.Hang); ; time.Sleep(time.Millisecond) {
+		l, err := quic.ListenAddr(addr, config, nil)
+		if err == nil {
+			return l
+		}
+		// The socket of a listener at the same address lasts as long as its connections.
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(limit) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (c *certificates) config() *tls.Config {

@@ -211,7 +211,7 @@ func (t *tunnel) failure(op string, why error) error {
 	if errors.As(why, &already) {
 		return why
 	}
-	return &net.OpError{Op: op, Net: t.remote.Network(), Source: t.LocalAddr(), Addr: t.remote, Err: why}
+	return &net.OpError{Op: op, Net: t.remote.Network(), Source: t.LocalAddr(), Addr: t.remote, Err: plain(why)}
 }
 
 // LocalAddr implements net.Conn.
