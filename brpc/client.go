@@ -151,6 +151,9 @@ func (c *ClientConn) backConn() (grpc.ClientConnInterface, error) {
 	return c.ClientConn, nil
 }
 
+// Snapshot tells what the current connection looks like, with its tunnels, for a debug page.
+func (c *ClientConn) Snapshot() ttrpc.ConnSnapshot { return c.ttrpc.Snapshot() }
+
 // Close ends the connection, and all calls in either direction, at once.
 func (c *ClientConn) Close() error {
 	c.closing.Do(func() {

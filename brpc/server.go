@@ -107,6 +107,14 @@ func (s *Server[C]) ServeConn(ctx context.Context, conn net.Conn) error {
 	return err
 }
 
+// Snapshot tells what the connections look like now, with their tunnels, for a debug page.
+func (s *Server[C]) Snapshot() []ttrpc.ConnSnapshot {
+	if s.core.ttrpc == nil {
+		return nil
+	}
+	return s.core.ttrpc.Snapshot()
+}
+
 // ClientFromContext returns a client of the peer whose call a handler with this context runs.
 // It may be used until the connection ends, also after the handler has returned. Its calls are
 // Unimplemented if the peer serves nothing.

@@ -29,13 +29,14 @@ func (notConnected) Error() string { return "brpc: client not connected" }
 // GRPCStatus implements what status.FromError asks for.
 func (e notConnected) GRPCStatus() *status.Status { return status.New(codes.Unavailable, e.Error()) }
 
-// A lostError is the error of a call which its connection has not survived.
+// A lostError is the error of a call which its connection has not survived. It is a status of
+// code Unavailable.
 type lostError struct{ error }
 
 func (e lostError) Unwrap() []error { return []error{e.error, ErrClientNotConnected} }
 
 // GRPCStatus implements what status.FromError asks for.
-func (e lostError) GRPCStatus() *status.Status { return status.Convert(e.error) }
+func (e lostError) GRPCStatus() *status.Status { return status.New(codes.Unavailable, e.Error()) }
 
 // A session is a connection with a client, as the server knows it.
 type session struct {
@@ -236,14 +237,18 @@ func (s *session) done() {
 	}
 }
 
-// lost returns the error of a call, which tells whether the connection has ended.
-func (s *session) lost(err error) error {
+// lost returns the error of a call, which tells whether the connection has ended. gRPC says of a
+// call that waits for what is closed meanwhile that it is canceled, and nobody has done that.
+func (s *session) lost(ctx context.Context, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.gone && err != nil {
-		if code := status.Code(err); code == codes.Unavailable || code == codes.Canceled {
-			return lostError{err}
-		}
+	code := status.Code(err)
+	lost := code == codes.Unavailable || code == codes.Canceled && ctx.Err() == nil
+	switch {
+	case lost && s.gone:
+		return lostError{err}
+	case lost && s.oneWay && code == codes.Canceled:
+		return errOneWay
 	}
 	return err
 }
@@ -260,7 +265,7 @@ func (s *session) Invoke(ctx context.Context, method string, args, reply any, op
 // invoke makes a call that was begun.
 func (s *session) invoke(ctx context.Context, conn *grpc.ClientConn, method string, args, reply any, opts []grpc.CallOption) error {
 	defer s.done()
-	return s.lost(conn.Invoke(ctx, method, args, reply, opts...))
+	return s.lost(ctx, conn.Invoke(ctx, method, args, reply, opts...))
 }
 
 // NewStream implements grpc.ClientConnInterface.
@@ -277,7 +282,7 @@ func (s *session) stream(ctx context.Context, conn *grpc.ClientConn, desc *grpc.
 	stream, err := conn.NewStream(ctx, desc, method, opts...)
 	if err != nil {
 		s.done()
-		return nil, s.lost(err)
+		return nil, s.lost(ctx, err)
 	}
 	context.AfterFunc(stream.Context(), s.done) // gRPC ends it with the stream
 	return stream, nil
