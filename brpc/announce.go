@@ -16,7 +16,7 @@ import (
 
 // serve tells the server, on each connection, that this end serves, until stopped is closed.
 func (c *ClientConn) serve(stopped <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(c.life)
+	ctx, cancel := context.WithCancel(c.serving)
 	defer cancel()
 	go func() {
 		defer cancel()

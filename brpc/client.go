@@ -31,8 +31,8 @@ type ClientConn struct {
 	reverse       *reverse
 	meeting       *meeting
 	serveMetadata metadata.MD
-	cancel        context.CancelFunc // ends life
-	life          context.Context
+	serving       context.Context    // while this end may announce that it serves
+	leave         context.CancelFunc // ends serving
 	closing       sync.Once
 	closed        error
 }
@@ -75,7 +75,7 @@ func newClientConn(target string, opts []grpc.DialOption, connect func(*options,
 	if err != nil {
 		return nil, err
 	}
-	c.life, c.cancel = context.WithCancel(context.Background())
+	c.serving, c.leave = context.WithCancel(context.Background())
 	base := append([]ttrpc.ClientOpts{
 		ttrpc.WithClientLimits(ttrpc.Limits{Queue: ttrpc.StreamQueue{Window: window}}),
 	}, o.ttrpc...)
@@ -83,11 +83,11 @@ func newClientConn(target string, opts []grpc.DialOption, connect func(*options,
 		ttrpc.WithClientServices(server),
 		ttrpc.WithClientHandshaker(c.meeting),
 	)); err != nil {
-		c.cancel()
+		c.leave()
 		return nil, err
 	}
 	if c.ClientConn, err = newConn(target, c.dial, opts); err != nil {
-		c.cancel()
+		c.leave()
 		c.ttrpc.Close()
 		return nil, err
 	}
@@ -145,9 +145,6 @@ func (c *ClientConn) dial(ctx context.Context, _ string) (net.Conn, error) {
 
 // backConn implements [backer]: handlers of a client call its server.
 func (c *ClientConn) backConn() (grpc.ClientConnInterface, error) {
-	if c.life.Err() != nil {
-		return nil, grpc.ErrClientConnClosing
-	}
 	return c.ClientConn, nil
 }
 
@@ -155,13 +152,17 @@ func (c *ClientConn) backConn() (grpc.ClientConnInterface, error) {
 func (c *ClientConn) Snapshot() ttrpc.ConnSnapshot { return c.ttrpc.Snapshot() }
 
 // Close ends the connection, and all calls in either direction, at once.
-func (c *ClientConn) Close() error {
+func (c *ClientConn) Close() error { return c.end(func() {}) }
+
+// end closes all but what parts from the server, and that when part has returned.
+func (c *ClientConn) end(part func()) error {
+	c.leave()
 	c.closing.Do(func() {
-		c.cancel()
 		c.closed = c.ClientConn.Close()
 		c.reverse.stop()
-		c.ttrpc.Close()
 	})
+	part()
+	c.ttrpc.Close()
 	return c.closed
 }
 
@@ -171,11 +172,13 @@ func (c *ClientConn) Close() error {
 // ctx.Err().
 func (c *ClientConn) Shutdown(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { c.Close() })()
+	c.leave() // all pools
 	c.reverse.drain()
-	c.ClientConn.Close()
-	c.ttrpc.Shutdown(ctx)
-	c.Close()
-	return ctx.Err()
+	err := c.end(func() { _ = c.ttrpc.Shutdown(ctx) })
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
 }
 
 // WithUnaryConnectionIdentifier does nothing. A server knows its clients by the connections
