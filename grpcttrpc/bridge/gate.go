@@ -23,6 +23,18 @@ type Config struct {
 
 	// Limits bounds what passes.
 	Limits Limits
+
+	// Ended, if it is not nil, is told of each call that has ended, for a log. It may be
+	// called concurrently, and its call waits for it.
+	Ended func(EndedCall)
+}
+
+// An EndedCall is a call that a bridge has passed on or refused.
+type EndedCall struct {
+	Service, Method string
+	Kind            Kind // Unknown if nobody knows it
+	Took            time.Duration
+	Err             error // how it has ended: nil, or a status of google.golang.org/grpc
 }
 
 // Limits bounds what a bridge passes on. Fields that are zero have their default.
@@ -84,6 +96,7 @@ func (t *traffic) count(payload []byte) {
 type gate struct {
 	methods []Methods
 	limits  Limits
+	told    func(EndedCall)
 
 	active            atomic.Int64
 	ended             [17 + 1]atomic.Uint64 // by code; the last are those that gRPC does not have
@@ -92,10 +105,43 @@ type gate struct {
 }
 
 func newGate(config Config) *gate {
-	return &gate{methods: config.Methods, limits: config.Limits.withDefaults()}
+	return &gate{methods: config.Methods, limits: config.Limits.withDefaults(), told: config.Ended}
 }
 
-// begin lets a call in, which ends with end, also if it is not let in.
+// A passage is a call that was let in, or refused.
+type passage struct {
+	gate    *gate
+	call    EndedCall
+	started time.Time
+}
+
+// enter begins a call, which ends with end.
+func (g *gate) enter(service, method string) *passage {
+	p := &passage{gate: g, call: EndedCall{Service: service, Method: method}}
+	if g.told != nil {
+		p.started = time.Now()
+	}
+	return p
+}
+
+// begin lets a call in, or says why not.
+func (p *passage) begin(ctx context.Context) (Kind, error) {
+	kind, err := p.gate.begin(ctx, p.call.Service, p.call.Method)
+	p.call.Kind = kind
+	return kind, err
+}
+
+// end counts and tells how the call has ended.
+func (p *passage) end(err error) {
+	g := p.gate
+	g.active.Add(-1)
+	g.ended[min(int(status.Code(err)), len(g.ended)-1)].Add(1)
+	if g.told != nil {
+		p.call.Took, p.call.Err = time.Since(p.started), err
+		g.told(p.call)
+	}
+}
+
 func (g *gate) begin(ctx context.Context, service, method string) (Kind, error) {
 	if g.active.Add(1) > int64(g.limits.Calls) {
 		g.over.Add(1)
@@ -106,11 +152,6 @@ func (g *gate) begin(ctx context.Context, service, method string) (Kind, error) 
 		g.unknown.Add(1)
 	}
 	return kind, err
-}
-
-func (g *gate) end(err error) {
-	g.active.Add(-1)
-	g.ended[min(int(status.Code(err)), len(g.ended)-1)].Add(1)
 }
 
 // bound returns the context of a unary call.

@@ -77,6 +77,9 @@ func (h *handlers) serve(method string, c *call) error {
 		<-c.ctx.Done()
 		h.ended <- c.ctx.Err()
 		return c.ctx.Err()
+	case "sleep":
+		<-c.ctx.Done()
+		return c.ctx.Err()
 	case "hold":
 		h.running <- method
 		<-h.goes

@@ -46,8 +46,9 @@ func (b *ToGRPC) Counts() Counts { return b.counts() }
 //	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions(), ttrpc.WithUnknownServiceHandler(b.Handler()))
 func (b *ToGRPC) Handler() ttrpc.UnknownServiceHandler {
 	return func(ctx context.Context, call *ttrpc.UnknownCall, down ttrpc.StreamServer) (answer any, err error) {
-		kind, err := b.begin(ctx, call.Service, call.Method)
-		defer func() { b.end(err) }()
+		p := b.enter(call.Service, call.Method)
+		defer func() { p.end(err) }()
+		kind, err := p.begin(ctx)
 		if err == nil {
 			err = checkShape(kind, call)
 		}

@@ -66,8 +66,9 @@ func (b *ToTTRPC) Drain() { b.health.drain() }
 func (b *ToTTRPC) handle(_ any, down grpc.ServerStream) (err error) {
 	path, _ := grpc.MethodFromServerStream(down)
 	service, method, _ := cutPath(path)
-	kind, err := b.begin(down.Context(), service, method)
-	defer func() { b.end(err) }()
+	p := b.enter(service, method)
+	defer func() { p.end(err) }()
+	kind, err := p.begin(down.Context())
 	if err != nil {
 		return err
 	}
