@@ -9,14 +9,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc/integration/grpc/ways"
-	"github.com/containerd/ttrpc/internal/testkit"
 )
 
 type (
@@ -143,7 +141,7 @@ func (h *hung) told() string {
 	select {
 	case <-h.ended:
 		return "handler told"
-	case <-time.After(testkit.Hang):
+	case <-h.bed.ctx.Done():
 		return "handler not told"
 	}
 }

@@ -147,27 +147,40 @@ func returned(err error) func(b *bed) string {
 func tooLarge(sent, answered int, opts ...grpc.CallOption) func(b *bed) string {
 	return func(b *bed) string {
 		b.setup.MessageSize = 64 << 10
-		b.unary = func(context.Context, *request) (*response, error) {
-			return &response{Payload: body(answered)}, nil
-		}
-		b.stream = func(ss duplex) error {
-			if _, err := ss.Recv(); err != nil {
-				return err
-			}
-			return ss.Send(&answer{Payload: body(answered)})
-		}
-		b.open()
-		_, unary := b.stub.UnaryCall(b.ctx, &request{Payload: body(sent)}, opts...)
-		ss, err := b.stub.FullDuplexCall(b.ctx, opts...)
-		if err != nil {
-			return "open: " + code(err)
-		}
-		stream := ss.Send(&asked{Payload: body(sent)})
-		if stream == nil {
-			_, stream = ss.Recv()
-		}
-		return join(code(unary)+", "+code(stream), "next "+b.next())
+		return b.exchange(sent, answered, opts...)
 	}
+}
+
+// overBridge does the same where the bridge takes no more than that.
+func overBridge(sent, answered int) func(b *bed) string {
+	return func(b *bed) string {
+		b.setup.BetweenSize = 64 << 10
+		return b.exchange(sent, answered)
+	}
+}
+
+// exchange makes a call and opens a stream.
+func (b *bed) exchange(sent, answered int, opts ...grpc.CallOption) string {
+	b.unary = func(context.Context, *request) (*response, error) {
+		return &response{Payload: body(answered)}, nil
+	}
+	b.stream = func(ss duplex) error {
+		if _, err := ss.Recv(); err != nil {
+			return err
+		}
+		return ss.Send(&answer{Payload: body(answered)})
+	}
+	b.open()
+	_, unary := b.stub.UnaryCall(b.ctx, &request{Payload: body(sent)}, opts...)
+	ss, err := b.stub.FullDuplexCall(b.ctx, opts...)
+	if err != nil {
+		return "open: " + code(err)
+	}
+	stream := ss.Send(&asked{Payload: body(sent)})
+	if stream == nil {
+		_, stream = ss.Recv()
+	}
+	return join(code(unary)+", "+code(stream), "next "+b.next())
 }
 
 func defaultSize(b *bed) string {

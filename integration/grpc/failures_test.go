@@ -16,7 +16,7 @@ import (
 
 // columns are the ways that the matrix has. The first is what the others are compared with.
 func columns() []ways.Way {
-	return []ways.Way{ways.GRPC, ways.TTRPC, ways.TTRPCClassic}
+	return []ways.Way{ways.GRPC, ways.TTRPC, ways.TTRPCClassic, ways.BRPCOverQUIC, ways.ToTTRPC, ways.ToGRPC}
 }
 
 // A row is a situation, and what a stub sees in it.
@@ -65,7 +65,7 @@ func (r row) check(t *testing.T, way ways.Way) (got string) {
 	if want == none {
 		return none
 	}
-	if r.tls {
+	if r.tls && way.TLS != nil {
 		way = *way.TLS
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Hang)

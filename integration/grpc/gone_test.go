@@ -42,11 +42,20 @@ func goneBefore(b *bed) string {
 }
 
 func goneDuringUnary(b *bed) string {
+	return b.goneDuring(func() { b.path.Kill() })
+}
+
+func betweenGone(b *bed) string {
+	return b.goneDuring(func() { b.path.Between.Kill() })
+}
+
+// goneDuring has a unary call wait while something is killed.
+func (b *bed) goneDuring(kill func()) string {
 	h := b.hang()
 	b.open()
 	go func() {
 		<-h.begun
-		b.path.Kill()
+		kill()
 	}()
 	_, err := b.stub.UnaryCall(b.ctx, new(request))
 	return join(code(err), h.told())
@@ -160,6 +169,15 @@ func idle(b *bed) string {
 }
 
 func stopDuringUnary(b *bed) string {
+	return b.stopDuring(func() { b.path.Stop() })
+}
+
+func betweenStops(b *bed) string {
+	return b.stopDuring(func() { b.path.Between.Stop() })
+}
+
+// stopDuring has a unary call wait while something is stopped gracefully.
+func (b *bed) stopDuring(stop func()) string {
 	begun, release := make(chan struct{}), make(chan struct{})
 	b.unary = func(context.Context, *request) (*response, error) {
 		close(begun)
@@ -174,7 +192,7 @@ func stopDuringUnary(b *bed) string {
 		running = code(err)
 	})
 	<-begun
-	calls.Go(b.path.Stop)
+	calls.Go(stop)
 	refused := b.untilRefused()
 	close(release)
 	calls.Wait()

@@ -15,12 +15,19 @@ import (
 const (
 	noCancel  = "classic ttrpc has no cancellation"
 	noAnswers = "classic ttrpc has no metadata of answers, and what would send it says so"
+	own       = "the bridge has a limit of its own, and tells of it as of its others"
+	noBridge  = "the others have no bridge"
 	noLimit   = "ttrpc counts metadata as part of the message, whose size is limited"
 )
 
 // classic is how classic ttrpc differs.
 func classic(want, reason string) map[string]differs {
 	return map[string]differs{ways.TTRPCClassic.Name: {want, reason}}
+}
+
+// bridges is what there is with a bridge only.
+func bridges(want string) map[string]differs {
+	return map[string]differs{ways.ToTTRPC.Name: {want, noBridge}, ways.ToGRPC.Name: {want, noBridge}}
 }
 
 // table returns the rows of the matrix. Those that take long come first.
@@ -58,6 +65,9 @@ func table() []row {
 		{situation: "answer larger than the client may receive", run: tooLarge(0, 10<<10, grpc.MaxCallRecvMsgSize(4<<10)), want: "ResourceExhausted, ResourceExhausted; next OK"},
 		{situation: "answer of 5 MiB, larger than a client may receive by default", run: defaultSize, want: "ResourceExhausted"},
 
+		{situation: "message larger than the bridge lets pass", run: overBridge(100<<10, 0), want: none, differs: bridges("ResourceExhausted, ResourceExhausted; next OK")},
+		{situation: "answer larger than the bridge lets pass", run: overBridge(0, 100<<10), want: none, differs: bridges("ResourceExhausted, ResourceExhausted; next OK")},
+
 		{situation: "unknown service", run: unknown("/no.Such/Method"), want: "Unimplemented, Unimplemented"},
 		{situation: "unknown method", run: unknown("/grpc.testing.TestService/NoSuch"), want: "Unimplemented, Unimplemented"},
 		{situation: "name of a method that is none", run: unknown("/nonsense"), want: "Unimplemented, Unimplemented"},
@@ -70,6 +80,7 @@ func table() []row {
 		{situation: "metadata: request's larger than the server takes", run: headerTooLarge, want: "Internal; next OK",
 			differs: map[string]differs{
 				ways.TTRPC.Name: {"OK; next OK", noLimit}, ways.TTRPCClassic.Name: {"OK; next OK", noLimit},
+				ways.ToGRPC.Name: {"ResourceExhausted; next OK", own},
 			}},
 
 		{situation: "client half-closes, answers go on", run: halfClose, want: "OK, OK, OK, EOF"},
@@ -89,6 +100,9 @@ func table() []row {
 
 		{situation: "GracefulStop during a unary call", run: stopDuringUnary, want: "OK; new call Unavailable"},
 		{situation: "GracefulStop during a stream", run: stopDuringStream, want: "OK, OK, EOF; new call Unavailable"},
+
+		{situation: "bridge gone during a unary call", run: betweenGone, want: none, differs: bridges("Unavailable; handler told")},
+		{situation: "GracefulStop of the bridge during a unary call", run: betweenStops, want: none, differs: bridges("OK; new call Unavailable")},
 
 		{situation: "certificate refused by the client", run: strangeCertificate, want: "Unavailable", tls: true},
 		{situation: "certificate wanted by the server", run: wantedCertificate, want: "Unavailable", tls: true},

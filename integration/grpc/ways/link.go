@@ -15,7 +15,8 @@ import (
 type Link struct {
 	net.Listener
 
-	relay *gate // nil if clients reach the listener as it is
+	dial  func(ctx context.Context) (net.Conn, error)
+	stall func() (resume func())
 
 	mu    sync.Mutex
 	conns []net.Conn // all that there were
@@ -30,9 +31,11 @@ func NewLink(t testing.TB, s Setup) *Link {
 		t.Fatal(err)
 	}
 	link := &Link{Listener: l}
+	link.dial = func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", l.Addr().String())
+	}
 	if s.Slow {
-		link.relay = &gate{open: make(chan struct{})}
-		close(link.relay.open)
+		link.pass()
 	}
 	t.Cleanup(link.Cut)
 	if s.Refused {
@@ -56,7 +59,7 @@ func (l *Link) keep(conn net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cut {
-		conn.Close()
+		abort(conn)
 	}
 	l.conns = append(l.conns, conn)
 }
@@ -68,26 +71,48 @@ func (l *Link) Cut() {
 	defer l.mu.Unlock()
 	l.cut = true
 	for _, conn := range l.conns {
-		conn.Close()
+		abort(conn)
 	}
+}
+
+func (l *Link) isCut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut
+}
+
+// abort closes a conn without any word of goodbye.
+func abort(conn net.Conn) {
+	if c, ok := conn.(interface{ CloseWithError(uint64, string) error }); ok {
+		c.CloseWithError(1000, "cut")
+	}
+	conn.Close()
 }
 
 // Dial is for clients. The target, which clients of gRPC and of ttrpc have, is of no use.
-func (l *Link) Dial(ctx context.Context, _ string) (net.Conn, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, l.Addr().Network(), l.Addr().String())
-	if err != nil || l.relay == nil {
-		return conn, err
-	}
-	near, far := net.Pipe()
-	l.keep(far)
-	go l.relay.pass(far, conn)
-	go l.relay.pass(conn, far)
-	return near, nil
-}
+func (l *Link) Dial(ctx context.Context, _ string) (net.Conn, error) { return l.dial(ctx) }
 
-// Stall stops what passes through the relay until resume is called.
-func (l *Link) Stall() (resume func()) { return l.relay.shut() }
+// Stall stops what is between clients and server until resume is called.
+func (l *Link) Stall() (resume func()) { return l.stall() }
+
+// pass has what clients dial pass through a relay.
+func (l *Link) pass() {
+	relay := &gate{open: make(chan struct{})}
+	close(relay.open)
+	direct := l.dial
+	l.stall = relay.shut
+	l.dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := direct(ctx)
+		if err != nil {
+			return nil, err
+		}
+		near, far := net.Pipe()
+		l.keep(far)
+		go relay.pass(far, conn)
+		go relay.pass(conn, far)
+		return near, nil
+	}
+}
 
 // A gate lets bytes pass while it is open.
 type gate struct {

@@ -35,6 +35,9 @@ type Setup struct {
 	// call options.
 	MessageSize int
 
+	// BetweenSize is what a bridge between the ends takes.
+	BetweenSize int
+
 	// HeaderSize is the most that metadata may have that the server receives.
 	HeaderSize int
 
@@ -70,6 +73,9 @@ type Path struct {
 	// Stop stops the server gracefully, and returns when that is done.
 	Stop func()
 
+	// Between is nil if there is no bridge.
+	Between *Between
+
 	// Rest waits until the client has become idle, where Setup.Idle has it do so.
 	Rest func()
 
@@ -78,10 +84,15 @@ type Path struct {
 	Stall func() (resume func())
 }
 
+// Between is the server side of a bridge that is between the ends.
+type Between struct{ Kill, Stop func() }
+
 // All returns all ways.
 func All() []Way {
 	return []Way{
 		GRPC, GRPCWithTLS, InProcess,
 		TTRPC, TTRPCWithTLS, TTRPCPeer, TTRPCPeerWithTLS, TTRPCClassic,
+		BRPC, BRPCPeer, BRPCOverQUIC, BRPCPeerOverQUIC,
+		ToTTRPC, ToGRPC,
 	}
 }
