@@ -149,15 +149,29 @@ var groups = []*group{
 		units: []string{unitServerMemory, unitClientMemory}, overview: 2, noFloor: true, rows: channelMemory(), sides: channelSides, baseline: streamName,
 	}, {
 		title: "Calls by gRPC's stubs, client and server in two processes",
-		note:  "One service, whose code gRPC's generator made, over calls of ttrpc (grpcttrpc), and over grpc-go; and beside them calls of ttrpc by its own stubs. Connections of ttrpc are in extended mode.",
+		note:  "One service, whose code gRPC's generator made, over calls of ttrpc (grpcttrpc), over grpc-go, and over grpc-go in tunnels (brpc); and beside them calls of ttrpc by its own stubs. Connections of ttrpc are in extended mode.",
 		units: []string{unitP50, unitTime, unitCPU, unitAllocs}, noFloor: true, rows: stubs("calls", usesOfCalls, "-latencies"), sides: stubSides, baseline: plainName,
 	}, {
 		title: "Streams of gRPC's stubs, client and server in two processes, for each message",
 		units: timeUnits, noFloor: true, rows: stubs("streams", usesOfStreams), sides: stubSides, baseline: plainName,
 	}, {
+		title: "Calls over QUIC and over TCP with TLS",
+		note:  "Two processes on one machine. Lost packets are those that arrive at a socket, at either end, and that the kernel drops by chance before TCP or QUIC sees them. One of TCP's holds up to 64 KiB here, of QUIC's less than 1.5 KB.",
+		units: []string{unitP50, unitP99, unitTime, unitCPU}, noFloor: true, rows: networks("calls", usesOfCalls, "-latencies"), sides: networkSides, baseline: plainTLSName,
+	}, {
+		title: "Streams over QUIC and over TCP with TLS, for each message",
+		units: timeUnits, noFloor: true, rows: networks("streams", usesOfNetworks), sides: networkSides, baseline: plainTLSName,
+	}, {
+		title: "Calls through a bridge",
+		note:  "Client, bridge and server in a process each, unix sockets between them. Beside it a proxy of grpc-go that passes payloads on as they are. CPU time is that of all three.",
+		units: []string{unitP50, unitTime, unitCPU}, noFloor: true, rows: hops("calls", usesOfCalls, "-latencies"), sides: hopSides, baseline: hopName,
+	}, {
+		title: "Streams through a bridge, for each message",
+		units: timeUnits, noFloor: true, rows: hops("streams", usesOfStreams), sides: hopSides, baseline: hopName,
+	}, {
 		title: "Memory of a connection by gRPC's stubs",
-		note:  "Two processes.",
-		units: []string{unitServerMemory, unitClientMemory, unitServerRSS, unitClientRSS}, noFloor: true, rows: stubMemory(), sides: stubSides, baseline: plainName,
+		note:  "Two processes, unix sockets where nothing else is said. Clients of brpc serve calls, too, which the server's end is ready to make.",
+		units: []string{unitServerMemory, unitClientMemory, unitServerRSS, unitClientRSS}, noFloor: true, rows: stubMemory(), sides: idleSides, baseline: plainName,
 	},
 }
 

@@ -5,15 +5,19 @@ go 1.25.0
 require (
 	github.com/containerd/ttrpc v0.0.0
 	github.com/containerd/ttrpc/bench/measure v0.0.0
+	github.com/containerd/ttrpc/brpc v0.0.0
 	github.com/containerd/ttrpc/grpcttrpc v0.0.0
+	github.com/containerd/ttrpc/transport/quic v0.0.0
+	github.com/quic-go/quic-go v0.61.0
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.12
 )
 
 require (
-	golang.org/x/net v0.57.0 // indirect
+	golang.org/x/crypto v0.55.0 // indirect
+	golang.org/x/net v0.58.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
-	golang.org/x/text v0.40.0 // indirect
+	golang.org/x/text v0.41.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260706201446-f0a921348800 // indirect
 	google.golang.org/grpc/cmd/protoc-gen-go-grpc v1.6.2 // indirect
 )
@@ -21,7 +25,9 @@ require (
 replace (
 	github.com/containerd/ttrpc => ../..
 	github.com/containerd/ttrpc/bench/measure => ../measure
+	github.com/containerd/ttrpc/brpc => ../../brpc
 	github.com/containerd/ttrpc/grpcttrpc => ../../grpcttrpc
+	github.com/containerd/ttrpc/transport/quic => ../../transport/quic
 )
 
 tool (

@@ -13,11 +13,12 @@ import (
 	"github.com/containerd/ttrpc/grpcttrpc"
 
 	"github.com/containerd/ttrpc/bench/grpc/echo"
+	"github.com/containerd/ttrpc/bench/grpc/overquic"
 	"github.com/containerd/ttrpc/bench/measure"
 )
 
 func main() {
-	measure.Main(measure.System{Serve: serve, Dial: dial, Over: over})
+	measure.Main(measure.System{Serve: serve, Dial: dial, Over: over, Media: overquic.Media})
 }
 
 func serve(l net.Listener) {
