@@ -44,13 +44,13 @@ func TestPathLost(t *testing.T) {
 	time.Sleep(5 * time.Second)
 	select {
 	case err := <-called:
-		t.Errorf("P2: a call returned while the path was lost: %v", err)
+		t.Errorf("B114: a call returned while the path was lost: %v", err)
 	default:
 	}
 	path.Cut(false)
 	for range cap(called) {
 		if err := <-called; err != nil {
-			t.Errorf("P2: a call while the path was lost: %v", err)
+			t.Errorf("B114: a call while the path was lost: %v", err)
 		}
 	}
 	transporttest.Echo(t, client, "after")
@@ -76,7 +76,7 @@ func TestSilence(t *testing.T) {
 	time.Sleep(time.Second) // far beyond the timeout, but both ends ask
 	select {
 	case err := <-waits:
-		t.Errorf("P2: an idle connection with keep-alive: %v", err)
+		t.Errorf("B114: an idle connection with keep-alive: %v", err)
 	default:
 	}
 	io.WriteString(client, "x")
@@ -95,10 +95,10 @@ func TestSilence(t *testing.T) {
 
 func wantSilent(t *testing.T, err error) {
 	t.Helper()
-	wantError(t, "P2", err, quic.ErrSilent, "no recent network activity")
+	wantError(t, "B114", err, quic.ErrSilent, "no recent network activity")
 	var timeout net.Error
 	if !errors.As(err, &timeout) || timeout.Timeout() {
-		t.Errorf("P2: it looks like a deadline: %v", err)
+		t.Errorf("B114: it looks like a deadline: %v", err)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestMoved(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := stream.Recv(); err != nil || got.Seq != i+1 {
-			t.Fatalf("P3: message %d: %v, %v", i, got, err)
+			t.Fatalf("B115: message %d: %v, %v", i, got, err)
 		}
 	}
 	transporttest.Echo(t, client, "there")
@@ -213,7 +213,7 @@ func untilAt(t *testing.T, client, server *quic.Conn, addr string) {
 			return
 		}
 	}
-	t.Errorf("P3: the client moved, and the server still has it at %v", server.RemoteAddr())
+	t.Errorf("B115: the client moved, and the server still has it at %v", server.RemoteAddr())
 }
 
 // TestWindowsGrow holds that a long path is filled: what may be under way grows when it is read
@@ -233,7 +233,7 @@ func TestWindowsGrow(t *testing.T) {
 	client.SetWriteDeadline(time.Now().Add(testkit.Hang))
 	for buf := make([]byte, 64<<10); grown.Load() < 1<<20; {
 		if _, err := client.Write(buf); err != nil {
-			t.Fatalf("P2: the window has grown by %d bytes: %v", grown.Load(), err)
+			t.Fatalf("B114: the window has grown by %d bytes: %v", grown.Load(), err)
 		}
 	}
 	client.Close()
@@ -270,7 +270,7 @@ func TestServerRestarts(t *testing.T) {
 	defer end()
 	go client.Write(make([]byte, 5000))
 	_, err := client.Read(make([]byte, 1))
-	wantError(t, "P2", err, quic.ErrRestarted, "")
+	wantError(t, "B114", err, quic.ErrRestarted, "")
 }
 
 // TestSilentClients has some that shake hands and vanish, and some that open more than they
@@ -294,10 +294,10 @@ func TestSilentClients(t *testing.T) {
 		s.Write([]byte("x"))
 	}
 	if _, err := connection.OpenUniStream(); err == nil {
-		t.Error("P1: a client may open a third stream")
+		t.Error("B113: a client may open a third stream")
 	}
 	if _, err := connection.OpenStream(); err == nil {
-		t.Error("P1: a client may open a stream of two directions")
+		t.Error("B113: a client may open a stream of two directions")
 	}
 	path.Cut(true)
 	gone(t, server)
