@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +15,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
@@ -163,18 +161,4 @@ func (c *clientCase) compare(t *testing.T, want, got string) {
 	} else {
 		t.Log(want)
 	}
-}
-
-// ofUser returns metadata without what HTTP/2 adds, as a line.
-func ofUser(md metadata.MD) string {
-	var all []string
-	for key, values := range md {
-		switch key {
-		case ":authority", "content-type", "user-agent", "grpc-accept-encoding":
-		default:
-			all = append(all, fmt.Sprintf("%s=%q", key, values))
-		}
-	}
-	slices.Sort(all)
-	return strings.Join(all, " ")
 }

@@ -56,7 +56,7 @@ func TestClientInterceptors(t *testing.T) {
 			var header metadata.MD
 			_, err := r.stub.UnaryCall(r.ctx, smallRequest, grpc.Header(&header))
 			r.noteErr("unary", err)
-			r.note("header %s", ofUser(header))
+			r.note("header %s", ofUsers(header))
 			duplex, err := r.stub.FullDuplexCall(r.ctx, grpc.Header(&header))
 			if err != nil {
 				r.Fatal(err)
@@ -64,7 +64,7 @@ func TestClientInterceptors(t *testing.T) {
 			r.noteErr("CloseSend", duplex.CloseSend())
 			_, err = duplex.Recv()
 			r.noteErr("Recv", err)
-			r.note("header %s", ofUser(header))
+			r.note("header %s", ofUsers(header))
 		},
 	}).beside(t)
 }

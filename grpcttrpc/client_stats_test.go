@@ -42,7 +42,7 @@ func (h *notingStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
 		if s.RemoteAddr == nil || s.LocalAddr == nil || s.RemoteAddr.Network() != "unix" {
 			h.r.Errorf("G1: OutHeader is to %v, from %v", s.RemoteAddr, s.LocalAddr)
 		}
-		h.r.note("OutHeader %s: %s", s.FullMethod, ofUser(s.Header))
+		h.r.note("OutHeader %s: %s", s.FullMethod, ofUsers(s.Header))
 	case *stats.OutPayload:
 		h.r.note("OutPayload %T %d %d", s.Payload, s.Length, s.CompressedLength)
 	case *stats.InPayload:
@@ -51,17 +51,17 @@ func (h *notingStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	case *stats.InHeader:
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.came = append(h.came, "InHeader "+ofUser(s.Header))
+		h.came = append(h.came, "InHeader "+ofUsers(s.Header))
 	case *stats.InTrailer:
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.came = append(h.came, "InTrailer "+ofUser(s.Trailer))
+		h.came = append(h.came, "InTrailer "+ofUsers(s.Trailer))
 	case *stats.End:
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.r.note("%s", strings.Join(h.came, "\n"))
 		h.came = nil
-		h.r.note("End %s: %s", ofUser(s.Trailer), told(s.Error))
+		h.r.note("End %s: %s", ofUsers(s.Trailer), told(s.Error))
 	case *stats.DelayedPickComplete: // grpc-go has connected
 	default:
 		h.r.note("%T", s)

@@ -167,7 +167,7 @@ func TestHeaderTrailer(t *testing.T) {
 			eachKind(r, func() context.Context { return ctx }, func(what string, err error) {
 				if what != "duplex" {
 					r.noteErr(what, err)
-					r.note("header %s, trailer %s", ofUser(header), ofUser(trailer))
+					r.note("header %s, trailer %s", ofUsers(header), ofUsers(trailer))
 				}
 			}, grpc.Header(&header), grpc.Trailer(&trailer))
 			noteHeaders(r, ctx)
@@ -183,13 +183,13 @@ func noteHeaders(r *clientRun, ctx context.Context) {
 	}
 	header, err := stream.Header()
 	r.noteErr("Header", err)
-	r.note("header %s", ofUser(header))
+	r.note("header %s", ofUsers(header))
 	r.noteErr("CloseSend", stream.CloseSend())
 	r.noteErr("Recv", stream.RecvMsg(new(testpb.StreamingOutputCallResponse)))
-	r.note("trailer %s", ofUser(stream.Trailer()))
+	r.note("trailer %s", ofUsers(stream.Trailer()))
 	header, err = stream.Header()
 	r.noteErr("Header", err)
-	r.note("header %s", ofUser(header))
+	r.note("header %s", ofUsers(header))
 }
 
 // TestHeaderReturns holds when Header returns: at the first message, and at the end.
@@ -202,7 +202,7 @@ func TestHeaderReturns(t *testing.T) {
 		r.noteErr("Send", stream.Send(askFor(7)))
 		header, err := stream.Header()
 		r.noteErr("Header", err)
-		r.note("header %s, nil: %v", ofUser(header), header == nil)
+		r.note("header %s, nil: %v", ofUsers(header), header == nil)
 		_, err = stream.Recv()
 		r.noteErr("Recv", err)
 	}}).beside(t)
@@ -215,7 +215,7 @@ func TestHeaderReturns(t *testing.T) {
 		}
 		header, err := stream.Header()
 		r.noteErr("Header", err)
-		r.note("header %s", ofUser(header))
+		r.note("header %s", ofUsers(header))
 		_, err = stream.Recv()
 		r.noteErr("Recv", err)
 	}}).beside(t)
@@ -228,7 +228,7 @@ func TestHeaderReturns(t *testing.T) {
 		go cancel()
 		header, err := stream.Header()
 		r.noteErr("Header", err)
-		r.note("header %s", ofUser(header))
+		r.note("header %s", ofUsers(header))
 		_, err = stream.Recv()
 		r.noteErr("Recv", err)
 	}}).beside(t)

@@ -62,8 +62,8 @@ func seen(ctx context.Context, stub testpb.TestServiceClient) error {
 	return err
 }
 
-// TestMalformedMetadata has a peer send header and trailer that are none of gRPC's.
-func TestMalformedMetadata(t *testing.T) {
+// TestMalformedAnswers has a peer send header and trailer that are none of gRPC's.
+func TestMalformedAnswers(t *testing.T) {
 	server := newServer(t, ttrpc.WithServerExtensions())
 	bad := ttrpc.MD{"a-bin": {"no base64!"}}
 	sets := map[string]func(context.Context, ttrpc.MD) error{"header": ttrpc.SetHeader, "trailer": ttrpc.SetTrailer}
