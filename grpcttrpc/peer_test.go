@@ -64,13 +64,14 @@ func certificate(t *testing.T, uris ...string) (tls.Certificate, *x509.CertPool)
 // peerSeen returns whom a handler sees, as gRPC and as ttrpc tell it.
 func peerSeen(t *testing.T, serverOpt ttrpc.ServerOpt, clientOpts ...ttrpc.ClientOpts) (*peer.Peer, *ttrpc.Peer) {
 	t.Helper()
-	var seen *peer.Peer
-	var native *ttrpc.Peer
+	seen, native := make(chan *peer.Peer, 1), make(chan *ttrpc.Peer, 1)
 	server := newServer(t, ttrpc.WithServerExtensions(), serverOpt)
 	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), &testService{
 		unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
-			seen, _ = peer.FromContext(ctx)
-			native, _ = ttrpc.PeerFromContext(ctx)
+			p, _ := peer.FromContext(ctx)
+			seen <- p
+			n, _ := ttrpc.PeerFromContext(ctx)
+			native <- n
 			return new(testpb.SimpleResponse), nil
 		},
 	})
@@ -78,7 +79,7 @@ func peerSeen(t *testing.T, serverOpt ttrpc.ServerOpt, clientOpts ...ttrpc.Clien
 	if _, err := testpb.NewTestServiceClient(cc).UnaryCall(withDeadline(t), new(testpb.SimpleRequest)); err != nil {
 		t.Fatal(err)
 	}
-	return seen, native
+	return <-seen, <-native
 }
 
 // TestPeerTLS holds that handlers find a peer's certificates where gRPC's own credentials put
