@@ -6,7 +6,6 @@ package grpcttrpc
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -93,7 +92,6 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 				Name: m.Name, IsClientStream: m.StreamingClient, IsServerStream: m.StreamingServer,
 			})
 		}
-		slices.SortStableFunc(info.Methods, unaryFirst)
 		if data, ok := r.metadata[s.Name]; ok {
 			info.Metadata = data
 		} else if d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(s.Name)); err == nil {
@@ -102,15 +100,4 @@ func (r *Registrar) GetServiceInfo() map[string]grpc.ServiceInfo {
 		infos[s.Name] = info
 	}
 	return infos
-}
-
-// unaryFirst is the order of gRPC's own.
-func unaryFirst(a, b grpc.MethodInfo) int {
-	streams := func(m grpc.MethodInfo) int {
-		if m.IsClientStream || m.IsServerStream {
-			return 1
-		}
-		return 0
-	}
-	return streams(a) - streams(b)
 }

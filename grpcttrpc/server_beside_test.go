@@ -169,6 +169,7 @@ func TestAnswerMetadata(t *testing.T) {
 					r.say("Send: %v", stream.Send(outputOf(1)))
 					r.say("SetHeader: %s", codeOf(stream.SetHeader(pairs("h", "6"))))
 					r.say("SendHeader: %s", codeOf(stream.SendHeader(pairs("h", "6"))))
+					r.say("nothing: %s", codeOf(stream.SetHeader(nil)))
 				}
 				return c.fails
 			},

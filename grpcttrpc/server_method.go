@@ -69,21 +69,16 @@ func unaryAnswer(answer any, err error) (any, error) {
 	if err != nil {
 		return nil, handlerError(err)
 	}
-	return presentMessage(answer)
+	return presentMessage(answer), nil
 }
 
-// presentMessage returns a message as it is sent. To gRPC a nil pointer is an empty message,
-// and nil itself is none.
-func presentMessage(m any) (any, error) {
-	switch msg := m.(type) {
-	case nil:
-		return nil, status.Error(codes.Internal, "grpcttrpc: the handler's message is nil")
-	case proto.Message:
-		if !msg.ProtoReflect().IsValid() {
-			return new(ttrpc.RawMessage), nil
-		}
+// presentMessage returns a message as it is sent. To gRPC nil and a nil pointer are empty
+// messages, and to ttrpc they are none.
+func presentMessage(m any) any {
+	if msg, ok := m.(proto.Message); m == nil || ok && !msg.ProtoReflect().IsValid() {
+		return new(ttrpc.RawMessage)
 	}
-	return m, nil
+	return m
 }
 
 // handlerError is the status of a handler's error, as gRPC has it: Unknown, but for the

@@ -105,10 +105,8 @@ var servedLog = grpclog.Component("grpcttrpc")
 // SendMsg implements grpc.ServerStream. The answer to a stream of the client's leaves when
 // the handler returns.
 func (s *servedStream) SendMsg(m any) error {
-	msg, err := presentMessage(m)
+	msg := presentMessage(m)
 	switch {
-	case err != nil:
-		return s.fail(err)
 	case s.call.method.serverStreams:
 		if err := s.stream.SendMsg(msg); err != nil {
 			return s.fail(servedError(err))

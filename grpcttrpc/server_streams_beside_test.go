@@ -343,6 +343,38 @@ func TestBadMessages(t *testing.T) {
 	})
 }
 
+// TestNoMessage holds what becomes of a message that is nil.
+func TestNoMessage(t *testing.T) {
+	r := new(report)
+	desc := &grpc.ServiceDesc{
+		ServiceName: "no.No", HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{MethodName: "M", Handler: func(any, context.Context, func(any) error, grpc.UnaryServerInterceptor) (any, error) {
+			return nil, nil
+		}}},
+		Streams: []grpc.StreamDesc{
+			{StreamName: "Up", ClientStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+				r.say("sent: %s", codeOf(s.SendMsg(nil)))
+				return nil
+			}},
+			{StreamName: "Both", ClientStreams: true, ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+				r.say("sent: %s", codeOf(s.SendMsg(nil)))
+				return nil
+			}},
+		},
+	}
+	s := side{register: func(reg grpc.ServiceRegistrar) { reg.RegisterService(desc, nil) }}
+	besideGRPC(t, "B123", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+		r.got("unary: %s", codeOf(cc.Invoke(ctx, "/no.No/M", new(testpb.Empty), new(testpb.Empty))))
+		for _, d := range desc.Streams {
+			s, err := cc.NewStream(ctx, &d, "/no.No/"+d.StreamName)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.got("%s: %s", d.StreamName, codeOf(s.RecvMsg(new(testpb.Empty))))
+		}
+	})
+}
+
 // A badCodec makes of every message what is none.
 type badCodec struct{}
 

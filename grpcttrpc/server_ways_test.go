@@ -37,7 +37,10 @@ func TestClassicHandlers(t *testing.T) {
 		unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 			told = []error{grpc.SetHeader(ctx, pair), grpc.SendHeader(ctx, pair), grpc.SetTrailer(ctx, pair), grpc.SendHeader(ctx, nil)}
 			md, _ := metadata.FromIncomingContext(ctx)
-			return &testpb.SimpleResponse{Username: fmt.Sprint(ofUsers(md))}, nil
+			if stream := grpc.ServerTransportStreamFromContext(ctx); stream.SetHeader(nil) != nil || stream.SetTrailer(nil) != nil {
+				md.Set("nothing", "is refused")
+			}
+			return &testpb.SimpleResponse{Username: ofUsers(md)}, nil
 		},
 		duplex: func(s testpb.TestService_FullDuplexCallServer) error {
 			told = []error{s.SetHeader(pair), s.SendHeader(pair)}
