@@ -249,7 +249,6 @@ func stopDuringStream(b *bed) string {
 
 func strangeCertificate(b *bed) string {
 	b.setup.ServerTLS, _ = ways.Certificates(b.t, "")
-	b.setup.ServerTLS.NextProtos = []string{"h2", "ttrpc"}
 	b.open()
 	return b.next()
 }

@@ -42,7 +42,7 @@ func openBRPC(t testing.TB, s Setup, link *Link) *Path {
 	server := NewBRPC(s, nil)
 	s.Register(server.Server)
 	ServeBRPC(t, server, link)
-	cc := DialBRPC(t, s, link)
+	cc := DialBRPC(t, link, s.dialOptions()...)
 	return &Path{CC: cc, Kill: link.Cut, Stop: server.GracefulStop, Stall: link.Stall, Rest: rest(cc.ClientConn)}
 }
 
@@ -52,7 +52,7 @@ func openBRPCPeer(t testing.TB, s Setup, link *Link) *Path {
 	opened := make(chan Conn, 1)
 	pool := brpc.NewPool(brpc.PoolConfig{Opened: func(c *brpc.PoolClient) { opened <- c }})
 	ServeBRPC(t, NewBRPC(s, pool), link)
-	client := DialBRPC(t, s, link)
+	client := DialBRPC(t, link)
 	services := grpc.NewServer(s.serverOptions()...)
 	s.Register(services)
 	served := make(chan struct{})
@@ -99,13 +99,15 @@ func ServeBRPC(t testing.TB, server *brpc.Server[Conn], link *Link) {
 }
 
 // DialBRPC returns a client, which is closed at the end of the test.
-func DialBRPC(t testing.TB, s Setup, link *Link) *brpc.ClientConn {
+func DialBRPC(t testing.TB, link *Link, opts ...grpc.DialOption) *brpc.ClientConn {
 	t.Helper()
-	opts := append(s.dialOptions(), brpc.WithTTRPCOptions(ttrpc.WithClientLogger(silent{})))
-	client, err := brpc.DialNet("passthrough:///"+serverName, link.dial, opts...)
+	client, err := brpc.DialNet("passthrough:///"+serverName, link.dial, append(opts, Silent())...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
 	return client
 }
+
+// Silent has a brpc client log nothing.
+func Silent() grpc.DialOption { return brpc.WithTTRPCOptions(ttrpc.WithClientLogger(silent{})) }

@@ -22,7 +22,8 @@ func (s Setup) tls(t testing.TB, protocol string) (server, client *tls.Config) {
 	t.Helper()
 	server, client = Certificates(t, protocol)
 	if s.ServerTLS != nil {
-		server = s.ServerTLS
+		server = s.ServerTLS.Clone()
+		server.NextProtos = []string{protocol}
 	}
 	if s.Demand {
 		server.ClientAuth = tls.RequireAnyClientCert

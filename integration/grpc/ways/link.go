@@ -59,7 +59,7 @@ func (l *Link) keep(conn net.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cut {
-		abort(conn)
+		Abort(conn)
 	}
 	l.conns = append(l.conns, conn)
 }
@@ -71,7 +71,7 @@ func (l *Link) Cut() {
 	defer l.mu.Unlock()
 	l.cut = true
 	for _, conn := range l.conns {
-		abort(conn)
+		Abort(conn)
 	}
 }
 
@@ -81,8 +81,8 @@ func (l *Link) isCut() bool {
 	return l.cut
 }
 
-// abort closes a conn without any word of goodbye.
-func abort(conn net.Conn) {
+// Abort closes a conn without any word of goodbye.
+func Abort(conn net.Conn) {
 	if c, ok := conn.(interface{ CloseWithError(uint64, string) error }); ok {
 		c.CloseWithError(1000, "cut")
 	}

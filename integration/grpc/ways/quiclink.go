@@ -5,6 +5,7 @@ package ways
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"testing"
 	"time"
@@ -19,11 +20,7 @@ import (
 func NewQUICLink(t testing.TB, s Setup) *Link {
 	t.Helper()
 	atServer, atClient := s.tls(t, "ttrpc")
-	l, err := quicgo.ListenAddr("127.0.0.1:0", atServer, nil) // it speaks other protocols, too
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener := quic.NewListener(l)
+	listener := listenQUIC(t, s, atServer)
 	addr := listener.Addr()
 	link := &Link{Listener: listener}
 	if s.Slow {
@@ -50,4 +47,23 @@ func NewQUICLink(t testing.TB, s Setup) *Link {
 		link.Cut()
 	}
 	return link
+}
+
+// listenQUIC returns a listener: one of quic-go's if it is to speak another protocol, which
+// the package's own refuses.
+func listenQUIC(t testing.TB, s Setup, config *tls.Config) *quic.Listener {
+	t.Helper()
+	const anyPort = "127.0.0.1:0"
+	if s.Protocol == "" {
+		listener, err := quic.ListenAddr(anyPort, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return listener
+	}
+	listener, err := quicgo.ListenAddr(anyPort, config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return quic.NewListener(listener)
 }
