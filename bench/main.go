@@ -12,7 +12,7 @@
 // sides are measured in turn, round by round. What was measured goes into
 // docs/benchmarks: results.txt, which benchstat reads; README.md, the tables; and plots.
 //
-// The whole takes about 25 minutes of a machine that does nothing else, 8 GB of memory
+// The whole takes about 40 minutes of a machine that does nothing else, 8 GB of memory
 // and 10,000 open files a process. -only measures the rows again whose names match, and
 // leaves the others as they are; -render only makes tables and plots from results.txt.
 //

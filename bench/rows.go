@@ -157,10 +157,10 @@ var groups = []*group{
 	}, {
 		title: "Calls over QUIC and over TCP with TLS",
 		note:  "Two processes on one machine. Lost packets are those that arrive at a socket, at either end, and that the kernel drops by chance before TCP or QUIC sees them. One of TCP's holds up to 64 KiB here, of QUIC's less than 1.5 KB.",
-		units: []string{unitP50, unitP99, unitTime, unitCPU}, noFloor: true, rows: networks("calls", usesOfCalls, "-latencies"), sides: networkSides, baseline: plainTLSName,
+		units: []string{unitP50, unitP99, unitTime, unitCPU}, noFloor: true, rows: networks("calls", callsOfNetworks, "-latencies"), sides: networkSides, baseline: plainTLSName,
 	}, {
 		title: "Streams over QUIC and over TCP with TLS, for each message",
-		units: timeUnits, noFloor: true, rows: networks("streams", usesOfNetworks), sides: networkSides, baseline: plainTLSName,
+		units: timeUnits, noFloor: true, rows: networks("streams", streamsOfNetworks), sides: networkSides, baseline: plainTLSName,
 	}, {
 		title: "Calls through a bridge",
 		note:  "Client, bridge and server in a process each, unix sockets between them. Beside it a proxy of grpc-go that passes payloads on as they are. CPU time is that of all three.",

@@ -73,7 +73,8 @@ var (
 		{"size=64/kind=pipelined", "pipelined, 64 B", []string{"-size=64", "-kind=pipelined"}},
 		pingpong,
 	}
-	usesOfNetworks = []use{
+	callsOfNetworks   = []use{usesOfCalls[0], usesOfCalls[2], usesOfCalls[3]}
+	streamsOfNetworks = []use{
 		pingpong,
 		{"size=16384/kind=upload", "upload, 16 KiB", []string{"-size=16384", "-kind=upload"}},
 		{"size=16384/kind=pipelined", "pipelined, 16 KiB", []string{"-size=16384", "-kind=pipelined"}},
@@ -99,7 +100,7 @@ func networks(what string, uses []use, flags ...string) (rows []*row) {
 			args := slices.Concat([]string{what, "-processes=2", flagged("lost", lost)}, u.args, flags)
 			r := driven(fmt.Sprintf("Network/%s/lost=%d/%s", what, lost, u.name), fmt.Sprintf("%d %% lost: %s", lost, u.label), short, args...)
 			if lost > 0 { // some dozen packets have to be
-				r.lasts, r.rounds = 5*time.Second, 3
+				r.lasts, r.rounds = 3*time.Second, 3
 			}
 			rows = append(rows, r)
 		}
