@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -182,6 +183,37 @@ func TestReadAfterClose(t *testing.T) {
 		}
 		far.Close()
 		gone(t, near)
+	})
+}
+
+// TestDeadlineOfNothing has deadlines of a Read that waits for an end that has opened nothing.
+func TestDeadlineOfNothing(t *testing.T) {
+	ends(t, func(t *testing.T, near, far *quic.Conn) {
+		waits := make(chan error)
+		read := func() {
+			_, err := near.Read(make([]byte, 1))
+			waits <- err
+		}
+		for range 3 {
+			near.SetReadDeadline(time.Now().Add(time.Hour))
+			go read()
+			near.SetReadDeadline(time.Now().Add(time.Millisecond)) // set while it waits, or just before
+			if err := <-waits; err != os.ErrDeadlineExceeded {
+				t.Errorf("B96: Read whose deadline was set meanwhile: %v", err)
+			}
+		}
+		near.SetReadDeadline(time.Now().Add(time.Hour))
+		go read()
+		near.SetReadDeadline(time.Time{})
+		far.Write([]byte("x"))
+		if err := <-waits; err != nil {
+			t.Errorf("B96: Read after that: %v", err)
+		}
+		near.SetReadDeadline(time.Unix(1, 0)) // of the stream that there is now
+		go read()
+		if err := <-waits; err != os.ErrDeadlineExceeded {
+			t.Errorf("B96: Read after its deadline: %v", err)
+		}
 	})
 }
 

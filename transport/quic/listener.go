@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 
 	quicgo "github.com/quic-go/quic-go"
 )
@@ -93,28 +94,23 @@ func listenOn(s *socket, tlsConfig *tls.Config, quicConfig *quicgo.Config) (*Lis
 type Listener struct {
 	quic   *quicgo.Listener
 	socket *socket // nil if it is not this package's
-	open   context.Context
-	close  context.CancelFunc
+	closed atomic.Bool
 }
 
 // NewListener returns a listener that makes conns of all that a listener of quic-go accepts,
 // whatever protocol (ALPN) they speak. Close closes that.
-func NewListener(listener *quicgo.Listener) *Listener {
-	l := &Listener{quic: listener}
-	l.open, l.close = context.WithCancel(context.Background())
-	return l
-}
+func NewListener(listener *quicgo.Listener) *Listener { return &Listener{quic: listener} }
 
 // Accept implements net.Listener. It returns conns whose handshake has succeeded.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		connection, err := l.quic.Accept(l.open)
-		if l.open.Err() != nil {
-			l.refuse(connection)
-			err = net.ErrClosed
-		}
-		if err != nil {
+		connection, err := l.quic.Accept(context.Background())
+		switch {
+		case err != nil:
 			return nil, &net.OpError{Op: "accept", Net: network, Addr: l.Addr(), Err: err}
+		case l.closed.Load():
+			l.refuse(connection)
+			continue
 		}
 		if t, ok := connection.Context().Value(ticketKey{}).(*ticket); ok {
 			t.accept()
@@ -130,15 +126,12 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 // Close implements net.Listener. Conns that were accepted live on.
 func (l *Listener) Close() error {
-	if l.open.Err() != nil {
+	if l.closed.Swap(true) {
 		return nil
 	}
-	l.close()
 	err := l.quic.Close()
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	for {
-		connection, err := l.quic.Accept(ended)
+	for { // until there are none that wait
+		connection, err := l.quic.Accept(context.Background())
 		if err != nil {
 			break
 		}
@@ -151,9 +144,7 @@ func (l *Listener) Close() error {
 }
 
 func (l *Listener) refuse(connection *quicgo.Conn) {
-	if connection != nil {
-		_ = connection.CloseWithError(CodeNotAccepted, "the listener is closed")
-	}
+	_ = connection.CloseWithError(CodeNotAccepted, "the listener is closed")
 }
 
 // Addr implements net.Listener.

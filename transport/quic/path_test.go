@@ -44,7 +44,7 @@ func TestPathLost(t *testing.T) {
 	time.Sleep(5 * time.Second)
 	select {
 	case err := <-called:
-		t.Errorf("B114: a call returned while the path was lost: %v", err)
+		t.Fatalf("B114: a call returned while the path was lost: %v", err)
 	default:
 	}
 	path.Cut(false)
@@ -76,7 +76,7 @@ func TestSilence(t *testing.T) {
 	time.Sleep(time.Second) // far beyond the timeout, but both ends ask
 	select {
 	case err := <-waits:
-		t.Errorf("B114: an idle connection with keep-alive: %v", err)
+		t.Fatalf("B114: an idle connection with keep-alive: %v", err)
 	default:
 	}
 	io.WriteString(client, "x")
