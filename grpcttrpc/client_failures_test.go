@@ -238,6 +238,10 @@ func TestMessages(t *testing.T) {
 		r.noteCode("nil is no answer", r.conn.Invoke(r.ctx, unary, smallRequest, nil))
 		r.noteCode("no message on a stream", sendOn(r, "text"))
 		r.noteCode("nil is one", sendOn(r, nil))
+		large := &testpb.Payload{Body: make([]byte, 5<<20)}
+		r.noteCode("a large one", sendOn(r, &testpb.StreamingOutputCallRequest{Payload: large}))
+		_, err := r.stub.UnaryCall(r.ctx, &testpb.SimpleRequest{Payload: large})
+		r.noteCode("a large request", err)
 	}}).besideClassic(t)
 }
 

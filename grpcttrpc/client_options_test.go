@@ -53,8 +53,10 @@ func TestClientInterceptors(t *testing.T) {
 		stream: []grpc.StreamClientInterceptor{stream("first"), stream("second"), stream("third")},
 		run: func(run *clientRun) {
 			r = run
+			_, err := r.stub.UnaryCall(r.ctx, smallRequest, grpc.MaxCallRecvMsgSize(-1))
+			r.noteErr("an option of the call counts more", err)
 			var header metadata.MD
-			_, err := r.stub.UnaryCall(r.ctx, smallRequest, grpc.Header(&header))
+			_, err = r.stub.UnaryCall(r.ctx, smallRequest, grpc.Header(&header))
 			r.noteErr("unary", err)
 			r.note("header %s", ofUsers(header))
 			duplex, err := r.stub.FullDuplexCall(r.ctx, grpc.Header(&header))

@@ -233,3 +233,58 @@ func TestHeaderReturns(t *testing.T) {
 		r.noteErr("Recv", err)
 	}}).beside(t)
 }
+
+// TestSendUntilGone sends until the context has ended, or the client was closed.
+func TestSendUntilGone(t *testing.T) {
+	for _, end := range []func(r *clientRun, cancel func()){
+		func(_ *clientRun, cancel func()) { cancel() }, func(r *clientRun, _ func()) { r.close() },
+	} {
+		begun := make(chan struct{}, 1)
+		(&clientCase{service: waits(begun), run: func(r *clientRun) {
+			ctx, cancel := context.WithCancel(r.ctx)
+			defer cancel()
+			stream, err := r.stub.FullDuplexCall(ctx)
+			if err != nil {
+				r.Fatal(err)
+			}
+			go func() {
+				<-begun
+				end(r, cancel)
+			}()
+			for err == nil {
+				err = stream.Send(askFor(7))
+			}
+			r.noteErr("Send", err)
+			_, err = stream.Recv()
+			r.noteErr("Recv", err)
+		}}).beside(t)
+	}
+}
+
+// TestFailureEndsHandler holds that a stream that fails at the client ends at the server.
+func TestFailureEndsHandler(t *testing.T) {
+	ends := make(chan error, 1)
+	service := echoes()
+	service.duplex = func(s testpb.TestService_FullDuplexCallServer) error {
+		err := s.Send(outputOf(7))
+		<-s.Context().Done()
+		ends <- s.Context().Err()
+		return err
+	}
+	(&clientCase{service: service, run: func(r *clientRun) {
+		for _, opt := range []grpc.CallOption{grpc.MaxCallSendMsgSize(1), grpc.MaxCallRecvMsgSize(1)} {
+			stream, err := r.stub.FullDuplexCall(r.ctx, opt)
+			if err != nil {
+				r.Fatal(err)
+			}
+			_, err = stream.Recv()
+			if err == nil {
+				err = stream.Send(askFor(7))
+			}
+			r.noteErr("failed", err)
+			r.note("the handler's context: %v", <-ends)
+			_, err = stream.Recv()
+			r.noteCode("Recv", err) // grpc-go takes the rest of the message for a next one
+		}
+	}}).beside(t)
+}
