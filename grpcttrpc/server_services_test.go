@@ -16,7 +16,6 @@ import (
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/reflection"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	alphapb "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -89,13 +88,16 @@ func TestReflection(t *testing.T) {
 			r.got("%v", resp.GetErrorResponse())
 		}
 		stream.CloseSend()
-		old, err := alphapb.NewServerReflectionClient(cc).ServerReflectionInfo(ctx)
+		// The messages of the older version are the same by another name.
+		old, err := cc.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
+			"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
 		if err != nil {
 			t.Fatal(err)
 		}
-		old.Send(&alphapb.ServerReflectionRequest{MessageRequest: &alphapb.ServerReflectionRequest_ListServices{}})
+		old.SendMsg(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}})
 		old.CloseSend()
-		resp, err := old.Recv()
+		resp := new(reflectionpb.ServerReflectionResponse)
+		err = old.RecvMsg(resp)
 		r.got("%d %v", len(resp.GetListServicesResponse().GetService()), err)
 	})
 }

@@ -136,7 +136,7 @@ func (silent) HandleConn(context.Context, stats.ConnStats) {}
 // TestNotCarried holds that what there is not is refused where a handler asks for it.
 func TestNotCarried(t *testing.T) {
 	told := make(chan []error, 2)
-	ask := func(ctx context.Context, stream grpc.Stream) []error {
+	ask := func(ctx context.Context, stream grpc.ServerStream) []error {
 		_, compressors := grpc.ClientSupportedCompressors(ctx)
 		return []error{
 			grpc.SetSendCompressor(ctx, "gzip"),
