@@ -17,6 +17,8 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
@@ -194,6 +196,42 @@ func TestClientGone(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestUnknownServices holds that ttrpc's handler of unknown services has what no gRPC service
+// takes.
+func TestUnknownServices(t *testing.T) {
+	unknown := func(_ context.Context, call *ttrpc.UnknownCall, stream ttrpc.StreamServer) (any, error) {
+		m := new(ttrpc.RawMessage)
+		if err := stream.RecvMsg(m); err != nil || call.Unary {
+			return m, err
+		}
+		return nil, stream.SendMsg(m)
+	}
+	server := newServer(t, ttrpc.WithServerExtensions(), ttrpc.WithUnknownServiceHandler(unknown))
+	healthOnly := grpcttrpc.NewRegistrar(server)
+	healthpb.RegisterHealthServer(healthOnly, health.NewServer())
+	cc := grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithExtensions()))
+	client := testpb.NewTestServiceClient(cc)
+	ctx := withDeadline(t)
+	resp, err := client.UnaryCall(ctx, &testpb.SimpleRequest{ResponseSize: 1, Payload: &testpb.Payload{Body: []byte("x")}})
+	if err != nil || resp.Payload == nil && len(resp.ProtoReflect().GetUnknown()) == 0 {
+		t.Errorf("B120: the answer is %v, %v", resp, err)
+	}
+	s, err := client.FullDuplexCall(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Send(askFor(3))
+	if _, err = s.Recv(); err != nil {
+		t.Errorf("B120: the message is refused: %v", err)
+	}
+	if _, err = s.Recv(); err != io.EOF {
+		t.Errorf("B120: the stream ends with %v", err)
+	}
+	if state, err := healthpb.NewHealthClient(cc).Check(ctx, new(healthpb.HealthCheckRequest)); err != nil || state.Status != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("B120: what there is is not reached: %v, %v", state, err)
+	}
 }
 
 // TestHandlerPanics holds that a panic is Internal with ttrpc.WithRecoverPanics.
