@@ -18,8 +18,8 @@ import (
 
 // HealthService is the name under which a [ToTTRPC] tells its own health: that it serves, and
 // once it drains that it does not. All other names are passed on to the health service of the
-// ttrpc side, if the bridge knows its methods. If it does not, the empty name asks whether the
-// ttrpc side can be reached, and no other name is known. A bridge that drains is not serving
+// ttrpc side, if the bridge knows its methods and it is there. If not, the empty name asks
+// whether there is a connection to the ttrpc side, and no other name is known. A bridge that drains is not serving
 // under the empty name either, whatever is behind it.
 const HealthService = "ttrpc.bridge"
 
@@ -77,24 +77,19 @@ func (h *health) Check(ctx context.Context, request *healthpb.HealthCheckRequest
 	}
 	if h.knows(ctx, "Check", Unary) {
 		answer := new(healthpb.HealthCheckResponse)
-		if err := h.bridge.client.Call(ctx, healthName, "Check", request, answer); err != nil {
-			return nil, asStatus(err)
+		err := asStatus(h.bridge.client.Call(ctx, healthName, "Check", request, answer))
+		if status.Code(err) != codes.Unimplemented { // else it is described, and not served
+			return answer, err
 		}
-		return answer, nil
 	}
 	if request.Service != "" {
 		return nil, status.Errorf(codes.NotFound, "unknown service %q: the ttrpc side has no health service that the bridge knows", request.Service)
 	}
-	return answerHealth(h.reachable(ctx)), nil
+	return answerHealth(h.reachable()), nil
 }
 
-// reachable tells whether there is a connection to the ttrpc side, or can be.
-func (h *health) reachable(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, healthEvery)
-	defer cancel()
-	_, err := h.bridge.client.Extended(ctx)
-	return err == nil
-}
+// reachable tells whether there is a connection to the ttrpc side.
+func (h *health) reachable() bool { return h.bridge.client.Snapshot().State != "closed" }
 
 // List implements [healthpb.HealthServer]. It tells of what the bridge itself knows.
 func (h *health) List(ctx context.Context, _ *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
@@ -156,8 +151,11 @@ func (h *health) watch(ctx context.Context, request *healthpb.HealthCheckRequest
 	}
 	for {
 		state, err := next()
-		if err != nil {
-			return asStatus(err)
+		if err = asStatus(err); status.Code(err) == codes.Unimplemented { // it is described, and not served
+			next = h.look(ctx, request.Service)
+			continue
+		} else if err != nil {
+			return err
 		}
 		select {
 		case states <- state:
@@ -181,7 +179,7 @@ func (h *health) look(ctx context.Context, name string) func() (*healthpb.Health
 		case ok:
 			return own, nil
 		case name == "":
-			return answerHealth(h.reachable(ctx)), nil
+			return answerHealth(h.reachable()), nil
 		}
 		return &healthpb.HealthCheckResponse{Status: healthpb.HealthCheckResponse_SERVICE_UNKNOWN}, nil
 	}
