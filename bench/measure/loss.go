@@ -4,6 +4,7 @@
 package measure
 
 import (
+	"errors"
 	"net"
 	"syscall"
 )
@@ -27,10 +28,11 @@ func Lose(socket syscall.Conn, percent int) error {
 		return err
 	}
 	var attached error
-	if err := raw.Control(func(fd uintptr) { attached = syscall.AttachLsf(int(fd), program) }); err != nil {
-		return err
-	}
-	return attached
+	err = raw.Control(func(fd uintptr) {
+		//lint:ignore SA1019 What is advised instead can be written with, but not attached.
+		attached = syscall.AttachLsf(int(fd), program)
+	})
+	return errors.Join(err, attached)
 }
 
 // A lossyListener accepts conns that lose packets.
