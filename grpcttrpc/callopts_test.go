@@ -54,7 +54,7 @@ func optionTests() map[string][]optionTest {
 		"HeaderCallOption":       append(honoured(grpc.Header(new(metadata.MD))), mistaken(grpc.Header(nil), "grpc.Header")),
 		"TrailerCallOption":      append(honoured(grpc.Trailer(new(metadata.MD))), mistaken(grpc.Trailer(nil), "grpc.Trailer")),
 		"PeerCallOption":         append(honoured(grpc.Peer(new(peer.Peer))), mistaken(grpc.Peer(nil), "grpc.Peer")),
-		"FailFastCallOption":     honoured(grpc.WaitForReady(true), grpc.WaitForReady(false), grpc.FailFast(true)),
+		"FailFastCallOption":     honoured(grpc.WaitForReady(true), grpc.WaitForReady(false), grpc.FailFastCallOption{FailFast: true}),
 		"OnFinishCallOption": append(honoured(grpc.OnFinish(func(error) {})),
 			mistaken(grpc.OnFinish(nil), "grpc.OnFinish")),
 		"MaxRecvMsgSizeCallOption": append(honoured(grpc.MaxCallRecvMsgSize(1<<20)),
@@ -71,7 +71,7 @@ func optionTests() map[string][]optionTest {
 			refused(grpc.CallContentSubtype("json"), `grpc.CallContentSubtype("json")`)),
 		"ForceCodecCallOption":            append(honoured(grpc.ForceCodec(countingCodec{})), mistaken(grpc.ForceCodec(nil), "grpc.ForceCodec")),
 		"ForceCodecV2CallOption":          append(honoured(grpc.ForceCodecV2(encoding.GetCodecV2("proto"))), mistaken(grpc.ForceCodecV2(nil), "grpc.ForceCodecV2")),
-		"CustomCodecCallOption":           append(honoured(grpc.CallCustomCodec(countingCodec{})), mistaken(grpc.CallCustomCodec(nil), "grpc.CallCustomCodec")),
+		"CustomCodecCallOption":           append(honoured(grpc.CustomCodecCallOption{Codec: countingCodec{}}), mistaken(grpc.CustomCodecCallOption{}, "grpc.CallCustomCodec")),
 		"MaxRetryRPCBufferSizeCallOption": honoured(grpc.MaxRetryRPCBufferSize(0)),
 	}
 }
