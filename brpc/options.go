@@ -4,6 +4,8 @@
 package brpc
 
 import (
+	"context"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
@@ -18,7 +20,7 @@ type options struct {
 	metadata   metadata.MD
 	backoff    ttrpc.Backoff
 	events     func(ttrpc.ConnectionEvent)
-	first      chan<- ttrpc.ConnectionEvent
+	failed     context.CancelCauseFunc
 }
 
 // A dialOption is one of this package, which means nothing to gRPC.

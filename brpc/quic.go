@@ -34,8 +34,8 @@ func Dial(target string, config *tls.Config, opts ...grpc.DialOption) (*ClientCo
 // "host:port". When the connection is lost it makes the next, by Dialer, for ever. Without
 // NextProtos in config the protocol (ALPN) is "ttrpc". opts may have those of this package.
 func DialContext(ctx context.Context, target string, config *tls.Config, opts ...grpc.DialOption) (*ClientConn, error) {
-	dialer := quicDialer(config)
-	first := make(chan ttrpc.ConnectionEvent, 1)
+	ctx, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
 	var c *ClientConn
 	made := make(chan struct{})
 	dial := func(ctx context.Context) (net.Conn, error) {
@@ -50,17 +50,30 @@ func DialContext(ctx context.Context, target string, config *tls.Config, opts ..
 		}
 		return nc, nil
 	}
-	c, err := DialNet(target, dial, append([]grpc.DialOption{withFirst(first)}, opts...)...)
+	c, err := DialNet(target, dial, append([]grpc.DialOption{withFailed(failed)}, opts...)...)
 	if err != nil {
 		return nil, err
 	}
-	c.Dialer = dialer
+	c.Dialer = quicDialer(config)
 	close(made)
-	if err := c.awaitFirst(ctx, first); err != nil {
+	if err := c.awaitFirst(ctx); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// awaitFirst returns when there is a connection, or why there is none.
+func (c *ClientConn) awaitFirst(ctx context.Context) error {
+	switch extended, err := c.ttrpc.Extended(ctx); {
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("brpc: %w", context.Cause(ctx))
+	case err != nil:
+		return err
+	case !extended:
+		return errNotExtended
+	}
+	return nil
 }
 
 // quicDialer returns the usual Dialer.
@@ -83,39 +96,18 @@ func quicDialer(config *tls.Config) func(context.Context, string) (*quic.Conn, e
 	}
 }
 
-// withFirst has first get what the first attempt to connect has come to.
-func withFirst(first chan<- ttrpc.ConnectionEvent) grpc.DialOption {
-	return dialOption{set: func(o *options) { o.first = first }}
+// withFailed has failed called with why an attempt to connect has failed, or a connection has
+// ended.
+func withFailed(failed context.CancelCauseFunc) grpc.DialOption {
+	return dialOption{set: func(o *options) { o.failed = failed }}
 }
 
 // told is the Events of a Dialer.
 func (o *options) told(e ttrpc.ConnectionEvent) {
-	if e.Kind != ttrpc.EventConnecting && o.first != nil {
-		select {
-		case o.first <- e:
-		default:
-		}
+	if e.Err != nil && o.failed != nil {
+		o.failed(e.Err)
 	}
 	if o.events != nil {
 		o.events(e)
 	}
-}
-
-// awaitFirst returns when there is a connection, or why there is none.
-func (c *ClientConn) awaitFirst(ctx context.Context, first <-chan ttrpc.ConnectionEvent) error {
-	select {
-	case e := <-first:
-		if e.Err != nil {
-			return fmt.Errorf("brpc: %w", e.Err)
-		}
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	switch extended, err := c.ttrpc.Extended(ctx); {
-	case err != nil:
-		return err
-	case !extended:
-		return errNotExtended
-	}
-	return nil
 }

@@ -177,6 +177,7 @@ func (s *session) keep(a *ttrpc.DetachedStream) error {
 	}
 	s.serves[a] = true
 	context.AfterFunc(a.Context(), func() {
+		a.End(nil, nil) // it is the handler's end that the server's waits for
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.serves, a)

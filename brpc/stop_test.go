@@ -70,7 +70,7 @@ func gracefulStop(t *testing.T, stop func(*testServer)) {
 	var server *testServer
 	forward, backward := newGate(), newGate()
 	pool := brpc.NewPool(brpc.PoolConfig{})
-	server, path := start(t, testConfig{Pool: pool}, forward.handler(func(ctx context.Context, r *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
+	server, path := start(t, testConfig{Pool: pool, Grace: time.Hour}, forward.handler(func(ctx context.Context, r *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
 		back, err := server.ClientFromContext(ctx)
 		if err != nil {
 			return nil, err
@@ -109,7 +109,7 @@ func gracefulStop(t *testing.T, stop func(*testServer)) {
 		t.Errorf("B134: the server's call ended with %v", err)
 	}
 	testkit.Within(t, "B134", func() { <-events })
-	server.GracefulStop() // returns when the rest has happened, too
+	testkit.Within(t, "B134", server.GracefulStop) // returns when the rest has happened, too
 	_, err := testgrpc.NewTestServiceClient(pool.Conn()).UnaryCall(ctx, text(""))
 	wantCode(t, "B134", err, codes.Unavailable)
 }
