@@ -169,7 +169,7 @@ func TestNames(t *testing.T) {
 	for _, row := range rows() {
 		drawn = append(drawn, row.name)
 	}
-	for _, bars := range [][]bar{memoryBars, cpuBars, channelBars} {
+	for _, bars := range [][]bar{memoryBars, cpuBars, channelBars, stubBars} {
 		for _, b := range bars {
 			if !slices.Contains(drawn, b.row) {
 				t.Errorf("no row is called %s", b.row)

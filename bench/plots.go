@@ -47,6 +47,10 @@ var plots = []*figure{
 		p.Y.Label.Text = "µs"
 		return drawBars(p, r, channelSides, channelBars, unitTime, 100)
 	}},
+	{"stubs.svg", "Half of calls of 64 B by gRPC's stubs are answered within, client and server in two processes", func(p *plot.Plot, r *results) error {
+		p.Y.Label.Text = "µs"
+		return drawBars(p, r, stubSides, stubBars, unitP50, 500)
+	}},
 }
 
 // The size of a plot and, right of it, its legend.
@@ -188,6 +192,11 @@ var (
 		{"Channel/kind=oneway", "one way"},
 		{"Channel/kind=roundtrip", "there and back"},
 		{"Channel/kind=return", "return channel"},
+	}
+	stubBars = []bar{
+		{"Stubs/calls/over=unix/size=64", "unix"},
+		{"Stubs/calls/over=tcp/size=64", "TCP"},
+		{"Stubs/calls/over=tls/size=64", "TCP+TLS"},
 	}
 )
 

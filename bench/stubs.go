@@ -27,8 +27,9 @@ var (
 	native = stubSide("native", "grpcttrpc", red)
 	tunnel = stubSide("brpc", "brpc", orange)
 	plain  = stubSide(plainName, "grpc-go", green)
+	own    = sideNamed(oursExtendedName).under("own", "ttrpc's own stubs", blue)
 
-	stubSides = []*side{native, sideNamed(oursExtendedName), plain, tunnel}
+	stubSides = []*side{native, own, plain, tunnel}
 
 	networkSides = []*side{
 		native.under("native-tls", "grpcttrpc, TCP+TLS", red, "-over=tcp+tls"),
@@ -45,7 +46,7 @@ var (
 	}
 
 	idleSides = []*side{
-		native, sideNamed(oursExtendedName), plain, tunnel,
+		native, own, plain, tunnel,
 		tunnel.under("brpc-quic", "brpc, QUIC", purple, "-over=quic"),
 	}
 )
