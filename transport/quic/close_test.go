@@ -133,26 +133,25 @@ func TestCloseWaits(t *testing.T) {
 	}
 }
 
-// TestCloseIsBounded has ends that never close, nor read: one is told why the connection ends.
+// TestCloseIsBounded has an end that never closes, nor reads: it is told why the connection ends.
 func TestCloseIsBounded(t *testing.T) {
 	t.Parallel()
-	ends(t, func(t *testing.T, near, far *quic.Conn) {
-		t.Parallel()
-		near.Write([]byte("nobody reads it"))
-		far.Write([]byte("nor this"))
-		near.Close()
-		gone(t, near)
-		gone(t, far)
-		var ended *quic.CloseError
-		for range 2 {
-			if _, err := far.Read(make([]byte, 1)); !errors.As(err, &ended) || ended.Code != quic.CodeUnread || errors.Is(err, net.ErrClosed) {
-				t.Errorf("B97: who has not read in time learns %v", err)
-			}
+	client, server := over.Pair(t)
+	near, far := server.(*quic.Conn), client.(*quic.Conn)
+	near.Write([]byte("nobody reads it"))
+	far.Write([]byte("nor this"))
+	near.Close()
+	gone(t, near)
+	gone(t, far)
+	var ended *quic.CloseError
+	for range 2 {
+		if _, err := far.Read(make([]byte, 1)); !errors.As(err, &ended) || ended.Code != quic.CodeUnread || errors.Is(err, net.ErrClosed) {
+			t.Errorf("B97: who has not read in time learns %v", err)
 		}
-		if _, err := near.Read(make([]byte, 1)); err != net.ErrClosed {
-			t.Errorf("B97: who has closed reads %v", err)
-		}
-	})
+	}
+	if _, err := near.Read(make([]byte, 1)); err != net.ErrClosed {
+		t.Errorf("B97: who has closed reads %v", err)
+	}
 }
 
 // TestReadAfterClose has Reads that begin while Close waits for an end that has opened nothing.

@@ -110,13 +110,22 @@ var over = transporttest.Transport{HalfClose: true, Listen: func(t testing.TB) (
 	return l, func(ctx context.Context) (net.Conn, error) { return dialer.Dial(ctx, l.Addr().String()) }
 }}
 
-func TestConns(t *testing.T) { transporttest.Conns(t, over) }
+// These run beside the tests that wait for seconds.
 
-func TestCalls(t *testing.T) { transporttest.Calls(t, over) }
+func TestConns(t *testing.T) {
+	t.Parallel()
+	transporttest.Conns(t, over)
+}
+
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	transporttest.Calls(t, over)
+}
 
 // TestChannels runs libchan's suite; with each codec only where there is time, as a conn knows
 // nothing of codecs.
 func TestChannels(t *testing.T) {
+	t.Parallel()
 	pair := libchantest.Over(func(t *testing.T) (client, server net.Conn) { return over.Pair(t) })
 	if testkit.Times(t) > 1 {
 		libchantest.Run(t, pair)
