@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,6 +17,7 @@ import (
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/containerd/ttrpc/brpc"
+	"github.com/containerd/ttrpc/internal/memconn"
 	"github.com/containerd/ttrpc/internal/testkit"
 )
 
@@ -119,24 +121,29 @@ func TestServeReverse(t *testing.T) {
 	}
 }
 
-// TestServesSoon has a client begin to serve just after its call that is to be called back.
+// TestServesSoon has a client begin to serve when its server's call back has come, and waits.
 func TestServesSoon(t *testing.T) {
-	var server *testServer
-	entered := make(chan struct{})
-	s := callsBack(&server)
-	back := s.unary
-	s.unary = func(ctx context.Context, r *testgrpc.SimpleRequest) (*testgrpc.SimpleResponse, error) {
-		close(entered)
-		return back(ctx, r)
-	}
-	server, path := start(t, testConfig{}, s)
-	conn := dialUnix(t, path)
-	done := call(ctxOf(t), conn, "x")
-	<-entered
-	serveBack(t, conn, new(service))
-	if err := <-done; err != nil {
-		t.Errorf("B130: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var server *testServer
+		server = brpc.NewServer(testConfig{ClientServiceBuilder: testgrpc.NewTestServiceClient})
+		testgrpc.RegisterTestServiceServer(server, callsBack(&server))
+		here, there := memconn.StreamPipe(64 << 10)
+		go server.ServeConn(context.Background(), there)
+		conn, err := brpc.NewClientConn(here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := call(context.Background(), conn, "x")
+		synctest.Wait()
+		stop := serveBack(t, conn, new(service))
+		if err := <-done; err != nil {
+			t.Errorf("B130: %v", err)
+		}
+		stop()
+		conn.Close()
+		server.Stop()
+		time.Sleep(time.Minute) // what closes does so in its own time
+	})
 }
 
 // TestClientShutdown has a client leave in order: what it serves finishes.
