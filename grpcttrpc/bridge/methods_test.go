@@ -5,7 +5,6 @@ package bridge_test
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"net"
 	"strings"
@@ -18,11 +17,13 @@ import (
 	"google.golang.org/grpc/reflection"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/grpcttrpc"
 	"github.com/containerd/ttrpc/grpcttrpc/bridge"
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // TestTable holds what can be said of methods, and what is refused.
@@ -107,7 +108,7 @@ func TestUnknownKind(t *testing.T) {
 func TestReflectTTRPCAsksOnce(t *testing.T) {
 	l, path := socket(t)
 	defer l.Close()
-	types := make(chan byte, 100)
+	types := make(chan wire.Type, 100)
 	go func() {
 		defer close(types)
 		conn, err := l.Accept()
@@ -125,7 +126,7 @@ func TestReflectTTRPCAsksOnce(t *testing.T) {
 	client.Close()
 	requests := 0
 	for typ := range types {
-		if requests++; typ != 1 {
+		if requests++; typ != wire.TypeRequest {
 			t.Errorf("a frame of type %d", typ)
 		}
 	}
@@ -135,19 +136,25 @@ func TestReflectTTRPCAsksOnce(t *testing.T) {
 }
 
 // refuseAll answers each frame as a ttrpc server does that has no services.
-func refuseAll(conn net.Conn, types chan<- byte) {
-	header := make([]byte, 10)
+func refuseAll(conn net.Conn, types chan<- wire.Type) {
 	for {
-		if _, err := io.ReadFull(conn, header); err != nil {
+		b := make([]byte, wire.HeaderLength)
+		if _, err := io.ReadFull(conn, b); err != nil {
 			return
 		}
-		if _, err := io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(header))); err != nil {
+		header, err := wire.ParseHeader(b)
+		if err != nil {
 			return
 		}
-		types <- header[8]
-		answer := append([]byte{0, 0, 0, 4}, header[4:8]...)
-		answer = append(answer, 2, 0, 0x0a, 2, 0x08, 12) // Unimplemented
-		if _, err := conn.Write(answer); err != nil {
+		if _, err := io.CopyN(io.Discard, conn, int64(header.Length)); err != nil {
+			return
+		}
+		types <- header.Type
+		refusal, err := proto.Marshal(status.New(codes.Unimplemented, "no such service").Proto())
+		if err != nil {
+			return
+		}
+		if _, err := conn.Write(wire.AppendFrame(nil, header.StreamID, wire.TypeResponse, 0, wire.AppendResponseFront(nil, refusal, 0))); err != nil {
 			return
 		}
 	}
