@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // A Kind tells which sides of a method stream.
@@ -114,6 +116,9 @@ func errUnknownKind(service, method string) error {
 
 // kindOf asks all in turn.
 func kindOf(ctx context.Context, all []Methods, service, method string) (Kind, error) {
+	if service == wire.HelloService {
+		return Unknown, errUnknownKind(service, method) // it is about one connection, and never passed on
+	}
 	var failed error
 	for _, m := range all {
 		kind, err := m.Kind(ctx, service, method)

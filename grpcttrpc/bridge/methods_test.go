@@ -103,6 +103,24 @@ func TestUnknownKind(t *testing.T) {
 	}
 }
 
+// TestHelloStays holds that no client asks a server, through a bridge, for the extended mode of
+// the bridge's own connection, even if all methods are said to be unary.
+func TestHelloStays(t *testing.T) {
+	h := newHandlers()
+	conn := toTTRPC(t, serveTTRPC(t, h.registerTTRPC, ttrpc.WithServerExtensions()), bridge.Config{Methods: []bridge.Methods{bridge.Table{"*": bridge.Unary}}})
+	for _, test := range []struct {
+		path string
+		code codes.Code
+	}{
+		{"/" + wire.HelloService + "/Hello", codes.Unimplemented},
+		{"/" + service + "/EmptyCall", codes.OK},
+	} {
+		if err := conn.Invoke(bounded(t), test.path, new(testpb.Empty), new(testpb.Empty)); status.Code(err) != test.code {
+			t.Errorf("%s: %v, want %v", test.path, err, test.code)
+		}
+	}
+}
+
 // TestReflectTTRPCAsksOnce holds that a ttrpc server that does not know reflection gets requests
 // and no message on a stream, which v1.2.10 may not survive.
 func TestReflectTTRPCAsksOnce(t *testing.T) {
