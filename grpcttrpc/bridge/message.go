@@ -15,7 +15,8 @@ import (
 // two goroutines have it.
 type message struct {
 	ttrpc.RawMessage
-	buffer mem.Buffer // that has the payload, if gRPC has received it
+	buffer mem.Buffer // gRPC's memory with the payload, if that is lent
+	kept   bool       // the payload is to outlive the message, and not to be lent
 }
 
 // free gives the payload's memory back, if gRPC had lent it.
@@ -23,20 +24,7 @@ func (m *message) free() {
 	if m.buffer != nil {
 		m.buffer.Free()
 	}
-	*m = message{}
-}
-
-// minTaken is the smallest payload that is kept in the memory in which it arrived.
-const minTaken = 4 << 10
-
-// take returns the payload as memory that belongs to nobody else, and frees the message.
-func (m *message) take() []byte {
-	payload := m.Payload
-	if m.buffer != nil && len(payload) < minTaken {
-		payload = append([]byte(nil), payload...)
-		m.free()
-	}
-	return payload // if large, in a buffer that is never freed, so that nobody gets it again
+	*m = message{kept: m.kept}
 }
 
 // rawCodec has messages pass as they are. All others are protobuf.
@@ -60,6 +48,10 @@ func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 		return c.proto.Unmarshal(data, v)
 	}
 	m.free()
+	if m.kept {
+		m.Payload = data.Materialize()
+		return nil
+	}
 	m.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool()) // copies only what is in pieces
 	m.Payload = m.buffer.ReadOnlyData()
 	return nil

@@ -105,14 +105,14 @@ func (u *upCall) call(ctx context.Context) (any, error) {
 	ctx, cancel := u.bound(ctx)
 	defer cancel()
 	var header, trailer metadata.MD
-	response := new(message)
+	response := &message{kept: true}
 	err = u.conn.Invoke(ctx, u.path, request, response, append([]grpc.CallOption{grpc.Header(&header), grpc.Trailer(&trailer)}, u.options...)...)
 	err = u.end(trailer, u.begin(header, err))
 	if err != nil {
 		return nil, err
 	}
 	u.answers.count(response.Payload)
-	return &ttrpc.RawMessage{Payload: response.take()}, nil
+	return &ttrpc.RawMessage{Payload: response.Payload}, nil
 }
 
 // stream passes on a call of which any side streams.
@@ -188,7 +188,7 @@ func (u *upCall) receive(up grpc.ClientStream) (any, error) {
 		return nil, err
 	}
 	for {
-		m := new(message)
+		m := &message{kept: !u.kind.ServerStreams()}
 		if err := up.RecvMsg(m); err == io.EOF {
 			return nil, nil
 		} else if err != nil {
@@ -196,7 +196,7 @@ func (u *upCall) receive(up grpc.ClientStream) (any, error) {
 		}
 		u.answers.count(m.Payload)
 		if !u.kind.ServerStreams() {
-			return &ttrpc.RawMessage{Payload: m.take()}, nil
+			return &ttrpc.RawMessage{Payload: m.Payload}, nil
 		}
 		err := u.down.SendMsg(&m.RawMessage)
 		m.free()
