@@ -19,7 +19,7 @@ import (
 
 // ToTTRPC is gRPC's client, the bridge, and a ttrpc server. What a situation does to the
 // server it does to that.
-var ToTTRPC = Way{Name: "bridge, gRPC to ttrpc", TLS: &ToTTRPCWithTLS, Open: func(t testing.TB, s Setup) *Path {
+var ToTTRPC = Way{Name: "bridge, gRPC to ttrpc", TLS: &ToTTRPCWithTLS, Reflects: true, Open: func(t testing.TB, s Setup) *Path {
 	return openToTTRPC(t, s, insecure.NewCredentials(), insecure.NewCredentials())
 }}
 
@@ -30,7 +30,7 @@ var ToTTRPCWithTLS = Way{Name: "bridge, gRPC with TLS to ttrpc", Open: func(t te
 }}
 
 // ToGRPC is ttrpc's client, the bridge, and a gRPC server.
-var ToGRPC = Way{Name: "bridge, ttrpc to gRPC", TLS: &ToGRPCWithTLS, Open: func(t testing.TB, s Setup) *Path {
+var ToGRPC = Way{Name: "bridge, ttrpc to gRPC", TLS: &ToGRPCWithTLS, Reflects: true, Open: func(t testing.TB, s Setup) *Path {
 	return openToGRPC(t, s, ttrpcSides{extended: true})
 }}
 

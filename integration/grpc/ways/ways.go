@@ -20,6 +20,9 @@ type Way struct {
 	// no cancellation.
 	Classic bool
 
+	// Reflects tells that the way itself registers reflection, as it is used by a bridge.
+	Reflects bool
+
 	// TLS is the same way with TLS, nil if it has none.
 	TLS *Way
 
