@@ -137,8 +137,23 @@ func endWhileSending(err error) func(b *bed) string {
 		if err != nil {
 			return "open: " + code(err)
 		}
+		if b.way.Classic {
+			return drop(ss)
+		}
 		return fill(ss)
 	}
+}
+
+// drop sends to a stream that has ended or is about to, where that is not told before it is
+// received.
+func drop(ss testDuplexClient) string {
+	for range 100 {
+		if err := ss.Send(new(asked)); err != nil {
+			return "Send: " + code(err)
+		}
+	}
+	_, end := ss.Recv()
+	return "dropped, " + code(end) + ", " + code(ss.Send(new(asked)))
 }
 
 func trailersOnly(b *bed) string {

@@ -15,6 +15,7 @@ import (
 const (
 	noCancel  = "classic ttrpc has no cancellation"
 	noAnswers = "classic ttrpc has no metadata of answers, and what would send it says so"
+	noEnd     = "on a classic connection messages to a stream that has ended are dropped until its end is received"
 	own       = "the bridge has a limit of its own, and tells of it as of its others"
 	noBridge  = "the others have no bridge"
 	noLimit   = "ttrpc counts metadata as part of the message, whose size is limited"
@@ -84,8 +85,8 @@ func table() []row {
 			}},
 
 		{situation: "client half-closes, answers go on", run: halfClose, want: "OK, OK, OK, EOF"},
-		{situation: "handler returns while the client sends", run: endWhileSending(nil), want: "EOF, EOF"},
-		{situation: "handler fails while the client sends", run: endWhileSending(errAborted), want: "EOF, Aborted"},
+		{situation: "handler returns while the client sends", run: endWhileSending(nil), want: "EOF, EOF", differs: classic("dropped, EOF, EOF", noEnd)},
+		{situation: "handler fails while the client sends", run: endWhileSending(errAborted), want: "EOF, Aborted", differs: classic("dropped, Aborted, EOF", noEnd)},
 		{situation: "trailers only", run: trailersOnly, want: "no header; Aborted; trailer",
 			differs: classic("no header; Aborted; no trailer", noAnswers)},
 		{situation: "SetHeader after headers were sent", run: lateHeader, want: "Internal",
