@@ -144,6 +144,9 @@ func (b *ToTTRPC) call(ctx context.Context, down grpc.ServerStream, service, met
 	if err := answer.end(err, true); err != nil {
 		return err
 	}
+	if err := b.checkMessage(response.Payload); err != nil {
+		return err
+	}
 	b.answers.count(response.Payload)
 	return down.SendMsg(response)
 }
@@ -213,6 +216,9 @@ func (b *ToTTRPC) receive(up ttrpc.ClientStream, down grpc.ServerStream, kind Ki
 			return err
 		case m.EndsStream && kind.ServerStreams() && len(m.Payload) == 0:
 			return nil // success, and no message
+		}
+		if err := b.checkMessage(m.Payload); err != nil {
+			return err
 		}
 		answered = true
 		if err := answer.begin(false); err != nil {
