@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
 )
@@ -60,6 +62,8 @@ func (c *ClientConn) ServeReverse(server *grpc.Server) error {
 	defer c.reverse.takeBack(server)
 	return c.serve(stopped)
 }
+
+var errClosed = status.Error(codes.Canceled, "brpc: the ClientConn is closed")
 
 // A registrar notes services, for servers that are made later.
 type registrar struct{ services []service }
@@ -160,7 +164,7 @@ func (r *reverse) add(more *registrar) error {
 	defer r.mu.Unlock()
 	switch {
 	case r.stopped:
-		return grpc.ErrClientConnClosing
+		return errClosed
 	case r.lent:
 		return errors.New("brpc: the ClientConn serves by a server of the user's")
 	}
@@ -194,7 +198,7 @@ func (r *reverse) lend(server *grpc.Server, l *listener) error {
 	defer r.mu.Unlock()
 	switch {
 	case r.stopped:
-		return grpc.ErrClientConnClosing
+		return errClosed
 	case r.lent || len(r.registrars) > 0:
 		return errors.New("brpc: the ClientConn serves already")
 	}

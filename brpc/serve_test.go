@@ -124,8 +124,7 @@ func TestServeReverse(t *testing.T) {
 // TestServesSoon has a client begin to serve when its server's call back has come, and waits.
 func TestServesSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var server *testServer
-		server = brpc.NewServer(testConfig{ClientServiceBuilder: testgrpc.NewTestServiceClient})
+		server := brpc.NewServer(testConfig{ClientServiceBuilder: testgrpc.NewTestServiceClient})
 		testgrpc.RegisterTestServiceServer(server, callsBack(&server))
 		here, there := memconn.StreamPipe(64 << 10)
 		go server.ServeConn(context.Background(), there)
