@@ -249,6 +249,13 @@ func TestLimits(t *testing.T) {
 			if status.Code(err) != codes.ResourceExhausted {
 				t.Errorf("a message of more than 1000 bytes: %v", err)
 			}
+			_, err = client.UnaryCall(ctx, &testpb.SimpleRequest{ResponseSize: 1001})
+			if status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("an answer of more than 1000 bytes: %v", err)
+			}
+			if err := drained(client.StreamingOutputCall(ctx, asking(10, 1001))); status.Code(err) != codes.ResourceExhausted {
+				t.Errorf("an answer of more than 1000 bytes on a stream: %v", err)
+			}
 		})
 	}
 	for _, w := range ways(t, bridge.Limits{Timeout: 50 * time.Millisecond})[1:] {

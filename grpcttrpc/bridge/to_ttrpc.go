@@ -140,7 +140,9 @@ func (b *ToTTRPC) call(ctx context.Context, down grpc.ServerStream, service, met
 	ctx, described := ttrpc.WithResponseMetadata(ctx)
 	answer := answerOf(ctx, down, described)
 	response := new(message)
-	err = b.client.Call(ctx, service, method, &m.RawMessage, &response.RawMessage)
+	if err = b.client.Call(ctx, service, method, &m.RawMessage, &response.RawMessage); err == nil {
+		err = b.checkMessage(response.Payload)
+	}
 	if err := answer.end(err, true); err != nil {
 		return err
 	}
@@ -221,6 +223,9 @@ func (b *ToTTRPC) receive(up ttrpc.ClientStream, down grpc.ServerStream, kind Ki
 			return err
 		}
 		answered = true
+		if err := b.checkMessage(m.Payload); err != nil {
+			return err
+		}
 		if err := answer.begin(false); err != nil {
 			return err
 		}
