@@ -5,6 +5,7 @@ package brpc
 
 import (
 	"context"
+	"io"
 	"maps"
 	"net"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
@@ -35,8 +37,15 @@ type lostError struct{ error }
 
 func (e lostError) Unwrap() []error { return []error{e.error, ErrClientNotConnected} }
 
-// GRPCStatus implements what status.FromError asks for.
-func (e lostError) GRPCStatus() *status.Status { return status.New(codes.Unavailable, e.Error()) }
+// GRPCStatus implements what status.FromError asks for. What gRPC calls canceled, as its own end
+// is closed, is Unavailable to who has not done that.
+func (e lostError) GRPCStatus() *status.Status {
+	s := status.Convert(e.error)
+	if s.Code() == codes.Canceled {
+		return status.New(codes.Unavailable, s.Message())
+	}
+	return s
+}
 
 // A session is a connection with a client, as the server knows it.
 type session struct {
@@ -241,6 +250,9 @@ func (s *session) done() {
 // lost returns the error of a call, which tells whether the connection has ended. gRPC says of a
 // call that waits for what is closed meanwhile that it is canceled, and nobody has done that.
 func (s *session) lost(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	code := status.Code(err)
@@ -286,5 +298,27 @@ func (s *session) stream(ctx context.Context, conn *grpc.ClientConn, desc *grpc.
 		return nil, s.lost(ctx, err)
 	}
 	context.AfterFunc(stream.Context(), s.done) // gRPC ends it with the stream
-	return stream, nil
+	return &sessionStream{stream, s, ctx}, nil
+}
+
+// A sessionStream is a stream to a client, which tells whether the connection has ended.
+type sessionStream struct {
+	grpc.ClientStream
+	session *session
+	ctx     context.Context // the caller's
+}
+
+// Header implements grpc.ClientStream.
+func (s *sessionStream) Header() (metadata.MD, error) {
+	md, err := s.ClientStream.Header()
+	return md, s.session.lost(s.ctx, err)
+}
+
+// RecvMsg implements grpc.ClientStream. The error of SendMsg is io.EOF when the stream has ended.
+func (s *sessionStream) RecvMsg(m any) error {
+	err := s.ClientStream.RecvMsg(m)
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return s.session.lost(s.ctx, err)
 }
