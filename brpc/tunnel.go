@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"google.golang.org/grpc/mem"
+
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/deadline"
 )
@@ -71,6 +73,23 @@ func (t *tunnel) Read(p []byte) (int, error) {
 	n := copy(p, t.rest)
 	t.rest = t.rest[n:]
 	return n, nil
+}
+
+// ReadOnReady reads into a buffer of the pool, which it takes only once there is something to
+// read. gRPC asks conns for this method: those without it have a buffer of 32 KiB for as long as
+// they live.
+func (t *tunnel) ReadOnReady(size int, pool mem.BufferPool) (*[]byte, int, error) {
+	t.reading.Lock()
+	defer t.reading.Unlock()
+	for len(t.rest) == 0 {
+		if err := t.receiveLocked(false); err != nil {
+			return nil, 0, err
+		}
+	}
+	buf := pool.Get(size)
+	n := copy(*buf, t.rest)
+	t.rest = t.rest[n:]
+	return buf, n, nil
 }
 
 // WriteTo implements io.WriterTo, without a copy.
