@@ -81,7 +81,7 @@ func (call *clientCall) addFrom(ctx context.Context, sent ttrpc.MD, creds creden
 		return err
 	}
 	for key, value := range data {
-		if err := meta.Append(sent, key, value); err != nil {
+		if err := meta.Append(sent, strings.ToLower(key), value); err != nil {
 			return err
 		}
 	}

@@ -259,7 +259,7 @@ func sendOn(r *clientRun, m any) error {
 // TestMetadataRefused sends what metadata may not have.
 func TestMetadataRefused(t *testing.T) {
 	(&clientCase{run: func(r *clientRun) {
-		for _, pair := range [][]string{{"", "x"}, {"a b", "x"}, {"a", "\x01"}, {"a", "ä"}, {"Upper", "x"}, {"a-bin", "\x00\xff"}, {"grpc-status", "3"}} {
+		for _, pair := range [][]string{{"", "x"}, {"a b", "x"}, {"a", "\x01"}, {"a", "ä"}, {"Upper", "x"}, {"a-bin", "\x00\xff"}, {"grpc-status", "3"}, {"te", "\x01"}, {":p", "ä"}} {
 			ctx := metadata.AppendToOutgoingContext(r.ctx, pair...)
 			eachKind(r, func() context.Context { return ctx }, r.noteErr)
 		}

@@ -48,6 +48,11 @@ func TestMetadataOfHandlers(t *testing.T) {
 		if err := seen(ctx, stub); status.Convert(err).Message() != "map[a:[1] b-bin:[/w]]" {
 			t.Errorf("G1: what is sent is %v", err)
 		}
+		// gRPC refuses it if it is made by hand, and shows it in lower case to all who ask.
+		ctx = metadata.NewOutgoingContext(withDeadline(t), metadata.MD{"Upper": {"1"}})
+		if err := seen(ctx, stub); status.Convert(err).Message() != "map[upper:[1]]" {
+			t.Errorf("G1: what is sent is %v", err)
+		}
 	})
 }
 

@@ -214,10 +214,11 @@ func TestAnswerMetadata(t *testing.T) {
 func TestIllegalMetadata(t *testing.T) {
 	r := new(report)
 	service := &testService{duplex: func(stream testpb.TestService_FullDuplexCallServer) error {
-		for _, md := range []metadata.MD{{"a b": {"1"}}, {"": {"1"}}, {"k": {"\x00"}}, {"k": {"ü"}}, {"ü": {"1"}}, {":p": {"1"}}, {"grpc-status": {"1"}}} {
+		for _, md := range []metadata.MD{{"a b": {"1"}}, {"": {"1"}}, {"k": {"\x00"}}, {"k": {"ü"}}, {"ü": {"1"}}, {":p": {"1"}}, {"grpc-status": {"1"}}, {"Upper": {"1"}}, {"te": {"\x00"}}, {":P": {"\x00"}}} {
 			r.say("SetHeader: %v", stream.SetHeader(md))
 		}
 		r.say("SendHeader: %v", stream.SendHeader(metadata.MD{"a b": {"1"}}))
+		r.say("SendHeader: %v", stream.SendHeader(metadata.MD{"Upper": {"1"}}))
 		r.say("SetHeader: %v", stream.SetHeader(pairs("fine", "1")))
 		return nil
 	}}

@@ -40,12 +40,11 @@ func Outgoing(md metadata.MD) (ttrpc.MD, error) {
 
 // Append adds values to what is sent, as Outgoing does.
 func Append(sent ttrpc.MD, key string, values ...string) error {
-	key = strings.ToLower(key)
-	if reserved(key) {
-		return nil
-	}
 	if err := validate(key, values); err != nil {
 		return status.Error(codes.Internal, err.Error())
+	}
+	if reserved(key) {
+		return nil
 	}
 	for _, value := range values {
 		if strings.HasSuffix(key, binary) {
@@ -107,7 +106,7 @@ func validate(key string, values []string) error {
 		return fmt.Errorf("there is an empty key in the header")
 	}
 	for _, r := range []byte(key) {
-		if !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '-' || r == '_') {
+		if key[0] != ':' && !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' || r == '-' || r == '_') {
 			return fmt.Errorf("header key %q contains illegal characters not in [0-9a-z-_.]", key)
 		}
 	}
