@@ -34,7 +34,8 @@ func isAnswer(err error) bool {
 	return is && errors.Unwrap(err) == nil
 }
 
-// failure is the one place that says which status the error of a call on client is to gRPC.
+// failure is the one place that says which status an error of ttrpc is to gRPC: that of a call
+// on client, or, if that is nil, one that a handler gets.
 func failure(client *ttrpc.Client, err error) error {
 	if isAnswer(err) {
 		return err
@@ -75,6 +76,9 @@ func codeOf(client *ttrpc.Client, err error) (codes.Code, string) {
 
 // closedCode is codeOf for a connection that has ended.
 func closedCode(client *ttrpc.Client, given interface{ GRPCStatus() *status.Status }, text string) (codes.Code, string) {
+	if client == nil {
+		return codes.Unavailable, text
+	}
 	cause := client.Cause()
 	if cause == ttrpc.ErrClosed || given != nil && given.GRPCStatus().Code() == codes.Canceled {
 		return codes.Canceled, "grpc: the client connection is closing"

@@ -147,7 +147,7 @@ func (c *servedCall) describe(set func(context.Context, ttrpc.MD) error, md meta
 		return err
 	}
 	if err := set(c.Context, sent); err != nil {
-		return servedError(err)
+		return failure(nil, err)
 	}
 	then(md)
 	return nil

@@ -5,10 +5,8 @@ package grpcttrpc
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -88,24 +86,4 @@ func handlerError(err error) error {
 		return err
 	}
 	return status.FromContextError(err).Err()
-}
-
-// servedError is the status of an error that a handler gets from ttrpc.
-func servedError(err error) error {
-	code := codes.Internal
-	switch _, ok := status.FromError(err); {
-	case errors.Is(err, context.Canceled):
-		return status.Error(codes.Canceled, context.Canceled.Error())
-	case errors.Is(err, context.DeadlineExceeded):
-		return status.Error(codes.DeadlineExceeded, context.DeadlineExceeded.Error())
-	case ok:
-		return err
-	case errors.Is(err, ttrpc.ErrClosed):
-		code = codes.Unavailable
-	case errors.Is(err, ttrpc.ErrStreamFull):
-		code = codes.ResourceExhausted
-	case errors.Is(err, ttrpc.ErrNoResponseMetadata):
-		code = codes.Unimplemented
-	}
-	return &callError{status.New(code, err.Error()), err}
 }

@@ -33,7 +33,7 @@ func TestErrorsToHandlers(t *testing.T) {
 		{errors.New("anything"), codes.Internal},
 		{status.Error(codes.NotFound, "status"), codes.NotFound},
 	} {
-		got := servedError(c.err)
+		got := failure(nil, c.err)
 		st, ok := status.FromError(got)
 		if !ok || st.Code() != c.want {
 			t.Errorf("B123: %v is %v, not %v", c.err, got, c.want)

@@ -109,7 +109,7 @@ func (s *servedStream) SendMsg(m any) error {
 	switch {
 	case s.call.method.serverStreams:
 		if err := s.stream.SendMsg(msg); err != nil {
-			return s.fail(servedError(err))
+			return s.fail(failure(nil, err))
 		}
 	case s.answer != nil:
 		return s.fail(status.Error(codes.Internal, manyAnswers))
@@ -131,5 +131,5 @@ func (s *servedStream) RecvMsg(m any) error {
 	case err == io.EOF:
 		return err
 	}
-	return s.fail(servedError(err))
+	return s.fail(failure(nil, err))
 }
