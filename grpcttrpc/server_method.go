@@ -38,36 +38,52 @@ func (m *servedUnaryMethod) handle(ctx context.Context, unmarshal func(any) erro
 	if err != nil {
 		return nil, err
 	}
-	if m.config.stats != nil {
-		return m.handleTold(call, unmarshal)
+	if m.config.encodes() {
+		return m.handleEncoding(call, unmarshal)
 	}
-	return unaryAnswer(m.handler(m.impl, call, unmarshal, m.config.unary))
-}
-
-// handleTold is handle for stats handlers.
-func (m *servedUnaryMethod) handleTold(call *servedCall, unmarshal func(any) error) (answer any, err error) {
-	ctx := call.beginStats()
-	defer func() { call.stats.end(err) }()
-	receive := func(req any) error {
-		err := unmarshal(req)
-		if err == nil {
-			call.stats.received(req)
-		}
-		return err
-	}
-	answer, err = unaryAnswer(m.handler(m.impl, ctx, receive, m.config.unary))
-	if err == nil {
-		call.stats.sent(answer)
-	}
-	return answer, err
-}
-
-// unaryAnswer returns what a handler's results are at ttrpc.
-func unaryAnswer(answer any, err error) (any, error) {
+	answer, err := m.handler(m.impl, call, unmarshal, m.config.unary)
 	if err != nil {
 		return nil, handlerError(err)
 	}
 	return presentMessage(answer), nil
+}
+
+// handleEncoding is handle where messages are encoded here, and not by ttrpc.
+func (m *servedUnaryMethod) handleEncoding(call *servedCall, unmarshal func(any) error) (answer any, err error) {
+	ctx := call.beginStats()
+	err = errNoReturn
+	defer func() { call.stats.end(err) }()
+	receive := func(req any) error {
+		raw := new(ttrpc.RawMessage)
+		if err := unmarshal(raw); err != nil {
+			return err
+		}
+		return call.decode(raw, req)
+	}
+	if answer, err = m.handler(m.impl, ctx, receive, m.config.unary); err != nil {
+		return nil, handlerError(err)
+	}
+	raw, err := call.encode(answer)
+	if err != nil {
+		return nil, err
+	}
+	call.stats.sent(answer, len(raw.Payload))
+	return raw, nil
+}
+
+// encode encodes a message of the handler's.
+func (c *servedCall) encode(m any) (*ttrpc.RawMessage, error) {
+	return encode(c.method.config.encoder(), m)
+}
+
+// decode decodes a message for the handler, and tells stats handlers.
+func (c *servedCall) decode(raw *ttrpc.RawMessage, m any) error {
+	n := len(raw.Payload)
+	if err := decode(c.method.config.encoder(), raw, m); err != nil {
+		return err
+	}
+	c.stats.received(m, n)
+	return nil
 }
 
 // presentMessage returns a message as it is sent. To gRPC nil and a nil pointer are empty

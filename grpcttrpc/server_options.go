@@ -18,6 +18,18 @@ type servedConfig struct {
 	unary  grpc.UnaryServerInterceptor  // nil if there is none
 	stream grpc.StreamServerInterceptor // nil if there is none
 	stats  statsHandlers                // nil if nobody asks
+	codec  codec                        // nil if messages are ttrpc's to encode
+}
+
+// encodes tells whether messages are encoded here, and not by ttrpc.
+func (c *servedConfig) encodes() bool { return c.codec != nil || c.stats != nil }
+
+// encoder returns the codec if encodes.
+func (c *servedConfig) encoder() codec {
+	if c.codec != nil {
+		return c.codec
+	}
+	return protoCodec()
 }
 
 // WithChainUnaryServerInterceptor has interceptors run around the handlers of unary calls, the

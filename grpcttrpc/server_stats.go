@@ -8,9 +8,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
 )
@@ -26,13 +27,20 @@ type servedStats struct {
 	headerSent      bool
 }
 
-// beginStats tells stats handlers that the call begins, and returns the handler's context.
+// errNoReturn is how a call has ended whose handler does not return: it has panicked.
+var errNoReturn = status.Error(codes.Internal, "grpcttrpc: the handler has not returned")
+
+// beginStats tells stats handlers that the call begins, if there are any, and returns the
+// handler's context.
 func (c *servedCall) beginStats() context.Context {
 	handlers := c.method.config.stats
+	if handlers == nil {
+		return c
+	}
 	s := &servedStats{handlers: handlers, began: time.Now()}
 	s.ctx = handlers.tag(c, &stats.RPCTagInfo{FullMethodName: c.method.fullName})
 	c.stats = s
-	in := &stats.InHeader{FullMethod: c.method.fullName, Header: c.metadata()}
+	in := &stats.InHeader{FullMethod: c.method.fullName, Header: c.metadata().Copy()}
 	if p, ok := ttrpc.PeerFromContext(c.Context); ok {
 		in.RemoteAddr, in.LocalAddr = p.Addr, p.LocalAddr
 	}
@@ -41,31 +49,26 @@ func (c *servedCall) beginStats() context.Context {
 	return s.ctx
 }
 
-// received tells of a message.
-func (s *servedStats) received(m any) {
-	if s == nil {
-		return
+// received tells of a message of n bytes.
+func (s *servedStats) received(m any, n int) {
+	if s != nil {
+		s.handlers.tell(s.ctx, inPayload(false, m, n))
 	}
-	n := sizeOfMessage(m)
-	s.handlers.tell(s.ctx, &stats.InPayload{
-		RecvTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader,
-	})
 }
 
-// sent tells of a message, and of the header before it.
-func (s *servedStats) sent(m any) {
-	if s == nil {
-		return
+// sent tells of a message of n bytes, and of the header before it.
+func (s *servedStats) sent(m any, n int) {
+	if s != nil {
+		s.sendHeader(nil)
+		s.handlers.tell(s.ctx, outPayload(false, m, n))
 	}
-	s.sendHeader(nil)
-	n := sizeOfMessage(m)
-	s.handlers.tell(s.ctx, &stats.OutPayload{
-		SentTime: time.Now(), Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader,
-	})
 }
 
 // end tells of the end.
 func (s *servedStats) end(err error) {
+	if s == nil {
+		return
+	}
 	s.mu.Lock()
 	header, trailer := s.header, s.trailer
 	s.mu.Unlock()
@@ -105,15 +108,4 @@ func (s *servedStats) setTrailer(md metadata.MD) {
 		defer s.mu.Unlock()
 		s.trailer = metadata.Join(s.trailer, md)
 	}
-}
-
-// sizeOfMessage returns the length of a message's encoding.
-func sizeOfMessage(m any) int {
-	switch m := m.(type) {
-	case proto.Message:
-		return proto.Size(m)
-	case *ttrpc.RawMessage:
-		return len(m.Payload)
-	}
-	return 0
 }

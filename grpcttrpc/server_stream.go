@@ -30,11 +30,9 @@ func (m *servedStreamMethod) handle(ctx context.Context, stream ttrpc.StreamServ
 	if err != nil {
 		return nil, err
 	}
-	s := &servedStream{ctx: call, call: call, stream: stream}
-	if m.config.stats != nil {
-		s.ctx = call.beginStats()
-		defer func() { call.stats.end(err) }()
-	}
+	s := &servedStream{ctx: call.beginStats(), call: call, stream: stream}
+	err = errNoReturn
+	defer func() { call.stats.end(err) }()
 	if m.config.stream == nil || !m.clientStreams && !m.serverStreams {
 		err = m.handler(m.impl, s)
 	} else {
@@ -105,7 +103,14 @@ var servedLog = grpclog.Component("grpcttrpc")
 // SendMsg implements grpc.ServerStream. The answer to a stream of the client's leaves when
 // the handler returns.
 func (s *servedStream) SendMsg(m any) error {
-	msg := presentMessage(m)
+	msg, n := presentMessage(m), 0
+	if s.call.method.config.encodes() || !s.call.method.serverStreams {
+		raw, err := s.call.encode(m)
+		if err != nil {
+			return s.fail(err)
+		}
+		msg, n = raw, len(raw.Payload)
+	}
 	switch {
 	case s.call.method.serverStreams:
 		if err := s.stream.SendMsg(msg); err != nil {
@@ -117,19 +122,28 @@ func (s *servedStream) SendMsg(m any) error {
 		s.call.begun.Store(true)
 		s.answer = msg
 	}
-	s.call.stats.sent(m)
+	s.call.stats.sent(m, n)
 	return nil
 }
 
 // RecvMsg implements grpc.ServerStream.
 func (s *servedStream) RecvMsg(m any) error {
-	err := s.stream.RecvMsg(m)
+	raw, into := (*ttrpc.RawMessage)(nil), m
+	if s.call.method.config.encodes() {
+		raw = new(ttrpc.RawMessage)
+		into = raw
+	}
+	err := s.stream.RecvMsg(into)
 	switch {
-	case err == nil:
-		s.call.stats.received(m)
-		return nil
 	case err == io.EOF:
 		return err
+	case err != nil:
+		return s.fail(failure(nil, err))
+	case raw == nil:
+		return nil
 	}
-	return s.fail(failure(nil, err))
+	if err := s.call.decode(raw, m); err != nil {
+		return s.fail(err)
+	}
+	return nil
 }

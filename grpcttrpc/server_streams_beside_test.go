@@ -143,6 +143,20 @@ func TestServerStats(t *testing.T) {
 				return status.Error(codes.Aborted, "no")
 			},
 		}},
+		"messages that are none": {impl: &testService{
+			unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+				return &testpb.SimpleResponse{Username: "\xff"}, nil
+			},
+			down: func(_ *testpb.StreamingOutputCallRequest, s testpb.TestService_StreamingOutputCallServer) error {
+				return s.Send(nil)
+			},
+			up: func(s testpb.TestService_StreamingInputCallServer) error {
+				return s.SendMsg(&testpb.SimpleResponse{Username: "\xff"})
+			},
+			duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+				return s.SendMsg(&testpb.SimpleResponse{Username: "\xff"})
+			},
+		}},
 		"metadata": {impl: &testService{
 			unary: func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 				grpc.SetHeader(ctx, pairs("h", "1"))
@@ -278,8 +292,11 @@ func TestBadMessages(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			s.SendMsg(resp)
-			return nil
+			err = s.SendMsg(resp)
+			if req.Payload.Body[0] != 'l' { // here it leaves when the handler has returned
+				r.say("sent: %s", codeOf(err))
+			}
+			return nil // though it was not sent
 		},
 		duplex: func(s testpb.TestService_FullDuplexCallServer) error {
 			defer func() { over <- struct{}{} }()

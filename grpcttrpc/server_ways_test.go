@@ -255,6 +255,9 @@ func TestHandlerPanics(t *testing.T) {
 		}
 		<-ended // stats handlers are told, too
 	}
+	if told := h.r.take(); strings.Count(told, "grpcttrpc: the handler has not returned") != 4 {
+		t.Errorf("B123: stats handlers are told\n%s", told)
+	}
 }
 
 // TestBothWays holds that a client serves gRPC's services, and that handlers at either end call

@@ -32,6 +32,20 @@ func (hs statsHandlers) tell(ctx context.Context, s stats.RPCStats) {
 // frameHeader is what ttrpc puts in front of a message on a stream.
 const frameHeader = 10
 
+// outPayload is what is told of a message of n bytes that was sent.
+func outPayload(client bool, m any, n int) *stats.OutPayload {
+	return &stats.OutPayload{
+		Client: client, Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader, SentTime: time.Now(),
+	}
+}
+
+// inPayload is what is told of a message of n bytes that has come.
+func inPayload(client bool, m any, n int) *stats.InPayload {
+	return &stats.InPayload{
+		Client: client, Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader, RecvTime: time.Now(),
+	}
+}
+
 // tellBegin tells that a call begins, and makes the context what the handlers make of it.
 func (call *clientCall) tellBegin(client, server bool) {
 	if len(call.conn.stats) == 0 {
@@ -66,9 +80,7 @@ func (call *clientCall) tellOutPayload(m any, sent any) {
 	if raw, ok := sent.(*ttrpc.RawMessage); ok {
 		n = len(raw.Payload)
 	}
-	call.conn.stats.tell(call.ctx, &stats.OutPayload{
-		Client: true, Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader, SentTime: time.Now(),
-	})
+	call.conn.stats.tell(call.ctx, outPayload(true, m, n))
 }
 
 // tellInHeader tells of the answer's header, once.
@@ -81,9 +93,7 @@ func (call *clientCall) tellInHeader(header metadata.MD) {
 // tellInPayload tells of a message that has come.
 func (call *clientCall) tellInPayload(m any, n int) {
 	if len(call.conn.stats) > 0 {
-		call.conn.stats.tell(call.ctx, &stats.InPayload{
-			Client: true, Payload: m, Length: n, CompressedLength: n, WireLength: n + frameHeader, RecvTime: time.Now(),
-		})
+		call.conn.stats.tell(call.ctx, inPayload(true, m, n))
 	}
 }
 
