@@ -27,6 +27,7 @@ type clientConn struct {
 	client *ttrpc.Client
 	clientConfig
 
+	codec   codec       // of calls without one of their own; nil if messages are ttrpc's to encode
 	plain   bool        // there is nothing to do for a call but to make it
 	carries atomic.Bool // answers have metadata, as far as is known
 }
@@ -57,14 +58,14 @@ func NewClientConn(client *ttrpc.Client, opts ...ClientOption) grpc.ClientConnIn
 	if client == nil {
 		panic("grpcttrpc: NewClientConn was given no client")
 	}
-	c := &clientConn{client: client}
+	c := &clientConn{client: client, codec: replacedCodec()}
 	for i, opt := range opts {
 		if opt == nil {
 			panic(fmt.Sprintf("grpcttrpc: option %d of NewClientConn is nil", i))
 		}
 		opt(&c.clientConfig)
 	}
-	c.plain = len(c.creds) == 0 && len(c.stats) == 0
+	c.plain = len(c.creds) == 0 && len(c.stats) == 0 && c.codec == nil
 	return c
 }
 

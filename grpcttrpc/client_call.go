@@ -57,6 +57,7 @@ func (c *clientConn) invokeWith(ctx context.Context, method string, args, reply 
 // begin begins a call. If it fails the call has ended.
 func (c *clientConn) begin(ctx context.Context, method string, opts []grpc.CallOption, client, server bool) (*clientCall, error) {
 	call := &clientCall{conn: c, ctx: ctx, method: method}
+	call.codec = c.codec
 	refused := call.set(opts)
 	if md, ok := metadata.FromOutgoingContext(ctx); ok {
 		if _, err := meta.Outgoing(md); err != nil {

@@ -4,6 +4,8 @@
 package grpcttrpc
 
 import (
+	"reflect"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/encoding/proto"
@@ -37,12 +39,23 @@ func (c codecV2) Unmarshal(b []byte, m any) error {
 	return c.CodecV2.Unmarshal(mem.BufferSlice{mem.SliceBuffer(b)}, m)
 }
 
-// protoCodec returns the codec that gRPC uses by default.
+// protoCodec returns the codec that gRPC uses by default: its own, or what the program has
+// registered in place of it.
 func protoCodec() codec {
 	if c := encoding.GetCodec(proto.Name); c != nil {
 		return c
 	}
 	return codecV2{encoding.GetCodecV2(proto.Name)}
+}
+
+// replacedCodec returns what the program has registered in place of gRPC's own codec, or nil.
+func replacedCodec() codec {
+	const own = "google.golang.org/grpc/encoding/proto"
+	c := protoCodec()
+	if v2, ok := c.(codecV2); ok && reflect.Indirect(reflect.ValueOf(v2.CodecV2)).Type().PkgPath() == own {
+		return nil
+	}
+	return c
 }
 
 // encode returns m in the encoding of the codec; nil is an empty message.

@@ -33,7 +33,7 @@ func NewRegistrar(server *ttrpc.Server, opts ...ServerOption) *Registrar {
 	if server == nil {
 		panic("grpcttrpc: NewRegistrar was given no server")
 	}
-	r := &Registrar{server: server, metadata: make(map[string]any)}
+	r := &Registrar{server: server, config: servedConfig{codec: replacedCodec()}, metadata: make(map[string]any)}
 	for i, opt := range opts {
 		if opt == nil {
 			panic(fmt.Sprintf("grpcttrpc: option %d of NewRegistrar is nil", i))
