@@ -116,7 +116,7 @@ func (countingCodec) String() string { return "counting" }
 func TestCallOptions(t *testing.T) {
 	tests := optionTests()
 	if found, known := optionTypes(t), slices.Sorted(maps.Keys(tests)); !slices.Equal(found, known) {
-		t.Fatalf("G1: grpc has the options\n%q, and tested are\n%q", found, known)
+		t.Fatalf("B128: grpc has the options\n%q, and tested are\n%q", found, known)
 	}
 	server := newServer(t, ttrpc.WithServerExtensions())
 	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), echoes())
@@ -142,10 +142,10 @@ func TestCallOptions(t *testing.T) {
 func wantOption(t *testing.T, c optionTest, err error) {
 	t.Helper()
 	if c.refused == "" && err != nil {
-		t.Errorf("G1: it is not honoured: %v", err)
+		t.Errorf("B128: it is not honoured: %v", err)
 	}
 	if c.refused != "" && (status.Code(err) != c.code || !strings.Contains(status.Convert(err).Message(), c.refused)) {
-		t.Errorf("G1: the error is %v, and not %v with %s", err, c.code, c.refused)
+		t.Errorf("B128: the error is %v, and not %v with %s", err, c.code, c.refused)
 	}
 }
 
@@ -233,14 +233,14 @@ func TestOptionsOfUsers(t *testing.T) {
 		return err
 	}
 	if err := errors.Join(call(ownOption{data: "x"}), call(&ownOption{data: "x"})); err != nil {
-		t.Errorf("G1: one that embeds the empty option is not that: %v", err)
+		t.Errorf("B128: one that embeds the empty option is not that: %v", err)
 	}
 	if err := call(limitOption{&grpc.MaxSendMsgSizeCallOption{MaxSendMsgSize: 2}, "x"}); status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("G1: one that embeds a limit is none: %v", err)
+		t.Errorf("B128: one that embeds a limit is none: %v", err)
 	}
 	for _, o := range []grpc.CallOption{nil, (*ownOption)(nil), limitOption{why: "x"}} {
 		if err := call(o); status.Code(err) != codes.Internal || !strings.Contains(err.Error(), "nil") {
-			t.Errorf("G1: %#v is no error: %v", o, err)
+			t.Errorf("B128: %#v is no error: %v", o, err)
 		}
 	}
 }

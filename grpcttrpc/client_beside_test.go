@@ -157,7 +157,7 @@ func (c *clientCase) compare(t *testing.T, want, got string) {
 		t.Error("the case notes nothing")
 	}
 	if got != want {
-		t.Errorf("G1: grpc-go gives\n%s\nand this\n%s", want, got)
+		t.Errorf("B129: grpc-go gives\n%s\nand this\n%s", want, got)
 	} else {
 		t.Log(want)
 	}

@@ -151,11 +151,11 @@ func TestPerRPCCredentials(t *testing.T) {
 	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), service)
 	stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server), grpcttrpc.WithPerRPCCredentials(token{})))
 	if _, err := stub.UnaryCall(withDeadline(t), smallRequest); err != nil || seen.Load() != "[Bearer 1] []" {
-		t.Errorf("G1: credentials of all calls: %v, the server sees %v", err, seen.Load())
+		t.Errorf("B129: credentials of all calls: %v, the server sees %v", err, seen.Load())
 	}
 	insecure := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, newServer(t)), grpcttrpc.WithPerRPCCredentials(token{secure: true})))
 	if _, err := insecure.UnaryCall(withDeadline(t), smallRequest); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("G1: credentials go over an insecure connection: %v", err)
+		t.Errorf("B129: credentials go over an insecure connection: %v", err)
 	}
 }
 
@@ -204,10 +204,10 @@ func TestTLSCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := "/grpc.testing.TestService/UnaryCall tls [https://example.org/grpc.testing.TestService] <nil>"; saw != want {
-			t.Errorf("G1: credentials see %q", saw)
+			t.Errorf("B129: credentials see %q", saw)
 		}
 		if _, ok := p.AuthInfo.(credentials.TLSInfo); !ok || p.Addr.Network() != "unix" || p.LocalAddr == nil {
-			t.Errorf("G1: the peer is %v", p)
+			t.Errorf("B129: the peer is %v", p)
 		}
 		p = peer.Peer{}
 		stream, err := stub.FullDuplexCall(withDeadline(t), grpc.Peer(&p))
@@ -218,7 +218,7 @@ func TestTLSCredentials(t *testing.T) {
 			_, err = stream.Recv()
 		}
 		if err != io.EOF || p.Addr == nil {
-			t.Errorf("G1: after a stream, %v, the peer is %v", err, p)
+			t.Errorf("B129: after a stream, %v, the peer is %v", err, p)
 		}
 	})
 }
@@ -243,7 +243,7 @@ func TestClassicSaysSo(t *testing.T) {
 		wantOption(t, optionTest{o, name, codes.Unimplemented}, err)
 	}
 	if n := calls.Load(); n != 0 {
-		t.Errorf("G1: %d calls were made", n)
+		t.Errorf("B129: %d calls were made", n)
 	}
 	stream, err := stub.FullDuplexCall(ctx)
 	if err != nil {
@@ -252,13 +252,13 @@ func TestClassicSaysSo(t *testing.T) {
 	header, err := stream.Header()
 	wantOption(t, optionTest{nil, "Header of a stream", codes.Unimplemented}, err)
 	if trailer := stream.Trailer(); len(header)+len(trailer) > 0 {
-		t.Errorf("G1: header %v, trailer %v", header, trailer)
+		t.Errorf("B129: header %v, trailer %v", header, trailer)
 	}
 	if err := errors.Join(stream.Send(askFor(7)), stream.CloseSend()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := stream.Recv(); err != nil {
-		t.Errorf("G1: the stream is of no use any more: %v", err)
+		t.Errorf("B129: the stream is of no use any more: %v", err)
 	}
 }
 
@@ -276,7 +276,7 @@ func TestMistakes(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("G1: a nil %s is none", name)
+					t.Errorf("B129: a nil %s is none", name)
 				}
 			}()
 			mistake()
@@ -284,15 +284,15 @@ func TestMistakes(t *testing.T) {
 	}
 	conn := grpcttrpc.NewClientConn(client)
 	if _, err := conn.NewStream(withDeadline(t), nil, "/s/m"); status.Code(err) != codes.Internal {
-		t.Errorf("G1: a stream without a description: %v", err)
+		t.Errorf("B129: a stream without a description: %v", err)
 	}
 	for _, reply := range []any{(*testpb.SimpleResponse)(nil), nil} {
 		err := conn.Invoke(withDeadline(t), "/s/m", smallRequest, reply)
 		if code := status.Code(err); code != codes.Internal && code != codes.Unimplemented {
-			t.Errorf("G1: an answer into a nil %T: %v", reply, err)
+			t.Errorf("B129: an answer into a nil %T: %v", reply, err)
 		}
 	}
 	if err := grpcttrpc.NewClientConn(new(ttrpc.Client)).Invoke(withDeadline(t), "/s/m", smallRequest, new(testpb.Empty)); status.Code(err) != codes.Canceled {
-		t.Errorf("G1: the zero client: %v", err)
+		t.Errorf("B129: the zero client: %v", err)
 	}
 }

@@ -33,14 +33,14 @@ func (h *notingStats) TagRPC(ctx context.Context, info *stats.RPCTagInfo) contex
 
 func (h *notingStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
 	if ctx.Value(taggedKey{}) == nil || !s.IsClient() {
-		h.r.Errorf("G1: %T is told with another context, or as a server's", s)
+		h.r.Errorf("B129: %T is told with another context, or as a server's", s)
 	}
 	switch s := s.(type) {
 	case *stats.Begin:
 		h.r.note("Begin client %v server %v, fails fast: %v", s.IsClientStream, s.IsServerStream, s.FailFast)
 	case *stats.OutHeader:
 		if s.RemoteAddr == nil || s.LocalAddr == nil || s.RemoteAddr.Network() != "unix" {
-			h.r.Errorf("G1: OutHeader is to %v, from %v", s.RemoteAddr, s.LocalAddr)
+			h.r.Errorf("B129: OutHeader is to %v, from %v", s.RemoteAddr, s.LocalAddr)
 		}
 		h.r.note("OutHeader %s: %s", s.FullMethod, ofUsers(s.Header))
 	case *stats.OutPayload:

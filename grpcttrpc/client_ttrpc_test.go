@@ -41,17 +41,17 @@ func TestMetadataOfHandlers(t *testing.T) {
 		ctx := ttrpc.WithMetadata(withDeadline(t), ttrpc.MD{"secret": {"1"}})
 		for _, err := range []error{client.Call(ctx, "middle", "Call", new(testpb.Empty), new(testpb.Empty)), seen(ctx, stub)} {
 			if status.Convert(err).Message() != "map[]" {
-				t.Errorf("G1: what goes on is %v", err)
+				t.Errorf("B129: what goes on is %v", err)
 			}
 		}
 		ctx = metadata.AppendToOutgoingContext(ctx, "a", "1", "B-Bin", "\xff", "grpc-timeout", "1S")
 		if err := seen(ctx, stub); status.Convert(err).Message() != "map[a:[1] b-bin:[/w]]" {
-			t.Errorf("G1: what is sent is %v", err)
+			t.Errorf("B129: what is sent is %v", err)
 		}
 		// gRPC refuses it if it is made by hand, and shows it in lower case to all who ask.
 		ctx = metadata.NewOutgoingContext(withDeadline(t), metadata.MD{"Upper": {"1"}})
 		if err := seen(ctx, stub); status.Convert(err).Message() != "map[upper:[1]]" {
-			t.Errorf("G1: what is sent is %v", err)
+			t.Errorf("B129: what is sent is %v", err)
 		}
 	})
 }
@@ -88,14 +88,14 @@ func TestMalformedAnswers(t *testing.T) {
 		var got metadata.MD
 		err := conn.Invoke(withDeadline(t), "/"+name+"/Call", smallRequest, new(testpb.SimpleResponse), grpc.Header(&got))
 		if status.Code(err) != codes.Internal {
-			t.Errorf("G1: a call with a malformed %s returns %v, and %v", name, err, got)
+			t.Errorf("B129: a call with a malformed %s returns %v, and %v", name, err, got)
 		}
 		stream, err := conn.NewStream(withDeadline(t), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/"+name+"/Stream")
 		for err == nil {
 			err = stream.RecvMsg(new(testpb.SimpleResponse))
 		}
 		if status.Code(err) != codes.Internal {
-			t.Errorf("G1: a stream with a malformed %s returns %v", name, err)
+			t.Errorf("B129: a stream with a malformed %s returns %v", name, err)
 		}
 	}
 }
@@ -138,11 +138,11 @@ func TestWaitForReady(t *testing.T) {
 		ctx := withDeadline(t)
 		_, err = stub.UnaryCall(ctx, smallRequest, grpc.WaitForReady(false), grpc.Header(new(metadata.MD)))
 		if status.Code(err) != codes.Unavailable || !errors.Is(err, ttrpc.ErrNotExecuted) {
-			t.Errorf("G1: without a connection: %v", err)
+			t.Errorf("B129: without a connection: %v", err)
 		}
 		_, err = stub.FullDuplexCall(ctx, grpc.WaitForReady(false))
 		if status.Code(err) != codes.Unavailable {
-			t.Errorf("G1: a stream without a connection: %v", err)
+			t.Errorf("B129: a stream without a connection: %v", err)
 		}
 		waited := make(chan error, 1)
 		go func() {
@@ -152,14 +152,14 @@ func TestWaitForReady(t *testing.T) {
 		}()
 		close(up)
 		if err := <-waited; err != nil {
-			t.Errorf("G1: with WaitForReady: %v", err)
+			t.Errorf("B129: with WaitForReady: %v", err)
 		}
 	}
 	client := connect(t, newServer(t))
 	client.Close()
 	_, err := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client)).UnaryCall(withDeadline(t), smallRequest, grpc.WaitForReady(true))
 	if status.Code(err) != codes.Canceled {
-		t.Errorf("G1: no other connection comes, and a call waits: %v", err)
+		t.Errorf("B129: no other connection comes, and a call waits: %v", err)
 	}
 }
 
@@ -217,10 +217,10 @@ func TestCallsBack(t *testing.T) {
 	stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithClientServices(ours))))
 	got, err := stub.UnaryCall(withDeadline(t), smallRequest)
 	if err != nil || len(got.Payload.GetBody()) != 7 {
-		t.Errorf("G1: the way there and back returns %v, %v", got, err)
+		t.Errorf("B129: the way there and back returns %v, %v", got, err)
 	}
 	classic := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server)))
 	if _, err := classic.UnaryCall(withDeadline(t), smallRequest); status.Code(err) != codes.Unimplemented {
-		t.Errorf("G1: a peer that takes no calls: %v", err)
+		t.Errorf("B129: a peer that takes no calls: %v", err)
 	}
 }

@@ -87,7 +87,7 @@ func TestReplacedCodec(t *testing.T) {
 			encoded.Store(0)
 			decoded.Store(0)
 			if err := call(); err != nil || encoded.Load() != 2 || decoded.Load() != 2 {
-				t.Errorf("G1: request and answer are %d times encoded and %d times decoded, %v", encoded.Load(), decoded.Load(), err)
+				t.Errorf("B129: request and answer are %d times encoded and %d times decoded, %v", encoded.Load(), decoded.Load(), err)
 			}
 		}
 	}
