@@ -140,7 +140,7 @@ func TestManyAtOnce(t *testing.T) {
 		on := []grpc.ClientConnInterface{conn, pool.Conn()}[i%2]
 		all.Go(func() {
 			for size := range 20 {
-				want := string(bytes.Repeat([]byte{byte('a' + i)}, size*size*size*10))
+				want := string(bytes.Repeat([]byte{byte('a' + i)}, size*size*100))
 				if err := <-call(ctxOf(t), on, want); err != nil {
 					t.Errorf("B140: %v", err)
 				}
@@ -217,7 +217,8 @@ func TestNested(t *testing.T) {
 		},
 		close: cancel,
 	})
-	serveBack(t, conn, new(service))
+	stop := serveBack(t, conn, new(service))
+	defer stop() // before the connection ends
 	for _, size := range []int{0, 100, 1 << 20} {
 		if err := <-call(ctxOf(t), conn, string(bytes.Repeat([]byte("x"), size))); err != nil {
 			t.Errorf("B140: %d bytes: %v", size, err)

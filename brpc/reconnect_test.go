@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/brpc"
@@ -88,6 +89,9 @@ func restart(t *testing.T, listen func() net.Listener, dial func() *brpc.ClientC
 		}
 		ctx := ctxOf(t)
 		r, err := testgrpc.NewTestServiceClient(conn).UnaryCall(ctx, text("server"), grpc.WaitForReady(true))
+		for status.Code(err) == codes.Unavailable { // it was sent on the connection that is no more
+			r, err = testgrpc.NewTestServiceClient(conn).UnaryCall(ctx, text("server"), grpc.WaitForReady(true))
+		}
 		if err != nil || body(r) != name+" server" {
 			t.Errorf("B137: the answer is %q, %v", body(r), err)
 		}
