@@ -5,7 +5,7 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test test-386 thorough
 
-.PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded mutants soak-hour
+.PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded mutants soak-hour soak-grpc
 
 ci: ; .ci/run
 
@@ -34,5 +34,8 @@ mutants: ; go -C internal/seeded run . -random $(or $(N),200) -seed $(or $(SEED)
 
 soak-hour: ; go -C integration/soak run . -for 1h
 
+# Ten minutes, or more on a busy machine.
+soak-grpc: ; TTRPC_TIMES=60 go -C integration/grpc test -v -timeout 60m -run TestSoak .
+
 # All that RELIABILITY.md tells of, but for minutes of fuzzing: some two hours.
-proof: ci reliability programs seeded containerd containerd-versions soak-hour
+proof: ci reliability programs seeded containerd containerd-versions soak-hour soak-grpc

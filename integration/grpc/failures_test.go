@@ -80,7 +80,8 @@ func (r row) check(t *testing.T, way ways.Way) (got string) {
 // none stands in rows for what cannot be over a way.
 const none = "–"
 
-// markdown prints the matrix. Notes below it tell why something differs.
+// markdown prints the matrix. "=" stands for what the first column has, and notes below it tell
+// why something differs.
 func markdown(rows []row, columns []ways.Way, seen [][]string) string {
 	var b, notes strings.Builder
 	b.WriteString("| |")
@@ -92,7 +93,11 @@ func markdown(rows []row, columns []ways.Way, seen [][]string) string {
 	for i, r := range rows {
 		fmt.Fprintf(&b, "| %s |", r.situation)
 		for j, way := range columns {
-			b.WriteString(" " + seen[i][j])
+			cell := seen[i][j]
+			if j > 0 && cell == seen[i][0] && cell != none {
+				cell = "="
+			}
+			b.WriteString(" " + cell)
 			if d, ok := r.differs[way.Name]; ok {
 				if number[d.reason] == 0 {
 					number[d.reason] = len(number) + 1

@@ -18,6 +18,7 @@ const (
 	noEnd     = "on a classic connection messages to a stream that has ended are dropped until its end is received"
 	own       = "the bridge has a limit of its own, and tells of it as of its others"
 	noBridge  = "the others have no bridge"
+	oneHop    = "what the call waits for is the bridge, which is there and makes calls that do not wait"
 	noLimit   = "ttrpc counts metadata as part of the message, whose size is limited"
 )
 
@@ -25,6 +26,9 @@ const (
 func classic(want, reason string) map[string]differs {
 	return map[string]differs{ways.TTRPCClassic.Name: {want, reason}}
 }
+
+// waits is how bridges differ where a call waits for a server.
+var waits = map[string]differs{ways.ToTTRPC.Name: {"Unavailable", oneHop}, ways.ToGRPC.Name: {"Unavailable", oneHop}}
 
 // bridges is what there is with a bridge only.
 func bridges(want string) map[string]differs {
@@ -37,7 +41,7 @@ func table() []row {
 		{situation: "path lost for 5 s under calls", run: pathLost, want: "OK; OK"},
 
 		{situation: "nobody listens", run: refused, want: "Unavailable"},
-		{situation: "nobody listens, and the call waits for a server", run: refusedWaiting, want: "DeadlineExceeded"},
+		{situation: "nobody listens, and the call waits for a server", run: refusedWaiting, want: "DeadlineExceeded", differs: waits},
 		{situation: "server gone before the call", run: goneBefore, want: "Unavailable"},
 		{situation: "server gone during a unary call", run: goneDuringUnary, want: "Unavailable; handler told"},
 		{situation: "server gone while a stream receives", run: goneWhileReceiving, want: "Unavailable; handler told"},
