@@ -103,6 +103,16 @@ func headerTooLarge(b *bed) string {
 	return join(code(err), "next "+b.next())
 }
 
+// largeHeader has the handler set a header of 100 KiB, and return what that says.
+func largeHeader(b *bed) string {
+	b.unary = func(ctx context.Context, _ *request) (*response, error) {
+		return new(response), grpc.SetHeader(ctx, metadata.Pairs("large", strings.Repeat("x", 100<<10)))
+	}
+	b.open()
+	_, err := b.stub.UnaryCall(b.ctx, new(request))
+	return join(code(err), "next "+b.next())
+}
+
 func halfClose(b *bed) string {
 	b.stream = func(ss duplex) error {
 		for {

@@ -19,6 +19,7 @@ const (
 	own       = "the bridge has a limit of its own, and tells of it as of its others"
 	noBridge  = "the others have no bridge"
 	oneHop    = "what the call waits for is the bridge, which is there and makes calls that do not wait"
+	noMore    = "the header and the trailer of an answer have 64 KiB at most"
 	noLimit   = "ttrpc counts metadata as part of the message, whose size is limited"
 )
 
@@ -29,6 +30,12 @@ func classic(want, reason string) map[string]differs {
 
 // waits is how bridges differ where a call waits for a server.
 var waits = map[string]differs{ways.ToTTRPC.Name: {"Unavailable", oneHop}, ways.ToGRPC.Name: {"Unavailable", oneHop}}
+
+// large is how ways with ttrpc differ where a header is large.
+var large = map[string]differs{
+	ways.TTRPC.Name: {"Internal; next OK", noMore}, ways.TTRPCClassic.Name: {"Unimplemented; next OK", noAnswers},
+	ways.ToTTRPC.Name: {"Internal; next OK", noMore}, ways.ToGRPC.Name: {"Internal; next OK", noMore},
+}
 
 // bridges is what there is with a bridge only.
 func bridges(want string) map[string]differs {
@@ -87,6 +94,8 @@ func table() []row {
 				ways.TTRPC.Name: {"OK; next OK", noLimit}, ways.TTRPCClassic.Name: {"OK; next OK", noLimit},
 				ways.ToGRPC.Name: {"ResourceExhausted; next OK", own},
 			}},
+
+		{situation: "metadata: header of 100 KiB of an answer", run: largeHeader, want: "OK; next OK", differs: large},
 
 		{situation: "client half-closes, answers go on", run: halfClose, want: "OK, OK, OK, EOF"},
 		{situation: "handler returns while the client sends", run: endWhileSending(nil), want: "EOF, EOF", differs: classic("dropped, EOF, EOF", noEnd)},
