@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,6 +161,79 @@ func TestWaitForReady(t *testing.T) {
 	_, err := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client)).UnaryCall(withDeadline(t), smallRequest, grpc.WaitForReady(true))
 	if status.Code(err) != codes.Canceled {
 		t.Errorf("B129: no other connection comes, and a call waits: %v", err)
+	}
+}
+
+// A slowHandshaker shakes hands when it is told to.
+type slowHandshaker struct{ asked, told chan struct{} }
+
+func (s slowHandshaker) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error) {
+	close(s.asked)
+	<-s.told
+	return conn, nil, nil
+}
+
+// TestHandshakeAwaited holds that calls and streams wait for the handshake of a client with one
+// connection, if they say so and if not.
+func TestHandshakeAwaited(t *testing.T) {
+	onBothModes(t, func(t *testing.T, serverOpts []ttrpc.ServerOpt, clientOpts []ttrpc.ClientOpts) {
+		server := newServer(t, serverOpts...)
+		testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), echoes())
+		slow := slowHandshaker{make(chan struct{}), make(chan struct{})}
+		client := connect(t, server, append(clientOpts, ttrpc.WithClientHandshaker(slow))...)
+		stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client))
+		ctx, told := withDeadline(t), make(chan error)
+		for _, opts := range [][]grpc.CallOption{nil, {grpc.WaitForReady(true)}, {grpc.WaitForReady(false)}} {
+			go func() {
+				_, err := stub.UnaryCall(ctx, smallRequest, opts...)
+				told <- err
+			}()
+			go func() {
+				s, err := stub.FullDuplexCall(ctx, opts...)
+				if err == nil {
+					err = s.Send(askFor(7))
+				}
+				if err == nil {
+					_, err = s.Recv()
+				}
+				told <- err
+			}()
+		}
+		<-slow.asked
+		close(slow.told)
+		for range 6 {
+			if err := <-told; err != nil {
+				t.Errorf("B129: a call does not wait for the handshake: %v", err)
+			}
+		}
+	})
+}
+
+// TestLargeMetadata holds what becomes of metadata that is too large, of requests and of answers.
+func TestLargeMetadata(t *testing.T) {
+	server := newServer(t, ttrpc.WithServerExtensions())
+	service := echoes()
+	refused := make(chan error, 1)
+	service.unary = func(ctx context.Context, _ *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+		refused <- grpc.SetTrailer(ctx, metadata.Pairs("k", strings.Repeat("v", 70_000)))
+		return new(testpb.SimpleResponse), nil
+	}
+	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), service)
+	stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server, ttrpc.WithExtensions())))
+	ctx := withDeadline(t)
+	large := metadata.AppendToOutgoingContext(ctx, "k", strings.Repeat("v", 5<<20))
+	_, unary := stub.UnaryCall(large, smallRequest)
+	_, stream := stub.FullDuplexCall(large)
+	for _, err := range []error{unary, stream} {
+		if status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "larger than max") {
+			t.Errorf("B129: metadata of 5 MiB: %v", err)
+		}
+	}
+	if _, err := stub.UnaryCall(ctx, smallRequest); err != nil {
+		t.Errorf("B129: the connection is of no use any more: %v", err)
+	}
+	if err := <-refused; status.Code(err) != codes.Internal {
+		t.Errorf("B122: a trailer of 70 KB: %v", err)
 	}
 }
 
