@@ -164,6 +164,40 @@ func TestWaitForReady(t *testing.T) {
 	}
 }
 
+// TestAnswersNoMore has the connection that follows one of Dial's be classic, and asks for metadata
+// of answers as on the one before.
+func TestAnswersNoMore(t *testing.T) {
+	old, classic := newServer(t, ttrpc.WithServerExtensions()), newServer(t)
+	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(old), echoes())
+	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(classic), echoes())
+	servers := make(chan *ttrpc.Server, 2)
+	servers <- old
+	servers <- classic
+	dial := func(context.Context, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		go (<-servers).ServeConn(context.Background(), far)
+		return near, nil
+	}
+	client, err := ttrpc.Dial("server", ttrpc.WithClientLogger(slog.New(slog.DiscardHandler)), ttrpc.WithExtensions(),
+		ttrpc.WithDialer(ttrpc.Dialer{Dial: dial, Backoff: ttrpc.Backoff{Min: time.Millisecond, Max: time.Millisecond}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client))
+	var header metadata.MD
+	if _, err := stub.UnaryCall(withDeadline(t), smallRequest, grpc.Header(&header)); err != nil {
+		t.Fatal(err)
+	}
+	old.Close()
+	code := codes.Unavailable // of a call that was sent to the old server, or found it closed
+	for code == codes.Unavailable {
+		_, err = stub.UnaryCall(withDeadline(t), smallRequest, grpc.Header(&header), grpc.WaitForReady(true))
+		code = status.Code(err)
+	}
+	wantOption(t, optionTest{nil, "grpc.Header", codes.Unimplemented}, err)
+}
+
 // A slowHandshaker shakes hands when it is told to.
 type slowHandshaker struct{ asked, told chan struct{} }
 
