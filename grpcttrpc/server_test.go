@@ -146,7 +146,7 @@ func serveWith(t testing.TB, ctx context.Context, server *ttrpc.Server, opts ...
 
 // withDeadline returns a context that ends what hangs.
 func withDeadline(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
