@@ -72,7 +72,7 @@ func (r row) check(t *testing.T, way ways.Way) (got string) {
 	defer cancel()
 	b := &bed{t: t, way: way, ctx: ctx}
 	if got = r.run(b); got != want {
-		t.Errorf("%s over %s: %s, want %s %s", r.situation, way.Name, got, want, reason)
+		t.Errorf("B129: %s over %s: %s, want %s %s", r.situation, way.Name, got, want, reason)
 	}
 	return got
 }

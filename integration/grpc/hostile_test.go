@@ -98,7 +98,7 @@ func TestHostileServers(t *testing.T) {
 			defer cancel()
 			err := testHostile(t, h.frames).Invoke(ctx, "/grpc.testing.TestService/UnaryCall", new(request), new(response), grpc.Header(new(metadata.MD)), grpc.Trailer(new(metadata.MD)))
 			if got := code(err); got != h.unary {
-				t.Errorf("a unary call: %s, want %s (%v)", got, h.unary, err)
+				t.Errorf("B129: a unary call: %s, want %s (%v)", got, h.unary, err)
 			}
 			ss, err := testgrpc.NewTestServiceClient(testHostile(t, h.frames)).FullDuplexCall(ctx)
 			if err == nil {
@@ -109,7 +109,7 @@ func TestHostileServers(t *testing.T) {
 				ss.Trailer()
 			}
 			if got := code(err); got != h.stream {
-				t.Errorf("a stream: %s, want %s (%v)", got, h.stream, err)
+				t.Errorf("B129: a stream: %s, want %s (%v)", got, h.stream, err)
 			}
 		})
 	}
@@ -230,7 +230,7 @@ func TestHostileClients(t *testing.T) {
 			}
 			defer conn.Close()
 			if got := converse(conn, h.frames); got != h.want {
-				t.Errorf("%s, want %s", got, h.want)
+				t.Errorf("B121, B123: %s, want %s", got, h.want)
 			}
 		})
 	}

@@ -80,7 +80,7 @@ func TestSoak(t *testing.T) {
 	after := before.await()
 	t.Logf("goroutines %d before, %d after; descriptors %d before, %d after", before.goroutines, after.goroutines, before.files, after.files)
 	if after.goroutines > before.goroutines || after.files > before.files {
-		t.Errorf("something is left\n%s", testkit.Stacks())
+		t.Errorf("B139: something is left\n%s", testkit.Stacks())
 	}
 }
 
@@ -147,16 +147,16 @@ func (s *soak) callAny(ctx context.Context) {
 // check compares the counts.
 func (s *soak) check(t *testing.T, clients int64) {
 	if opened, closed := s.opened.Load(), s.closed.Load(); opened != clients || closed != clients {
-		t.Errorf("%d clients: the pool has seen %d come and %d go", clients, opened, closed)
+		t.Errorf("B138: %d clients: the pool has seen %d come and %d go", clients, opened, closed)
 	}
 	if told, want := s.told.Load(), s.ended[vanishesIn].Load(); told != want {
-		t.Errorf("%d clients vanished in a call, %d handlers were told", want, told)
+		t.Errorf("B136: %d clients vanished in a call, %d handlers were told", want, told)
 	}
 	if left := len(s.pool.Clients()); left != 0 {
-		t.Errorf("%d clients are left in the pool", left)
+		t.Errorf("B139: %d clients are left in the pool", left)
 	}
 	if err := s.wrong.Load(); err != nil {
-		t.Errorf("a call to any client of the pool: %v", *err)
+		t.Errorf("B138: a call to any client of the pool: %v", *err)
 	}
 	if s.pooled.Load() == 0 {
 		t.Error("no call to any client of the pool was answered")
@@ -261,10 +261,10 @@ func (c *soakClient) live(t *testing.T, link *ways.Link, ending int) error {
 	select {
 	case got := <-end.(chan string):
 		if got != heldCode[ending] {
-			return fmt.Errorf("ending %d: the server's call has ended with %s, want %s", ending, got, heldCode[ending])
+			return fmt.Errorf("B136: ending %d: the server's call has ended with %s, want %s", ending, got, heldCode[ending])
 		}
 	case <-ctx.Done():
-		return fmt.Errorf("ending %d: the server's call has not ended", ending)
+		return fmt.Errorf("B136: ending %d: the server's call has not ended", ending)
 	}
 	c.soak.ended[ending].Add(1)
 	return nil
@@ -281,7 +281,7 @@ func (c *soakClient) calls(ctx context.Context, client *brpc.ClientConn) error {
 			return fmt.Errorf("call %d: %w", i, err)
 		}
 		if want := append([]byte(c.id), sent...); !bytes.Equal(got.GetPayload().GetBody(), want) {
-			return fmt.Errorf("call %d was answered by another client", i)
+			return fmt.Errorf("B131: call %d was answered by another client", i)
 		}
 		c.soak.calls.Add(1)
 	}
@@ -301,7 +301,7 @@ func (c *soakClient) end(ctx context.Context, client *brpc.ClientConn, cut func(
 	case shutsDown:
 		close(c.leaving)
 		if err := client.Shutdown(ctx); err != nil {
-			return fmt.Errorf("Shutdown: %w", err)
+			return fmt.Errorf("B134: Shutdown: %w", err)
 		}
 		return nil
 	case vanishes:
@@ -317,7 +317,7 @@ func (c *soakClient) end(ctx context.Context, client *brpc.ClientConn, cut func(
 	}
 	cut()
 	if _, err := ss.Recv(); code(err) != "Unavailable" {
-		return fmt.Errorf("a call that was cut off: %v", err)
+		return fmt.Errorf("B136: a call that was cut off: %v", err)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ func checkReflection(t *testing.T, cc grpc.ClientConnInterface) {
 	}
 	const name = "grpc.testing.TestService"
 	if !slices.Contains(services, name) {
-		t.Errorf("the services are %q, want %s among them", services, name)
+		t.Errorf("B126: the services are %q, want %s among them", services, name)
 	}
 	service, err := client.ResolveService(name)
 	if err != nil {
@@ -59,13 +59,13 @@ func checkReflection(t *testing.T, cc grpc.ClientConnInterface) {
 	}
 	method := service.FindMethodByName("StreamingInputCall")
 	if method == nil || !method.IsClientStreaming() || method.IsServerStreaming() {
-		t.Errorf("%s has %v, want StreamingInputCall, which only the client streams", name, method)
+		t.Errorf("B126: %s has %v, want StreamingInputCall, which only the client streams", name, method)
 	}
 	if got, want := len(service.GetMethods()), len(testgrpc.TestService_ServiceDesc.Methods)+len(testgrpc.TestService_ServiceDesc.Streams); got != want {
-		t.Errorf("%s has %d methods, want %d", name, got, want)
+		t.Errorf("B126: %s has %d methods, want %d", name, got, want)
 	}
 	if _, err := client.ResolveMessage("no.Such"); !grpcreflect.IsElementNotFoundError(err) {
-		t.Errorf("a message that is not there: %v", err)
+		t.Errorf("B126: a message that is not there: %v", err)
 	}
 }
 
@@ -75,10 +75,10 @@ func checkHealth(t *testing.T, cc grpc.ClientConnInterface, states *health.Serve
 	states.SetServingStatus("one", healthgrpc.HealthCheckResponse_SERVING)
 	got, err := stub.Check(t.Context(), &healthgrpc.HealthCheckRequest{Service: "one"})
 	if err != nil || got.GetStatus() != healthgrpc.HealthCheckResponse_SERVING {
-		t.Errorf("Check: %v, %v, want SERVING", got, err)
+		t.Errorf("B126: Check: %v, %v, want SERVING", got, err)
 	}
 	if _, err := stub.Check(t.Context(), &healthgrpc.HealthCheckRequest{Service: "none"}); status.Code(err) != codes.NotFound {
-		t.Errorf("Check of a service that is not there: %v, want NotFound", err)
+		t.Errorf("B126: Check of a service that is not there: %v, want NotFound", err)
 	}
 	watch, err := stub.Watch(t.Context(), &healthgrpc.HealthCheckRequest{Service: "one"})
 	if err != nil {
@@ -88,7 +88,7 @@ func checkHealth(t *testing.T, cc grpc.ClientConnInterface, states *health.Serve
 	for range 2 {
 		got, err := watch.Recv()
 		if err != nil || got.GetStatus() != want {
-			t.Fatalf("Watch: %v, %v, want %v", got, err, want)
+			t.Fatalf("B126: Watch: %v, %v, want %v", got, err, want)
 		}
 		want = healthgrpc.HealthCheckResponse_NOT_SERVING
 		states.SetServingStatus("one", want)
