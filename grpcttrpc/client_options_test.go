@@ -147,6 +147,10 @@ func TestPerRPCCredentials(t *testing.T) {
 			r.note("%v", seen.Load())
 		}}).besideClassic(t)
 	}
+	(&clientCase{run: func(r *clientRun) {
+		_, err := r.stub.UnaryCall(r.ctx, smallRequest, grpc.PerRPCCredentials(askedFor(r.note)))
+		r.noteErr("unary", err)
+	}}).besideClassic(t)
 	server := newServer(t)
 	testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), service)
 	stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(connect(t, server), grpcttrpc.WithPerRPCCredentials(token{})))
@@ -165,6 +169,16 @@ func (m givenMetadata) GetRequestMetadata(context.Context, ...string) (map[strin
 	return m, nil
 }
 func (givenMetadata) RequireTransportSecurity() bool { return false }
+
+// askedFor is credentials that note what they are asked for.
+type askedFor func(format string, args ...any)
+
+func (note askedFor) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	info, ok := credentials.RequestInfoFromContext(ctx)
+	note("%v %v %v", uri, info.Method, ok)
+	return nil, nil
+}
+func (askedFor) RequireTransportSecurity() bool { return false }
 
 type failingWith struct{ err error }
 
