@@ -191,14 +191,6 @@ func (call *clientCall) encodes() bool {
 	return call.codec != nil || call.maxSend != nil || call.maxRecv != nil || len(call.conn.stats) > 0
 }
 
-// encoder returns the codec if encodes.
-func (call *clientCall) encoder() codec {
-	if call.codec != nil {
-		return call.codec
-	}
-	return protoCodec()
-}
-
 // outgoing returns the message that ttrpc is given to send m.
 func (call *clientCall) outgoing(m any) (any, error) {
 	if !call.encodes() {
@@ -207,7 +199,7 @@ func (call *clientCall) outgoing(m any) (any, error) {
 		}
 		return m, nil
 	}
-	raw, err := encode(call.encoder(), m)
+	raw, err := encode(call.codec, m)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +215,7 @@ func (call *clientCall) incoming(raw *ttrpc.RawMessage, m any) error {
 		return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. %d)", len(raw.Payload), *limit)
 	}
 	n := len(raw.Payload)
-	if err := decode(call.encoder(), raw, m); err != nil {
+	if err := decode(call.codec, raw, m); err != nil {
 		return err
 	}
 	call.tellInPayload(m, n)

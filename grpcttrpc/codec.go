@@ -58,8 +58,12 @@ func replacedCodec() codec {
 	return c
 }
 
-// encode returns m in the encoding of the codec; nil is an empty message.
+// encode returns m in the encoding of the codec, or of gRPC's default if that is nil. A nil message
+// is an empty one.
 func encode(c codec, m any) (*ttrpc.RawMessage, error) {
+	if c == nil {
+		c = protoCodec()
+	}
 	switch m := m.(type) {
 	case nil:
 		return new(ttrpc.RawMessage), nil
@@ -75,8 +79,11 @@ func encode(c codec, m any) (*ttrpc.RawMessage, error) {
 	return &ttrpc.RawMessage{Payload: b}, nil
 }
 
-// decode decodes what has come into m.
+// decode decodes what has come into m, as encode encodes.
 func decode(c codec, raw *ttrpc.RawMessage, m any) error {
+	if c == nil {
+		c = protoCodec()
+	}
 	if into, ok := m.(*ttrpc.RawMessage); ok && into != nil {
 		*into = *raw
 		return nil

@@ -73,13 +73,13 @@ func (m *servedUnaryMethod) handleEncoding(call *servedCall, unmarshal func(any)
 
 // encode encodes a message of the handler's.
 func (c *servedCall) encode(m any) (*ttrpc.RawMessage, error) {
-	return encode(c.method.config.encoder(), m)
+	return encode(c.method.config.codec, m)
 }
 
 // decode decodes a message for the handler, and tells stats handlers.
 func (c *servedCall) decode(raw *ttrpc.RawMessage, m any) error {
 	n := len(raw.Payload)
-	if err := decode(c.method.config.encoder(), raw, m); err != nil {
+	if err := decode(c.method.config.codec, raw, m); err != nil {
 		return err
 	}
 	c.stats.received(m, n)

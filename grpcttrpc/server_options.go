@@ -24,14 +24,6 @@ type servedConfig struct {
 // encodes tells whether messages are encoded here, and not by ttrpc.
 func (c *servedConfig) encodes() bool { return c.codec != nil || c.stats != nil }
 
-// encoder returns the codec if encodes.
-func (c *servedConfig) encoder() codec {
-	if c.codec != nil {
-		return c.codec
-	}
-	return protoCodec()
-}
-
 // WithChainUnaryServerInterceptor has interceptors run around the handlers of unary calls, the
 // first outermost. If it is given again, those come inside of the ones before. They run
 // inside of interceptors of the ttrpc server.
