@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
@@ -461,5 +462,59 @@ func TestStreamOfOneAndOne(t *testing.T) {
 		resp := new(testpb.SimpleResponse)
 		err := cc.Invoke(ctx, "/one.One/One", &testpb.SimpleRequest{Payload: &testpb.Payload{Body: []byte("1")}}, resp)
 		r.got("%s %v", resp.Payload.GetBody(), err)
+	})
+}
+
+// TestFirstErrorStands holds which of several errors of a stream its client gets: the first.
+func TestFirstErrorStands(t *testing.T) {
+	r := new(report)
+	service := &testService{duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+		_, err := s.Recv()
+		r.say("received: %s", codeOf(err))
+		r.say("sent: %s", codeOf(s.SendMsg(&testpb.SimpleResponse{Payload: &testpb.Payload{Body: make([]byte, 100_000)}})))
+		return status.Error(codes.Aborted, "and at last")
+	}}
+	besideGRPC(t, "B123", side{register: serve(service), maxSend: 50_000}, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+		s, err := testpb.NewTestServiceClient(cc).FullDuplexCall(ctx, grpc.ForceCodecV2(badCodec{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Send(new(testpb.StreamingOutputCallRequest))
+		_, err = s.Recv()
+		r.got("%s", codeOf(err))
+	})
+}
+
+// A spoiler is a stats handler that changes the headers that it is told of.
+type spoiler struct{ silent }
+
+func (spoiler) HandleRPC(_ context.Context, s stats.RPCStats) {
+	switch s := s.(type) {
+	case *stats.InHeader:
+		clear(s.Header)
+	case *stats.OutHeader:
+		clear(s.Header)
+	}
+}
+
+// TestSpoiledStats holds that what a stats handler does with what it is told is its own.
+func TestSpoiledStats(t *testing.T) {
+	r := new(report)
+	service := &testService{duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+		md, _ := metadata.FromIncomingContext(s.Context())
+		r.say("incoming %s", ofUsers(md))
+		s.SetHeader(pairs("h", "1"))
+		s.SendHeader(pairs("h", "2"))
+		return nil
+	}}
+	s := side{register: serve(service), stats: []stats.Handler{spoiler{}}}
+	besideGRPC(t, "B124", s, r, func(ctx context.Context, cc grpc.ClientConnInterface) {
+		s, err := testpb.NewTestServiceClient(cc).FullDuplexCall(metadata.AppendToOutgoingContext(ctx, "b-bin", "\x00", "x", "1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Recv()
+		header, _ := s.Header()
+		r.got("%v %s", err, ofUsers(header))
 	})
 }
