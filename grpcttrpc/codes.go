@@ -52,8 +52,6 @@ func codeOf(client *ttrpc.Client, err error) (codes.Code, string) {
 	}
 	var big *ttrpc.OversizedMessageErr
 	switch {
-	case errors.Is(err, ttrpc.ErrNotExecuted) && is:
-		return given.GRPCStatus().Code(), text
 	case errors.Is(err, ttrpc.ErrClosed):
 		return closedCode(client, given, text)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -29,6 +29,7 @@ func TestErrorsToHandlers(t *testing.T) {
 		{ttrpc.ErrStreamFull, codes.ResourceExhausted},
 		{ttrpc.OversizedMessageError(10 << 20), codes.ResourceExhausted},
 		{ttrpc.ErrNoResponseMetadata, codes.Unimplemented},
+		{fmt.Errorf("%w: the peer takes none", ttrpc.ErrNoFiles), codes.FailedPrecondition},
 		{fmt.Errorf("%w: data", ttrpc.ErrProtocol), codes.Internal},
 		{errors.New("anything"), codes.Internal},
 		{status.Error(codes.NotFound, "status"), codes.NotFound},
