@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -163,4 +164,23 @@ func wantStatus(t *testing.T, what string, err error, want *testpb.EchoStatus) {
 	if details := s.Details(); len(details) != 1 || !proto.Equal(details[0].(proto.Message), durationpb.New(time.Minute)) {
 		t.Errorf("%s: details %v", what, s.Details())
 	}
+}
+
+// TestAcceptEncoding wants what a hop says of compression to end there: the server behind must
+// not compress with what the client knows and the bridge does not.
+func TestAcceptEncoding(t *testing.T) {
+	const name = "grpc-accept-encoding"
+	eachWay(t, bridge.Limits{}, func(t *testing.T, w way) {
+		if w.name == "grpc-go alone" {
+			return // one hop
+		}
+		ctx := metadata.AppendToOutgoingContext(bounded(t), name, "zstd", behaviour, "tell", "tell", name)
+		var header metadata.MD
+		if _, err := testpb.NewTestServiceClient(w.conn).EmptyCall(ctx, new(testpb.Empty), grpc.Header(&header)); err != nil {
+			t.Fatal(err)
+		}
+		if told := header["told"]; slices.Contains(told, "zstd") {
+			t.Errorf("the server behind is told that its peer takes %q", told)
+		}
+	})
 }

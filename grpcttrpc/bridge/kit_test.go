@@ -83,6 +83,11 @@ func (h *handlers) serve(method string, c *call) error {
 	case "hold":
 		h.running <- method
 		<-h.goes
+	case "tell":
+		told := metadata.MD{"told": c.incoming[strings.Join(c.incoming["tell"], "")]}
+		if err := c.header(told); err != nil {
+			return err
+		}
 	case "panic":
 		panic("asked to panic")
 	}

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
-	"github.com/containerd/ttrpc/grpcttrpc/internal/meta"
 )
 
 // A ToGRPC passes the calls of ttrpc clients on to a gRPC client. Its methods may be used
@@ -59,7 +58,7 @@ func (b *ToGRPC) Handler() ttrpc.UnknownServiceHandler {
 		if err := b.checkMetadata(sent); err != nil {
 			return nil, err
 		}
-		md, err := meta.Incoming(sent)
+		md, err := toGRPC(sent)
 		if err != nil {
 			return nil, err
 		}
@@ -208,7 +207,7 @@ func (u *upCall) receive(up grpc.ClientStream) (any, error) {
 
 // begin passes on the header. err is how the call has failed, or nil.
 func (u *upCall) begin(header metadata.MD, err error) error {
-	sent, failed := outgoing(header)
+	sent, failed := toTTRPC(header)
 	if failed == nil && len(sent) > 0 {
 		set := ttrpc.SetHeader
 		if u.kind != Unary {
@@ -221,19 +220,11 @@ func (u *upCall) begin(header metadata.MD, err error) error {
 
 // end passes on the trailer, and returns how the call ends.
 func (u *upCall) end(trailer metadata.MD, err error) error {
-	sent, failed := outgoing(trailer)
+	sent, failed := toTTRPC(trailer)
 	if failed == nil && len(sent) > 0 {
 		failed = ttrpc.SetTrailer(u.answer, sent)
 	}
 	return firstOf(err, failed)
-}
-
-// outgoing returns metadata of an answer as it is sent, which is not always what may be sent.
-func outgoing(md metadata.MD) (ttrpc.MD, error) {
-	if len(md) == 0 {
-		return nil, nil
-	}
-	return meta.Outgoing(md)
 }
 
 // firstOf returns how a call ends that has failed with err, or that has succeeded and whose

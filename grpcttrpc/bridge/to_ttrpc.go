@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
-	"github.com/containerd/ttrpc/grpcttrpc/internal/meta"
 )
 
 // A ToTTRPC passes the calls of gRPC clients on to a ttrpc client. Its methods may be used
@@ -76,7 +75,7 @@ func (b *ToTTRPC) handle(_ any, down grpc.ServerStream) (err error) {
 	if err := checkContentType(incoming); err != nil {
 		return err
 	}
-	md, err := meta.Outgoing(incoming)
+	md, err := toTTRPC(incoming)
 	if err != nil {
 		return err
 	}
@@ -264,7 +263,7 @@ func (a *answer) begin(now bool) error {
 		if err != nil || len(sent) == 0 {
 			return // there is none, or nobody to tell
 		}
-		md, err := meta.Incoming(sent)
+		md, err := toGRPC(sent)
 		if err == nil && now {
 			err = a.down.SendHeader(md)
 		} else if err == nil {
@@ -282,7 +281,7 @@ func (a *answer) end(err error, unary bool) error {
 		err = failed
 	}
 	if sent := a.described.Trailer(); len(sent) > 0 {
-		md, failed := meta.Incoming(sent)
+		md, failed := toGRPC(sent)
 		if failed != nil && err == nil {
 			err = failed
 		}
