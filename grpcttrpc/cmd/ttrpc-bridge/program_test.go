@@ -531,6 +531,7 @@ func (s *shared) String() string {
 
 // TestUsage holds what is said about mistakes, and the codes.
 func TestUsage(t *testing.T) {
+	t.Setenv("GRPC_XDS_BOOTSTRAP", "")
 	listen, to := []string{"-listen", "unix:/none/s"}, []string{"-to", "unix:/none/t"}
 	for _, test := range []struct {
 		args []string
@@ -553,6 +554,10 @@ func TestUsage(t *testing.T) {
 		{append([]string{"ttrpc", "-tls-server-name", "x"}, append(listen, to...)...), exitUsage, "needs -tls"},
 		{append([]string{"ttrpc", "-service-config", "{"}, append(listen, to...)...), exitFailed, "-service-config"},
 		{append([]string{"ttrpc"}, append(listen, to...)...), exitFailed, "-listen: "},
+		{append([]string{"ttrpc", "-to", "http://host:80"}, listen...), exitUsage, "-to: there is no scheme"},
+		{append([]string{"ttrpc", "-to", "tcp:host:80"}, listen...), exitUsage, "-to: there is no scheme"},
+		{append([]string{"ttrpc", "-to", "xds:///backends"}, listen...), exitUsage, "GRPC_XDS_BOOTSTRAP"},
+		{append([]string{"ttrpc", "-same-user", "-listen", "tcp:127.0.0.1:0"}, to...), exitUsage, "-same-user needs a unix socket"},
 		{append([]string{"ttrpc", "more"}, append(listen, to...)...), exitUsage, `"more" is no flag`},
 	} {
 		var stdout, stderr shared

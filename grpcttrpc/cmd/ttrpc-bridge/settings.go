@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/resolver"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 
@@ -138,9 +139,24 @@ func (s *settings) check(f *flag.FlagSet) error {
 	case !s.reflection && len(s.protosets) == 0 && len(s.methods) == 0:
 		return errors.New("without -reflection, -protoset or -method no method is known, and nothing can pass")
 	}
-	s.tls = s.tls || f.Name() == "ttrpc-bridge ttrpc" && (s.tlsCA != "" || s.tlsCert != "")
-	if s.tlsServer != "" && !s.tls {
+	if f.Name() == "ttrpc-bridge ttrpc" {
+		return s.checkTTRPC()
+	}
+	return nil
+}
+
+// checkTTRPC finds what cannot be meant of ttrpc in front of gRPC.
+func (s *settings) checkTTRPC() error {
+	s.tls = s.tls || s.tlsCA != "" || s.tlsCert != ""
+	switch scheme, rest, _ := strings.Cut(s.to, ":"); {
+	case s.tlsServer != "" && !s.tls:
 		return errors.New("-tls-server-name needs -tls")
+	case s.sameUser && !strings.HasPrefix(s.listen, "unix") && !strings.HasPrefix(s.listen, "@"):
+		return fmt.Errorf("-same-user needs a unix socket: nobody could call on %s", s.listen)
+	case scheme == "xds" && os.Getenv("GRPC_XDS_BOOTSTRAP") == "" && os.Getenv("GRPC_XDS_BOOTSTRAP_CONFIG") == "":
+		return errors.New("-to: xds needs GRPC_XDS_BOOTSTRAP, with the name of the file that tells where the control plane is")
+	case resolver.Get(scheme) == nil && (strings.HasPrefix(rest, "//") || scheme == "tcp"): // a name for DNS to gRPC
+		return fmt.Errorf("-to: there is no scheme %q for gRPC's targets: dns:///host:port, xds:///name, unix:/path or host:port", scheme)
 	}
 	return nil
 }
