@@ -8,7 +8,8 @@
 // once against each release that has a mod file in the directory released. Releases
 // before v1.2 have no streams and take gogo/protobuf's messages; build tags leave out
 // of their peers what they lack. The test runs each of the peer's scenarios with every
-// pair of client and server that has it, each a process of its own.
+// pair of client and server that has it, each a process of its own; a scenario's pairs
+// share those of this library, one after the other.
 //
 // A pair with this library must see what the other's release sees of itself, step by
 // step. The list better holds what the contract wants otherwise, asReference what old

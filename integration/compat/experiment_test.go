@@ -77,6 +77,12 @@ type experiment struct {
 
 // runAll runs the scenario with all pairs that have it, and do not hang.
 func (x *experiment) runAll() {
+	crew := newCrew(x.scenario)
+	defer func() {
+		if err := crew.end(); err != nil {
+			x.t.Error(err)
+		}
+	}()
 	for _, p := range pairs() {
 		if !x.known.has(p, x.scenario) {
 			continue
@@ -88,7 +94,7 @@ func (x *experiment) runAll() {
 		var got report.Scenario
 		var err error
 		for try := range triesOf(p, x.scenario) {
-			if got, err = runPair(p, x.scenario, fmt.Sprintf("%s-%s-%s-%d", x.sockets, p.client, p.server, try)); err == nil {
+			if got, err = crew.run(p, fmt.Sprintf("%s-%s-%s-%d", x.sockets, p.client, p.server, try)); err == nil {
 				break
 			}
 		}

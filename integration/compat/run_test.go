@@ -22,8 +22,8 @@ import (
 // needs; who reaches it hangs, and shows its goroutines.
 const processLimit = 90 * time.Second
 
-// runPair runs a scenario between two new processes. Its error holds all that they
-// have written.
+// runPair runs a scenario between two new processes, of which one may be in Rust. Its error
+// holds all that they have written.
 func runPair(p pair, scenario, socket string) (report.Scenario, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), processLimit)
 	defer cancel()
@@ -42,10 +42,7 @@ func runPair(p pair, scenario, socket string) (report.Scenario, error) {
 
 	var got report.Scenario
 	if clientErr == nil {
-		clientErr = json.Unmarshal(clientOut.Bytes(), &got)
-	}
-	if clientErr == nil && got.Extended != p.agrees() {
-		clientErr = fmt.Errorf("B46: extended %t", got.Extended)
+		got, clientErr = p.read(clientOut.Bytes())
 	}
 	if got.Killed && ctx.Err() == nil {
 		serverErr = wantKilled(serverErr)
@@ -53,6 +50,17 @@ func runPair(p pair, scenario, socket string) (report.Scenario, error) {
 	if err := errors.Join(clientErr, serverErr); err != nil {
 		return got, fmt.Errorf("client: %v; server: %v\nclient wrote:\n%s%s\nserver wrote:\n%s",
 			clientErr, serverErr, clientOut.Bytes(), clientLog.Bytes(), serverLog.Bytes())
+	}
+	return got, nil
+}
+
+// read reads what the pair's client reports.
+func (p pair) read(line []byte) (got report.Scenario, err error) {
+	if err := json.Unmarshal(line, &got); err != nil {
+		return got, err
+	}
+	if got.Extended != p.agrees() {
+		return got, fmt.Errorf("B46: extended %t", got.Extended)
 	}
 	return got, nil
 }
