@@ -5,6 +5,8 @@ package grpcttrpc_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -96,7 +98,28 @@ func TestStats(t *testing.T) {
 		over, cancel := context.WithCancel(r.ctx)
 		cancel()
 		eachKindToEnd(r, over)
+		r.close()
+		eachKindToEnd(r, r.ctx)
 	}}).beside(t)
+	// Who fails with nothing sent before sends no header.
+	(&clientCase{service: &testService{
+		unary: func(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) { return nil, errEarly },
+		down: func(*testpb.StreamingOutputCallRequest, testpb.TestService_StreamingOutputCallServer) error {
+			return errEarly
+		},
+		up: func(s testpb.TestService_StreamingInputCallServer) error {
+			_, err := s.Recv() // so that the client has sent it
+			return errors.Join(err, errEarly)
+		},
+		duplex: func(s testpb.TestService_FullDuplexCallServer) error {
+			s.Recv()
+			_, err := s.Recv()
+			if err == io.EOF {
+				return errEarly
+			}
+			return err
+		},
+	}, stats: recorded, run: func(r *clientRun) { eachKindToEnd(r, r.ctx) }}).beside(t)
 }
 
 // eachKindToEnd makes a call of each kind to its end, one after the other.
