@@ -198,6 +198,39 @@ func TestAnswersNoMore(t *testing.T) {
 	wantOption(t, optionTest{nil, "grpc.Header", codes.Unimplemented}, err)
 }
 
+// TestLostStreamFinishes holds that a stream whose connection is lost has finished, once, when its user
+// is told.
+func TestLostStreamFinishes(t *testing.T) {
+	onBothModes(t, func(t *testing.T, serverOpts []ttrpc.ServerOpt, clientOpts []ttrpc.ClientOpts) {
+		server := newServer(t, serverOpts...)
+		testpb.RegisterTestServiceServer(grpcttrpc.NewRegistrar(server), echoes())
+		client := connect(t, server, clientOpts...)
+		stub := testpb.NewTestServiceClient(grpcttrpc.NewClientConn(client))
+		finished := make(chan error, 2)
+		stream, err := stub.FullDuplexCall(withDeadline(t), grpc.OnFinish(func(err error) { finished <- err }))
+		if err == nil {
+			err = stream.Send(askFor(7))
+		}
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Close()
+		<-client.Done()
+		if n := len(finished); n != 0 {
+			t.Errorf("B129: the stream has finished before its user was told")
+		}
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if got := <-finished; status.Code(err) != codes.Unavailable || got != err || len(finished) != 0 {
+			t.Errorf("B129: the stream ends with %v, and has finished with %v", err, got)
+		}
+	})
+}
+
 // A slowHandshaker shakes hands when it is told to.
 type slowHandshaker struct{ asked, told chan struct{} }
 
