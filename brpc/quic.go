@@ -42,7 +42,7 @@ func DialContext(ctx context.Context, target string, config *tls.Config, opts ..
 		<-made
 		conn, err := c.Dialer(ctx, target)
 		if err != nil {
-			return nil, err
+			return nil, ttrpcquic.DialError(target, err)
 		}
 		nc, err := ttrpcquic.NewConn(conn)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/containerd/ttrpc/brpc"
 	"github.com/containerd/ttrpc/internal/testkit"
+	ttrpcquic "github.com/containerd/ttrpc/transport/quic"
 )
 
 // certificates are those of both ends, which sign themselves.
@@ -141,3 +143,21 @@ func (s *countingStats) TagConn(ctx context.Context, _ *stats.ConnTagInfo) conte
 func (s *countingStats) HandleConn(context.Context, stats.ConnStats)                     {}
 func (s *countingStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
 func (s *countingStats) HandleRPC(context.Context, stats.RPCStats)                       {}
+
+// TestDialTells wants the error of Dial to say where it failed, and what that means.
+func TestDialTells(t *testing.T) {
+	certs := newCertificates(t)
+	addr := serveQUIC(t, brpc.NewServer(testConfig{}), certs)
+	config := certs.config()
+	config.NextProtos = []string{"other"}
+	_, err := brpc.DialContext(ctxOf(t), addr, config)
+	if !errors.Is(err, ttrpcquic.ErrProtocol) || !strings.Contains(err.Error(), addr) {
+		t.Errorf("no protocol in common: %v", err)
+	}
+	config = certs.config()
+	config.RootCAs = x509.NewCertPool()
+	var unknown x509.UnknownAuthorityError
+	if _, err := brpc.DialContext(ctxOf(t), addr, config); !errors.As(err, &unknown) || !strings.Contains(err.Error(), addr) {
+		t.Errorf("a certificate of nobody's: %v", err)
+	}
+}

@@ -171,6 +171,19 @@ func (noIDs) GenerateConnectionID() (quicgo.ConnectionID, error) { return quicgo
 // ConnectionIDLen implements quic-go's ConnectionIDGenerator.
 func (noIDs) ConnectionIDLen() int { return 0 }
 
+// DialError returns an error with which quic-go has dialled an address as Dial returns it: it
+// names the address, and errors.Is finds what it means, such as [ErrProtocol]. It is for those
+// who dial with quic-go and give the connection to [NewConn].
+func DialError(addr string, err error) error {
+	var transport *quicgo.TransportError
+	var silent *quicgo.HandshakeTimeoutError
+	var idle *quicgo.IdleTimeoutError
+	if errors.As(err, &transport) || errors.As(err, &silent) || errors.As(err, &idle) {
+		err = failedHandshake(err)
+	}
+	return fmt.Errorf("quic: dial %s: %w", addr, err)
+}
+
 // failedHandshake explains an error of quic-go's: who is silent has not been heard of before.
 func failedHandshake(err error) error {
 	var idle *quicgo.IdleTimeoutError
