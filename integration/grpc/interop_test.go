@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 
 // TestInterop runs gRPC's cases and grpchan's over all ways, and prints how many have passed.
 func TestInterop(t *testing.T) {
-	all := ways.All()
+	all := append(ways.All(), ways.BRPCElsewhere...)
 	rows := make([]string, len(all))
 	t.Run("ways", func(t *testing.T) {
 		for i, way := range all {
