@@ -110,7 +110,7 @@ func (m *meeting) Handshake(ctx context.Context, conn net.Conn) (net.Conn, any, 
 	if err != nil {
 		return nil, nil, err
 	}
-	remote := &addr{newPeer(&ttrpc.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: info}), m.back}
+	remote := &addr{peer: newPeer(&ttrpc.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr(), AuthInfo: info}), back: m.back}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count++

@@ -50,6 +50,10 @@ func openStream(ctx context.Context, client *ttrpc.Client) (ttrpc.ClientStream, 
 	return s, cancel, nil
 }
 
+// maxTunnels is how many tunnels of one connection its other end may have open. gRPC has one,
+// and more only while calls in earlier ones end.
+const maxTunnels = 128
+
 // opened returns the handler of Open. remote tells which connection it was called on, and take
 // gets the tunnel, or says why it does not want it.
 func opened(remote func(context.Context) (*addr, error), take func(context.Context, *tunnel) error) ttrpc.Stream {
@@ -60,10 +64,16 @@ func opened(remote func(context.Context) (*addr, error), take func(context.Conte
 			if err != nil {
 				return nil, err
 			}
+			if at.tunnels.Add(1) > maxTunnels {
+				at.tunnels.Add(-1)
+				return nil, status.Errorf(codes.ResourceExhausted, "brpc: the connection has %d tunnels, and no more are taken", maxTunnels)
+			}
 			s, err := ttrpc.Detach(ctx)
 			if err != nil {
+				at.tunnels.Add(-1)
 				return nil, err
 			}
+			context.AfterFunc(s.Context(), func() { at.tunnels.Add(-1) })
 			return nil, take(ctx, accepted(s, at))
 		},
 	}

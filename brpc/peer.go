@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -43,6 +44,8 @@ func PeerInfo(ctx context.Context) (*Peer, bool) {
 type addr struct {
 	peer *Peer
 	back backer // makes calls the other way
+
+	tunnels atomic.Int32 // how many the other end has open
 }
 
 // A backer makes calls to the other end of a connection.
