@@ -36,11 +36,11 @@ func TestTunnelsAreBounded(t *testing.T) {
 	defer end()
 	for i := range 128 {
 		if err := open(many); err != nil {
-			t.Fatalf("tunnel %d: %v", i, err)
+			t.Fatalf("B145: tunnel %d: %v", i, err)
 		}
 	}
 	if err := open(many); status.Code(err) != codes.ResourceExhausted {
-		t.Fatalf("one more tunnel: %v", err)
+		t.Fatalf("B145: one more tunnel: %v", err)
 	}
 	end()
 	for {
@@ -49,7 +49,7 @@ func TestTunnelsAreBounded(t *testing.T) {
 			return
 		}
 		if status.Code(err) != codes.ResourceExhausted {
-			t.Fatalf("a tunnel after the others: %v", err)
+			t.Fatalf("B145: a tunnel after the others: %v", err)
 		}
 	}
 }

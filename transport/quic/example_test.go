@@ -87,7 +87,7 @@ func ExampleNewConn() {
 	config.ServerName, config.NextProtos = "localhost", []string{"letters/1"}
 	connection, err := quicgo.DialAddr(context.Background(), letters.Addr().String(), config, nil)
 	if err != nil {
-		log.Fatal(err)
+		log.Fatal(quic.DialError(letters.Addr().String(), err)) // says what it means
 	}
 	conn, err := quic.NewConn(connection)
 	if err != nil {
