@@ -5,6 +5,7 @@ package bridge_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -236,6 +237,27 @@ func TestReflectionUnreachable(t *testing.T) {
 	_, err := testpb.NewTestServiceClient(dialGRPC(t, serveGRPC(t, b.NewServer()))).EmptyCall(bounded(t), new(testpb.Empty))
 	if s := status.Convert(err); s.Code() != codes.Unavailable || !strings.Contains(s.Message(), "cannot find out the kind") {
 		t.Error(err)
+	}
+}
+
+// TestReflectionIsBounded holds that calls of ever new names do not pile up questions.
+func TestReflectionIsBounded(t *testing.T) {
+	l, path := socket(t)
+	defer l.Close() // it is connected to, and nobody answers
+	reflection := bridge.ReflectTTRPC(dialTTRPC(t, "unix:"+path))
+	gone, cancel := context.WithCancel(bounded(t))
+	cancel()
+	ask := func(ctx context.Context, n int) codes.Code {
+		_, err := reflection.Kind(ctx, fmt.Sprint("service", n), "Method")
+		return status.Code(err)
+	}
+	for n := range 256 {
+		if code := ask(gone, n); code == codes.ResourceExhausted {
+			t.Fatalf("question %d: %v", n, code)
+		}
+	}
+	if code := ask(bounded(t), 256); code != codes.ResourceExhausted {
+		t.Errorf("one more question: %v", code)
 	}
 }
 

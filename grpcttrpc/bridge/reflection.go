@@ -19,6 +19,7 @@ const (
 	reflectionAge     = time.Minute     // how long what a server has told is believed
 	reflectionPause   = time.Second     // how long it is not asked again for what it has not
 	reflectionTimeout = 5 * time.Second // how long an answer may take
+	reflectionMost    = 256             // how many questions may wait for answers
 )
 
 // A Reflection knows the kinds of methods by asking a server that serves gRPC's reflection,
@@ -31,6 +32,7 @@ type Reflection struct {
 	known    *Descriptors // what the server has told
 	services map[string]*lookup
 	until    time.Time // what is known is forgotten then
+	asking   int       // questions that wait for answers
 }
 
 // A lookup is what became of asking for a symbol.
@@ -54,8 +56,9 @@ func (r *Reflection) Forget() {
 	r.known, r.services, r.until = newDescriptors(), map[string]*lookup{}, time.Now().Add(reflectionAge)
 }
 
-// Kind implements [Methods]. The error is Unavailable if the server cannot be asked, and
-// that of ctx if that ends first.
+// Kind implements [Methods]. The error is Unavailable if the server cannot be asked,
+// ResourceExhausted while it has 256 questions that it has not answered, and that of ctx if that ends
+// first.
 func (r *Reflection) Kind(ctx context.Context, service, method string) (Kind, error) {
 	known, err := r.symbol(ctx, service)
 	if err != nil {
@@ -73,9 +76,14 @@ func (r *Reflection) symbol(ctx context.Context, name string) (*Descriptors, err
 	}
 	known, l := r.known, r.services[name]
 	if l == nil || isClosed(l.done) && !l.until.IsZero() && time.Now().After(l.until) {
+		if r.asking == reflectionMost {
+			r.mu.Unlock()
+			return known, errManyQuestions
+		}
 		if len(r.services) >= 10_000 { // whoever asks for names that nobody has
 			clear(r.services)
 		}
+		r.asking++
 		l = &lookup{done: make(chan struct{})}
 		r.services[name] = l
 		go r.ask(known, l, name)
@@ -88,6 +96,8 @@ func (r *Reflection) symbol(ctx context.Context, name string) (*Descriptors, err
 		return known, ctx.Err()
 	}
 }
+
+var errManyQuestions = status.Errorf(codes.ResourceExhausted, "%d questions wait for the server's answers already", reflectionMost)
 
 func isClosed(done <-chan struct{}) bool {
 	select {
@@ -111,6 +121,9 @@ func (r *Reflection) ask(known *Descriptors, l *lookup, name string) {
 	default:
 		l.err, l.until = err, time.Now() // the next call asks again
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asking--
 }
 
 // fetch runs f with a session, and adds the files that it has got.
