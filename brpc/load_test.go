@@ -22,7 +22,7 @@ import (
 // TestConnectionsLeaveNothing makes many connections, each of which calls and is called. The
 // leak check of this package's tests sees the rest.
 func TestConnectionsLeaveNothing(t *testing.T) {
-	connections, atOnce := 300*testkit.Times(t), 10
+	connections, atOnce := 100*testkit.Times(t), 10
 	var server *testServer
 	pool := brpc.NewPool(brpc.PoolConfig{})
 	server, path := start(t, testConfig{Pool: pool}, callsBack(&server))
