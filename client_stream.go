@@ -142,7 +142,7 @@ func (l *link) open(ctx context.Context, desc *StreamDesc, service, method strin
 		return nil, err
 	}
 	if t := l.conn.cfg.trace; t != nil {
-		t.streamBegins(s)
+		t.streamBegins(s, desc.StreamingClient)
 	}
 	if ctx.Done() != nil {
 		cs.watch()

@@ -9,6 +9,7 @@ import "context"
 // all calls of the method and must not be changed.
 type UnaryServerInfo struct {
 	FullMethod string // "/package.Service/Method"
+	Unknown    bool   // no such method is registered, and FullMethod is whatever the client has sent
 }
 
 // UnaryClientInfo describes a unary call to an interceptor.
@@ -22,6 +23,7 @@ type StreamServerInfo struct {
 	FullMethod      string // "/package.Service/Method"
 	StreamingClient bool   // the client may send any number of messages
 	StreamingServer bool   // the server may send any number of messages
+	Unknown         bool   // no such method is registered, and FullMethod is whatever the client has sent
 }
 
 // Unmarshaler decodes the request into a message, of any of the kinds that

@@ -74,16 +74,15 @@ type unaryMethod struct {
 
 // A streamMethod is a registered Stream with what an interceptor is told.
 type streamMethod struct {
-	handle  StreamHandler
-	info    StreamServerInfo
-	unknown bool // whether the server streams is for the handler to say
-	pace         // of a message, from when it was received until the next is awaited
+	handle StreamHandler
+	info   StreamServerInfo // if it is unknown, whether the server streams is for the handler to say
+	pace                    // of a message, from when it was received until the next is awaited
 }
 
 // endsWithClose tells whether a stream whose handler has returned result ends without
 // an answer.
 func (m *streamMethod) endsWithClose(result any) bool {
-	return m.info.StreamingServer && (!m.unknown || isNil(result))
+	return m.info.StreamingServer && (!m.info.Unknown || isNil(result))
 }
 
 type service struct {
@@ -101,10 +100,10 @@ type services struct {
 func (r *services) add(name string, desc *ServiceDesc) {
 	svc := &service{map[string]*unaryMethod{}, map[string]*streamMethod{}}
 	for method, handle := range desc.Methods {
-		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{fullPath(name, method)}}
+		svc.methods[method] = &unaryMethod{handle: handle, info: UnaryServerInfo{FullMethod: fullPath(name, method)}}
 	}
 	for method, s := range desc.Streams {
-		svc.streams[method] = &streamMethod{handle: s.Handler, info: StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer}}
+		svc.streams[method] = &streamMethod{handle: s.Handler, info: StreamServerInfo{fullPath(name, method), s.StreamingClient, s.StreamingServer, false}}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -4,9 +4,6 @@
 package ttrpc
 
 import (
-	"context"
-	"io"
-	"os"
 	"unicode/utf8"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
@@ -14,6 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/containerd/ttrpc/internal/errcode"
 )
 
 // marshalStatus encodes a status. In a genproto of early 2020, which containerd 1.6
@@ -34,7 +33,7 @@ func unmarshalStatus(b []byte, st *spb.Status) error {
 func statusOf(err error) *status.Status {
 	st, ok := status.FromError(err)
 	if !ok || st.Code() == codes.OK { // an error is never success
-		st = status.New(codeOf(err), err.Error())
+		st = status.New(errcode.Of(err), err.Error())
 	}
 	if utf8.ValidString(st.Message()) {
 		return st
@@ -42,28 +41,4 @@ func statusOf(err error) *status.Status {
 	p := st.Proto()                       // a copy
 	p.Message = string([]rune(p.Message)) // with U+FFFD for what is invalid
 	return status.FromProto(p)
-}
-
-func codeOf(err error) codes.Code {
-	switch err {
-	case io.EOF:
-		return codes.OutOfRange
-	case io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite, io.ErrUnexpectedEOF:
-		return codes.FailedPrecondition
-	case os.ErrInvalid:
-		return codes.InvalidArgument
-	case context.Canceled:
-		return codes.Canceled
-	case context.DeadlineExceeded:
-		return codes.DeadlineExceeded
-	}
-	switch {
-	case os.IsExist(err):
-		return codes.AlreadyExists
-	case os.IsNotExist(err):
-		return codes.NotFound
-	case os.IsPermission(err):
-		return codes.PermissionDenied
-	}
-	return codes.Unknown
 }

@@ -46,6 +46,12 @@ type CallInfo struct {
 	// Known tells whether this side has registered the method. If it has not, FullMethod
 	// is whatever the peer has sent.
 	Known bool
+
+	// What kind of call it is. Of a method that is not Known it is what the peer makes of
+	// it, and whether the server would stream is not known.
+	Unary           bool // one request, one answer
+	StreamingClient bool // the client may send any number of messages, else it sends one
+	StreamingServer bool // the server may send any number of messages, else it returns one
 }
 
 // FrameInfo tells of a frame. PROTOCOL.md says what its fields mean.
@@ -59,25 +65,69 @@ type FrameInfo struct {
 	Data     []byte // the data, valid until the function returns; nil if it is dropped unread
 }
 
-// WithClientTrace has t told what happens on the client's connection.
+// WithClientTrace has t told what happens on the client's connection. Of several traces all
+// are told, in the order in which they are given.
 func WithClientTrace(t *Trace) ClientOpts {
 	if t == nil {
 		panic("ttrpc: the trace is nil")
 	}
 	return func(c *Client) {
-		c.config.trace = t
+		c.config.trace = t.after(c.config.trace)
 		c.config.begin = (*link).begin
 	}
 }
 
-// WithServerTrace has t told what happens on the server's connections.
+// WithServerTrace has t told what happens on the server's connections. Of several traces all
+// are told, in the order in which they are given.
 func WithServerTrace(t *Trace) ServerOpt {
 	if t == nil {
 		panic("ttrpc: the trace is nil")
 	}
 	return func(c *serverConfig) error {
-		c.trace = t
+		c.trace = t.after(c.trace)
 		return nil
+	}
+}
+
+// after returns a trace that tells those that were given before, if there are any, and then t.
+func (t *Trace) after(before tracer) *Trace {
+	first, ok := before.(*Trace)
+	if !ok {
+		return t
+	}
+	both := &Trace{Conn: joinTold(first.Conn, t.Conn), Call: joinTold(first.Call, t.Call), Frame: first.Frame}
+	if both.Frame == nil {
+		both.Frame = t.Frame
+	} else if t.Frame != nil {
+		both.Frame = func(info FrameInfo) {
+			first.Frame(info)
+			t.Frame(info)
+		}
+	}
+	return both
+}
+
+// joinTold joins two functions of traces that are told of a beginning and return one that is
+// told of the end. Any of these may be nil.
+func joinTold[T any](first, second func(T) func(error)) func(T) func(error) {
+	if first == nil {
+		return second
+	}
+	if second == nil {
+		return first
+	}
+	return func(info T) func(error) {
+		one, two := first(info), second(info)
+		if one == nil {
+			return two
+		}
+		if two == nil {
+			return one
+		}
+		return func(err error) {
+			one(err)
+			two(err)
+		}
 	}
 }
 
@@ -122,8 +172,9 @@ type tracer interface {
 	// be nil, is called at its end.
 	callBegins(*stream) (end func(ctx context.Context, answer *frame, err error))
 
-	// streamBegins is called when a client's stream begins, which may have ended.
-	streamBegins(*stream)
+	// streamBegins is called when a client's stream begins, which may have ended. The client
+	// may stream or not.
+	streamBegins(s *stream, streamingClient bool)
 
 	// streamEndsLocked is called when a client's stream ends, with an error or the answer
 	// that ended it, with the connection's mu held.
@@ -187,7 +238,7 @@ func (t *Trace) sent(c *conn, f *frame) {
 }
 
 func (t *Trace) callBegins(s *stream) func(ctx context.Context, answer *frame, err error) {
-	end := t.tellCall(s.conn, CallInfo{StreamID: s.id, FullMethod: s.fullMethod()})
+	end := t.tellCall(s.conn, CallInfo{StreamID: s.id, FullMethod: s.fullMethod(), Unary: true})
 	if end == nil {
 		return nil
 	}
@@ -217,9 +268,12 @@ func (t *Trace) streamEndsLocked(s *stream, answer *frame, err error) {
 	}
 }
 
-func (t *Trace) streamBegins(s *stream) {
+func (t *Trace) streamBegins(s *stream, streamingClient bool) {
 	c := s.conn
-	end := t.tellCall(c, CallInfo{StreamID: s.id, FullMethod: s.fullMethod()})
+	end := t.tellCall(c, CallInfo{
+		StreamID: s.id, FullMethod: s.fullMethod(),
+		StreamingClient: streamingClient, StreamingServer: s.streams,
+	})
 	if end == nil {
 		return
 	}
@@ -238,7 +292,17 @@ func (t *Trace) servedBegins(d *dispatcher, call *serverCall) func(answer *frame
 	if v, err := parseRequest(call.request.data); name == "" && err == nil {
 		name = fullPath(string(v.service), string(v.method))
 	}
-	end := t.tellCall(call.conn, CallInfo{StreamID: call.id, FullMethod: name, Served: true, Known: call.known})
+	info := CallInfo{StreamID: call.id, FullMethod: name, Served: true, Known: call.known}
+	switch {
+	case call.streamMethod != nil:
+		info.StreamingClient, info.StreamingServer = call.streamMethod.info.StreamingClient, call.streamMethod.info.StreamingServer
+	case call.method != nil:
+		info.Unary = true
+	default:
+		state := acceptedState(call.request.header.Flags)
+		info.Unary, info.StreamingClient = state == stateUnary, state == stateOpen
+	}
+	end := t.tellCall(call.conn, info)
 	if end == nil {
 		return nil
 	}

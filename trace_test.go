@@ -77,6 +77,73 @@ func (l *traceLog) want(t *testing.T, lines ...string) {
 	l.lines = nil
 }
 
+// TestTraces has two traces told of a connection and its calls, which lack different
+// functions, and holds what kinds of calls they are told.
+func TestTraces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log traceLog
+		one := &Trace{
+			Call: func(c CallInfo) func(error) {
+				log.add(1, "one: %s unary=%v %v %v known=%v", c.FullMethod, c.Unary, c.StreamingClient, c.StreamingServer, c.Known)
+				return func(err error) { log.add(-1, "one: %v", status.Code(err)) }
+			},
+			Frame: func(FrameInfo) { log.add(1, "one: frame") },
+		}
+		two := &Trace{
+			Conn: func(ConnInfo) func(error) {
+				log.add(1, "two: conn")
+				return func(error) { log.add(-1, "two: conn") }
+			},
+			Call: func(c CallInfo) func(error) {
+				log.add(0, "two: %s", c.FullMethod)
+				return nil
+			},
+			Frame: func(FrameInfo) { log.add(-1, "two: frame") },
+		}
+		s, err := NewServer(WithServerTrace(one), WithServerTrace(two))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.RegisterService("test", extendedService())
+		a, b := memconn.Pipe(0)
+		s.accept(t.Context(), b)
+		c := NewClient(a, WithClientTrace(two), WithClientTrace(one))
+		log.want(t, "two: conn", "two: conn")
+		if err := c.Call(t.Context(), "test", "Echo", wrapperspb.String("hi"), new(wrapperspb.StringValue)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		slices.Sort(log.lines) // of both ends, whose order nobody promises
+		log.want(t, "one: /test/Echo unary=true false false known=false", "one: /test/Echo unary=true false false known=true",
+			"one: OK", "one: OK", "one: frame", "one: frame", "one: frame", "one: frame",
+			"two: /test/Echo", "two: /test/Echo", "two: frame", "two: frame", "two: frame", "two: frame")
+		for method, desc := range map[string]*StreamDesc{"Echoes": {true, true}, "None": {true, false}} {
+			st, err := c.NewStream(t.Context(), desc, "test", method, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.CloseSend()
+			st.RecvMsg(new(wrapperspb.BytesValue))
+			synctest.Wait()
+			log.mu.Lock()
+			for _, known := range []bool{false, method != "None"} {
+				want := fmt.Sprintf("one: /test/%s unary=false %v %v known=%v", method, desc.StreamingClient, desc.StreamingServer, known)
+				if !slices.Contains(log.lines, want) {
+					t.Errorf("B55: told %q, want %q", log.lines, want)
+				}
+			}
+			log.lines = nil
+			log.mu.Unlock()
+		}
+		c.Close()
+		s.Close()
+		synctest.Wait()
+		if log.open != 0 {
+			t.Errorf("B55: %d beginnings without an end: %q", log.open, log.lines)
+		}
+	})
+}
+
 // onTraced runs f in a bubble with both ends of a connection that are traced.
 func onTraced(t *testing.T, f func(t *testing.T, c *Client, s *Server, client, server *traceLog), opts ...ClientOpts) {
 	synctest.Test(t, func(t *testing.T) {

@@ -80,11 +80,11 @@ func (h UnknownServiceHandler) route(call *serverCall, v requestView) bool {
 			}
 			return h(ctx, info, s)
 		}
-		call.method = &unaryMethod{handle: handle, info: UnaryServerInfo{path}}
+		call.method = &unaryMethod{handle: handle, info: UnaryServerInfo{path, true}}
 		return true
 	}
 	handle := func(ctx context.Context, stream StreamServer) (any, error) { return h(ctx, info, stream) }
-	call.streamMethod = &streamMethod{handle: handle, info: StreamServerInfo{path, info.StreamingClient, true}, unknown: true}
+	call.streamMethod = &streamMethod{handle: handle, info: StreamServerInfo{path, info.StreamingClient, true, true}}
 	return true
 }
 

@@ -138,11 +138,11 @@ func TestUnknownHello(t *testing.T) {
 func TestUnknownInterceptors(t *testing.T) {
 	var ran []string
 	unary := func(ctx context.Context, unmarshal Unmarshaler, info *UnaryServerInfo, method Method) (any, error) {
-		ran = append(ran, "unary "+info.FullMethod)
+		ran = append(ran, fmt.Sprint("unary ", info.FullMethod, " ", info.Unknown))
 		return method(ctx, unmarshal)
 	}
 	stream := func(ctx context.Context, s StreamServer, info *StreamServerInfo, handler StreamHandler) (any, error) {
-		ran = append(ran, fmt.Sprint("stream ", info.FullMethod, " ", info.StreamingClient, " ", info.StreamingServer))
+		ran = append(ran, fmt.Sprint("stream ", info.FullMethod, " ", info.StreamingClient, " ", info.StreamingServer, " ", info.Unknown))
 		return handler(ctx, s)
 	}
 	handler := func(_ context.Context, call *UnknownCall, s StreamServer) (any, error) {
@@ -160,12 +160,18 @@ func TestUnknownInterceptors(t *testing.T) {
 		ts.peer.wantResult("B27", 1, text)
 		ts.peer.send(3, messageTypeRequest, flagRemoteClosed, request)
 		ts.peer.wantResult("B27", 3, text)
-		if got, want := strings.Join(ran, ";"), "unary /a.B/C;text;stream /a.B/C false true;text"; got != want {
+		if got, want := strings.Join(ran, ";"), "unary /a.B/C true;text;stream /a.B/C false true true;text"; got != want {
 			t.Errorf("B27: what ran is %s, want %s", got, want)
 		}
 
-		ts.peer.send(5, messageTypeRequest, 0, unknownRequest(t, "a.B", "C", "\xff"))
-		ts.peer.wantStatus("B10: what does not parse", 5, codes.Internal, "ttrpc: error unmarshalling payload: "+protoError)
+		ran = nil
+		ts.peer.wantEcho("B27: a known one", 7)
+		if len(ran) != 1 || !strings.HasSuffix(ran[0], " false") {
+			t.Errorf("B27: for a method that is registered %q ran", ran)
+		}
+
+		ts.peer.send(9, messageTypeRequest, 0, unknownRequest(t, "a.B", "C", "\xff"))
+		ts.peer.wantStatus("B10: what does not parse", 9, codes.Internal, "ttrpc: error unmarshalling payload: "+protoError)
 	}, WithUnaryServerInterceptor(unary), WithChainStreamServerInterceptor(stream))
 }
 
