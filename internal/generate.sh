@@ -24,6 +24,8 @@ protoc -I. -Iinternal/include \
 	--plugin="$plugins/protoc-gen-go-ttrpc" --go-ttrpc_out=. --go-ttrpc_opt=paths=source_relative \
 	request.proto \
 	internal/test.proto \
+	internal/healthpb/ttrpc_health.proto \
+	internal/reflectionpb/ttrpc_reflection.proto \
 	integration/streaming/streaming.proto \
 	example/greenhouse.proto \
 	example/files/files.proto \
