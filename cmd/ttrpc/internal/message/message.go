@@ -6,12 +6,20 @@
 package message
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// A Format is how messages are written.
+// A Format is how messages are written. Its methods may be called concurrently.
 type Format struct {
 	Types interface { // of Any values and extensions
 		protoregistry.MessageTypeResolver
@@ -22,11 +30,112 @@ type Format struct {
 	Text         bool // prototext instead of JSON
 }
 
-// Marshal writes a message, without a line's end.
-func (f *Format) Marshal(m proto.Message) ([]byte, error) { return protojson.Marshal(m) }
+// Marshal writes a message, without a line's end. m is not changed.
+//
+// An Any whose type is known is written with its fields. One with containerd's type of
+// a Go value, opencontainers/runtime-spec/1/Process for example, holds JSON, which is written as
+// it is, as the field value; the value of any other is written there in base64.
+func (f *Format) Marshal(m proto.Message) ([]byte, error) {
+	if f.Text {
+		return f.marshalText(m)
+	}
+	w := newAnys(f.Types)
+	plain := w.hide(m)
+	out, err := protojson.MarshalOptions{Resolver: w, EmitUnpopulated: f.EmitDefaults, AllowPartial: true}.Marshal(plain)
+	if err != nil {
+		return nil, errors.New(text(err))
+	}
+	return f.layOut(w.show(out)), nil
+}
 
-// Unmarshal reads a message.
-func (f *Format) Unmarshal(data []byte, m proto.Message) error { return protojson.Unmarshal(data, m) }
+// layOut has JSON in one line, or indented unless it is nested so deeply that spaces would be
+// most of it.
+func (f *Format) layOut(data []byte) []byte {
+	var out bytes.Buffer
+	lay := json.Compact
+	if !f.Compact && depth(data) <= 100 {
+		lay = func(dst *bytes.Buffer, src []byte) error { return json.Indent(dst, src, "", "  ") }
+	}
+	if err := lay(&out, data); err != nil { // nested in more levels than encoding/json reads
+		return data
+	}
+	return out.Bytes()
+}
 
-// Tree writes the fields of an encoded message by their numbers, in lines.
-func Tree(data []byte) string { return "" }
+// depth returns how deeply JSON is nested.
+func depth(data []byte) (most int) {
+	level, inString := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			level++
+			most = max(most, level)
+		case c == '}' || c == ']':
+			level--
+		}
+	}
+	return most
+}
+
+// twoSpaces is what prototext writes after a field's name in half of all builds, so that
+// nobody relies on it.
+var twoSpaces = regexp.MustCompile(`(?m)^(\s*[^\s:"]+:)  `)
+
+func (f *Format) marshalText(m proto.Message) ([]byte, error) {
+	out, err := prototext.MarshalOptions{Multiline: !f.Compact, Indent: "  "[:2*btoi(!f.Compact)], AllowPartial: true, EmitUnknown: true, Resolver: f.Types}.Marshal(m)
+	if err != nil {
+		return nil, errors.New(text(err))
+	}
+	return bytes.TrimSuffix(twoSpaces.ReplaceAll(out, []byte("$1 ")), []byte("\n")), nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Unmarshal reads a message, as Marshal writes it. What is missing is unset. The error says
+// where data is wrong.
+func (f *Format) Unmarshal(data []byte, m proto.Message) error {
+	if f.Text {
+		if err := (prototext.UnmarshalOptions{Resolver: f.Types}).Unmarshal(data, m); err != nil {
+			return errors.New(text(err))
+		}
+		return nil
+	}
+	w := newAnys(f.Types)
+	data, err := w.takeOut(data)
+	if err != nil {
+		return err
+	}
+	if err := (protojson.UnmarshalOptions{Resolver: w}).Unmarshal(data, m); err != nil {
+		return errors.New(text(err))
+	}
+	return w.putBack(m)
+}
+
+// text returns the text of an error of the library for protobuf, without that library's name.
+func text(err error) string {
+	s := strings.ReplaceAll(err.Error(), "\u00a0", " ") // which it uses at random
+	return strings.TrimPrefix(s, "proto: ")
+}
+
+// Parse is how raw messages are given: in hex, where spaces do not count, or in base64
+// behind "base64:".
+func Parse(raw string) ([]byte, error) {
+	if encoded, ok := strings.CutPrefix(strings.TrimSpace(raw), "base64:"); ok {
+		data, err := decodeBase64(encoded)
+		if err != nil {
+			return nil, fmt.Errorf("a raw message in base64: %w", err)
+		}
+		return data, nil
+	}
+	return parseHex(raw)
+}

@@ -2,18 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package schema finds descriptions of services and messages: in .proto files, in compiled
-// sets, by the server's reflection, and among those that are built in.
+// sets, by the server's reflection, and among those that are built in. They are looked at in
+// this order, and the first that has a name counts.
 package schema
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 )
 
 // Flags say where to look.
@@ -21,42 +25,191 @@ type Flags struct {
 	Proto       []string
 	ImportPaths []string
 	Protosets   []string
+	ProtosetOut string // where [Schema.Save] writes; may be empty
 }
 
 // Register adds the flags to a command.
-func (f *Flags) Register(cmd *cobra.Command) {}
+func (f *Flags) Register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringArrayVar(&f.Proto, "proto", nil, "`FILE`.proto that describes services; may be repeated")
+	flags.StringArrayVarP(&f.ImportPaths, "import-path", "I", nil, "`DIR` in which .proto files and their imports are looked for; may be repeated")
+	flags.StringArrayVar(&f.Protosets, "protoset", nil, "`FILE` of \"protoc --descriptor_set_out --include_imports\"; may be repeated")
+	flags.StringVar(&f.ProtosetOut, "protoset-out", "", "write the descriptions that were used to `FILE`, for --protoset")
+}
 
 // Open reads what the flags name. The client may be nil: then nothing is asked by reflection.
-// Errors are of type [*cli.Exit].
+// A client is asked when something is looked for that the flags' files do not have, and no
+// longer than ctx lasts. Errors are of type [*cli.Exit].
 func (f *Flags) Open(ctx context.Context, client *ttrpc.Client) (*Schema, error) {
-	return new(Schema), nil
+	given, err := f.read(ctx)
+	if err != nil {
+		return nil, &cli.Exit{Code: cli.ExitInput, Err: err}
+	}
+	s := &Schema{ctx: ctx, out: f.ProtosetOut, given: given}
+	if client != nil {
+		s.server = newServer(ctx, client)
+	}
+	return s, nil
 }
 
 // A Schema is what is known of services and messages. Its methods may be called
 // concurrently.
-type Schema struct{}
+type Schema struct {
+	ctx    context.Context // for what has no context of its own: the types of Any values
+	out    string
+	given  *layer
+	server *server // or nil
+}
 
 // Method finds a method by "package.Service/Method", also with a slash before it or with a
-// dot between.
+// dot between. If nothing describes it, the error wraps [ErrNotFound], and is, as all are, of
+// type [*cli.Exit].
 func (s *Schema) Method(ctx context.Context, name string) (protoreflect.MethodDescriptor, error) {
-	return nil, protoregistry.NotFound
+	service, method, err := SplitMethod(name)
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.Find(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	described, ok := found.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return nil, inputErrorf("%s is a %s, not a service", service, Kind(found))
+	}
+	if m := described.Methods().ByName(protoreflect.Name(method)); m != nil {
+		return m, nil
+	}
+	exit := inputErrorf("service %s has no method %q: %w", service, method, ErrNotFound)
+	exit.Hint = "Its methods are: " + strings.Join(methodNames(described), ", ") + "."
+	return nil, exit
 }
 
-// Services lists the names of all services, sorted.
-func (s *Schema) Services(ctx context.Context) ([]string, error) { return nil, nil }
+func methodNames(service protoreflect.ServiceDescriptor) (names []string) {
+	for i := range service.Methods().Len() {
+		names = append(names, string(service.Methods().Get(i).Name()))
+	}
+	return names
+}
 
-// Find finds a service, method, message, enum, field or extension by its full name.
+// SplitMethod splits the name of a method in all the forms that [Schema.Method] takes. Errors
+// are of type [*cli.Exit].
+func SplitMethod(name string) (service, method string, err error) {
+	trimmed := strings.TrimPrefix(name, "/")
+	i := strings.LastIndexByte(trimmed, '/')
+	if i < 0 {
+		i = strings.LastIndexByte(trimmed, '.')
+	}
+	if i <= 0 || i == len(trimmed)-1 {
+		return "", "", &cli.Exit{Code: cli.ExitUsage, Err: fmt.Errorf("%q is not the name of a method", name),
+			Hint: `Write it as package.Service/Method. "ttrpc list ADDRESS SERVICE" lists a service's methods.`}
+	}
+	return trimmed[:i], trimmed[i+1:], nil
+}
+
+// Services lists the names of all services, sorted: those in the files of the flags, and those
+// of the server, or, without a client, those that are built in. The error is of type
+// [*cli.Exit] and says why the server has not told; the names of the files are returned with it.
+func (s *Schema) Services(ctx context.Context) ([]string, error) {
+	names := s.given.services()
+	var err error
+	if s.server == nil {
+		names = append(names, builtin().services()...)
+	} else {
+		var more []string
+		more, err = s.server.list(ctx)
+		names = append(names, more...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+// Find finds a service, method, message, enum, field or extension by its full name. If nothing
+// describes it, the error wraps [ErrNotFound], and is, as all are, of type [*cli.Exit].
 func (s *Schema) Find(ctx context.Context, name string) (protoreflect.Descriptor, error) {
-	return nil, protoregistry.NotFound
+	full := protoreflect.FullName(strings.TrimPrefix(name, "."))
+	if !full.IsValid() {
+		return nil, &cli.Exit{Code: cli.ExitUsage, Err: fmt.Errorf("%q is not the name of a service, method or message", name),
+			Hint: "Write it as package.Name."}
+	}
+	if d, err := s.given.find(full); err == nil {
+		return d, nil
+	}
+	var refused error
+	if s.server != nil {
+		var d protoreflect.Descriptor
+		if d, refused = s.server.find(ctx, full); d != nil {
+			return d, nil
+		}
+	}
+	if d, err := builtin().find(full); err == nil {
+		return d, nil
+	}
+	return nil, s.notFound(full, refused)
 }
 
-// Types resolves the types of Any values and extensions, for protojson. Reflection is not
-// asked for the types of Any values during a call of its own.
-func (s *Schema) Types() interface {
-	protoregistry.MessageTypeResolver
-	protoregistry.ExtensionTypeResolver
-} {
-	return protoregistry.GlobalTypes
+// notFound is the error for a name that nothing describes.
+func (s *Schema) notFound(name protoreflect.FullName, refused error) error {
+	exit := inputErrorf("%s: %w", name, ErrNotFound)
+	var why *cli.Exit
+	if errors.As(refused, &why) {
+		exit = &cli.Exit{Code: why.Code, Err: fmt.Errorf("%s: %w, and %w", name, ErrNotFound, why.Err), Hint: why.Hint}
+	}
+	if near := s.near(string(name)); near != "" {
+		exit.Hint = "Is " + near + " meant?"
+	} else if exit.Hint == "" {
+		exit.Hint = "Describe it with --proto FILE or --protoset FILE."
+	}
+	return exit
+}
+
+// near returns the service whose name is likely to be meant, or "".
+func (s *Schema) near(name string) string {
+	all := slices.Concat(s.given.services(), builtin().services())
+	if s.server != nil {
+		all = append(all, s.server.listed()...)
+	}
+	slices.Sort(all)
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	found := ""
+	for _, known := range all {
+		if strings.EqualFold(known, name) {
+			return known
+		}
+		if strings.EqualFold(known[strings.LastIndexByte(known, '.')+1:], last) {
+			found = known
+		}
+	}
+	return found
+}
+
+func inputErrorf(format string, args ...any) *cli.Exit {
+	return &cli.Exit{Code: cli.ExitInput, Err: fmt.Errorf(format, args...)}
+}
+
+// Kind returns in a word what a descriptor describes.
+func Kind(d protoreflect.Descriptor) string {
+	switch d := d.(type) {
+	case protoreflect.ServiceDescriptor:
+		return "service"
+	case protoreflect.MethodDescriptor:
+		return "method"
+	case protoreflect.MessageDescriptor:
+		return "message"
+	case protoreflect.EnumDescriptor:
+		return "enum"
+	case protoreflect.EnumValueDescriptor:
+		return "value of an enum"
+	case protoreflect.FieldDescriptor:
+		if d.IsExtension() {
+			return "extension"
+		}
+		return "field"
+	case protoreflect.OneofDescriptor:
+		return "oneof"
+	default:
+		return "file"
+	}
 }
 
 // ErrNotFound says that nothing describes a name.

@@ -1,0 +1,154 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
+	"github.com/containerd/ttrpc/reflection"
+)
+
+// patience is how long a server may take to answer one question, with all files that it is
+// then asked for.
+const patience = 10 * time.Second
+
+// A server is one that is asked by reflection, for each thing once. Its methods may be called
+// concurrently.
+type server struct {
+	client *reflection.Client
+
+	mu       sync.Mutex // held while the server is asked
+	asked    bool       // for its services
+	services []string
+	refused  error // why it is not asked any more
+	layer    *layer
+	missing  map[protoreflect.FullName]error // names that it does not have, or not in a form that can be used
+}
+
+func newServer(ctx context.Context, client *ttrpc.Client) *server {
+	return &server{client: reflection.NewClient(ctx, client), layer: newLayer(), missing: map[protoreflect.FullName]error{}}
+}
+
+// list returns the names of the server's services. The error is of type [*cli.Exit].
+func (s *server) list(ctx context.Context) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services, s.askLocked(ctx)
+}
+
+// listed returns those of them that the server has told already.
+func (s *server) listed() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.services)
+}
+
+// askLocked sees to it that the server was asked for its services.
+func (s *server) askLocked(ctx context.Context) error {
+	if s.asked || s.refused != nil {
+		return s.refused
+	}
+	err := s.waitLocked(ctx, func() (err error) {
+		s.services, err = s.client.Services()
+		return err
+	})
+	s.asked = true
+	if err != nil {
+		s.refused = serverExit(err)
+	}
+	return s.refused
+}
+
+// waitLocked runs a question, and gives the server up if there is no answer in time.
+func (s *server) waitLocked(ctx context.Context, question func() error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it has not answered within %v", patience))
+	defer cancel()
+	stop := context.AfterFunc(ctx, s.client.Close)
+	err := question()
+	if !stop() {
+		err = context.Cause(ctx)
+		s.refused = serverExit(err)
+	}
+	return err
+}
+
+// find returns what the server has of that name; or nil, and the error, of type [*cli.Exit], of a
+// server that could not be asked.
+func (s *server) find(ctx context.Context, name protoreflect.FullName) (protoreflect.Descriptor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d, err := s.layer.find(name); err == nil {
+		return d, nil
+	}
+	if err, ok := s.missing[name]; ok {
+		return nil, err
+	}
+	if err := s.askLocked(ctx); err != nil {
+		return nil, err
+	}
+	var files []*descriptorpb.FileDescriptorProto
+	err := s.waitLocked(ctx, func() (err error) {
+		files, err = s.client.Symbol(string(name))
+		return err
+	})
+	if err == nil {
+		if err = s.addLocked(files); err == nil {
+			if d, err := s.layer.find(name); err == nil {
+				return d, nil
+			}
+			err = fmt.Errorf("it has sent files without %s", name)
+		}
+	}
+	if status.Code(err) == codes.NotFound {
+		err = nil
+	} else {
+		err = serverExit(err)
+	}
+	s.missing[name] = err
+	return nil, err
+}
+
+func (s *server) addLocked(files []*descriptorpb.FileDescriptorProto) error {
+	all := map[string]*descriptorpb.FileDescriptorProto{}
+	for _, file := range files {
+		all[file.GetName()] = file
+	}
+	return s.layer.describe(all, func(string) protoreflect.FileDescriptor { return nil })
+}
+
+func (s *server) extension(find func(protoregistry.ExtensionTypeResolver) (protoreflect.ExtensionType, error)) (protoreflect.ExtensionType, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return find(s.layer.types)
+}
+
+const describeIt = "Describe its services with --proto FILE or --protoset FILE."
+
+// serverExit makes the error of a server's reflection one that ends the command.
+func serverExit(err error) error {
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return &cli.Exit{Code: cli.ExitInput, Err: errors.New("the server does not serve reflection"), Hint: describeIt}
+	case errors.Is(err, ttrpc.ErrClosed):
+		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err)}
+	default:
+		if s, ok := status.FromError(err); ok {
+			err = errors.New(s.Message())
+		}
+		return &cli.Exit{Code: cli.ExitInput, Err: fmt.Errorf("the server's reflection cannot be used: %w", err), Hint: describeIt}
+	}
+}
