@@ -24,6 +24,8 @@ const (
 	schemeTCP      = "tcp"
 	schemeVsock    = "vsock"
 	schemeHvsock   = "hvsock"
+
+	schemePipe = "npipe" // not built in, but \\server\pipe\name is short for it
 )
 
 // builtIn lists them. It is no variable, so that programs that never dial do not have it.
@@ -76,15 +78,19 @@ func registered(scheme string) schemeDialer {
 
 // DialAddress makes one connection to an address. These are understood:
 //
-//	unix:path                    a unix socket; also unix:///absolute/path
-//	unix-abstract:name, @name    one without a file, on Linux
+//	unix:path                    a unix socket; also unix:///absolute/path, or the path
+//	                             alone if it has a slash
+//	unix-abstract:name, @name    one without a file, on Linux; also unix:@name
 //	tcp:host:port                also tcp://host:port
 //	vsock:cid:port               a socket between a virtual machine and its host, on
-//	                             Linux; also vsock://cid:port
+//	                             Linux; also vsock://cid:port. The cid may be host,
+//	                             local or any, too
 //	hvsock:path:port             the unix socket of Firecracker or Cloud Hypervisor, which
 //	                             leads to a port in their machine; also hvsock:///path:port
 //
-// and the schemes of [RegisterScheme]. All else is an error that lists them.
+// and the schemes of [RegisterScheme]. \\server\pipe\name, a pipe of Windows, is for the scheme
+// npipe, if that is registered. "ttrpc+" may stand before each of them, as containerd's shims
+// write it. All else is an error that lists them.
 func DialAddress(ctx context.Context, address string) (net.Conn, error) {
 	a, err := parseAddress(address)
 	if err != nil {
@@ -108,6 +114,23 @@ func ListenAddress(ctx context.Context, address string) (net.Listener, error) {
 		return listenVsock(a.vsock)
 	}
 	return nil, a.wrong("nobody can listen on %s:", a.scheme)
+}
+
+// ParseAddress tells what an address means to [DialAddress], and what is wrong with it, without
+// dialling. Of a unix socket the scheme is "unix" and rest its path, or its name with an @ before
+// it. Of tcp rest is "host:port", of vsock "cid:port", of hvsock "path:port". What a registered
+// scheme makes of rest shows when it is dialled.
+func ParseAddress(address string) (scheme, rest string, err error) {
+	a, err := parseAddress(address)
+	switch {
+	case err != nil:
+		return "", "", err
+	case a.scheme == schemeVsock:
+		return a.scheme, a.vsock.String(), nil
+	case a.scheme == schemeHvsock:
+		return a.scheme, fmt.Sprintf("%s:%d", a.rest, a.vsock.Port), nil
+	}
+	return a.scheme, a.rest, nil
 }
 
 // targetDialer returns the dialer for a target of Dial.
@@ -156,9 +179,15 @@ func (a *address) wrong(format string, args ...any) error {
 
 func parseAddress(text string) (*address, error) {
 	a := &address{text: text}
-	scheme, rest, ok := strings.Cut(text, ":")
-	if strings.HasPrefix(text, "@") {
-		scheme, rest, ok = schemeAbstract, text[1:], true
+	plain := strings.TrimPrefix(text, "ttrpc+")
+	scheme, rest, ok := strings.Cut(plain, ":")
+	switch {
+	case strings.HasPrefix(plain, "@"):
+		scheme, rest, ok = schemeAbstract, plain[1:], true
+	case strings.HasPrefix(plain, `\\`):
+		scheme, rest, ok = schemePipe, plain, true
+	case strings.Contains(scheme, "/") && scheme != "":
+		scheme, rest, ok = schemeUnix, plain, true
 	}
 	a.scheme, a.rest = scheme, rest
 	var err error
@@ -201,8 +230,8 @@ func (a *address) unknownScheme(what string) error {
 	switch {
 	case checkHostPort(a.text) == nil:
 		meant = "; is tcp:" + a.text + " meant?"
-	case strings.HasPrefix(a.text, "/"), strings.HasPrefix(a.text, "."):
-		meant = "; is unix:" + a.text + " meant?"
+	case a.text != "" && !strings.Contains(a.text, ":"):
+		meant = "; is ./" + a.text + " meant, a unix socket?"
 	}
 	return fmt.Errorf("%s: an address begins with %s: or @%s", what, known, meant)
 }
@@ -215,10 +244,10 @@ func (a *address) parsePath() error {
 	switch {
 	case path == "":
 		return errors.New("there is no path")
-	case isURL && !strings.HasPrefix(path, "/"):
+	case isURL && !strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "@"):
 		return fmt.Errorf("the path after %s:// is not absolute", a.scheme)
-	case strings.HasPrefix(path, "@"):
-		return fmt.Errorf("for a path that begins with @ write ./%s, for an abstract socket %s", path, path)
+	case strings.HasPrefix(path, "@"): // for a path that begins with @ there is ./@
+		return checkAbstract(path[1:])
 	case strings.Contains(path, "\x00"):
 		return errors.New("there is a zero byte in the path")
 	case len(path) > most:
@@ -268,8 +297,15 @@ func (a *address) parseVsock() error {
 	if err := a.cutPort(); err != nil {
 		return err
 	}
-	a.vsock.CID = anyCID
-	if a.rest == "" {
+	switch a.rest {
+	case "", "any":
+		a.vsock.CID = anyCID
+		return nil
+	case "local":
+		a.vsock.CID = 1
+		return nil
+	case "host":
+		a.vsock.CID = 2
 		return nil
 	}
 	cid, err := strconv.ParseUint(a.rest, 10, 32)

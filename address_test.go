@@ -40,6 +40,15 @@ func TestParseAddress(t *testing.T) {
 		"unix-abstract:a/b:c":          onLinux(unixAt("@a/b:c")),
 		"@a":                           onLinux(unixAt("@a")),
 		"@" + path107:                  onLinux(unixAt("@" + path107)),
+		"unix:@a":                      onLinux(unixAt("@a")),
+		"unix://@/a":                   onLinux(unixAt("@/a")),
+		"/run/a.sock":                  unixAt("/run/a.sock"),
+		"/odd/a:1":                     unixAt("/odd/a:1"),
+		"./a.sock":                     unixAt("./a.sock"),
+		"run/a.sock":                   unixAt("run/a.sock"),
+		"ttrpc+unix:///run/a.sock":     unixAt("/run/a.sock"),
+		"ttrpc+/run/a.sock":            unixAt("/run/a.sock"),
+		"ttrpc+vsock://3:1024":         {scheme: "vsock", rest: "3", vsock: VsockAddr{3, 1024}},
 		"tcp:host:1":                   {scheme: "tcp", rest: "host:1"},
 		"tcp://host:1":                 {scheme: "tcp", rest: "host:1"},
 		"tcp:[::1]:http":               {scheme: "tcp", rest: "[::1]:http"},
@@ -49,19 +58,24 @@ func TestParseAddress(t *testing.T) {
 		"vsock:0:0":                    {scheme: "vsock", rest: "0"},
 		"vsock:4294967294:4294967294":  {scheme: "vsock", rest: "4294967294", vsock: VsockAddr{1<<32 - 2, 1<<32 - 2}},
 		"vsock::1024":                  {scheme: "vsock", vsock: VsockAddr{anyCID, 1024}},
+		"vsock://host:1024":            {scheme: "vsock", rest: "host", vsock: VsockAddr{2, 1024}},
+		"vsock:local:1024":             {scheme: "vsock", rest: "local", vsock: VsockAddr{1, 1024}},
+		"vsock://any:1024":             {scheme: "vsock", rest: "any", vsock: VsockAddr{anyCID, 1024}},
 		"hvsock:/run/vm.sock:1024":     {scheme: "hvsock", rest: "/run/vm.sock", vsock: VsockAddr{0, 1024}},
 		"hvsock:///run/vm:1.sock:1024": {scheme: "hvsock", rest: "/run/vm:1.sock", vsock: VsockAddr{0, 1024}},
 		"hvsock:vm.sock:1024":          {scheme: "hvsock", rest: "vm.sock", vsock: VsockAddr{0, 1024}},
 
 		"":                         nil,
-		"/run/a.sock":              nil,
+		"ttrpc+":                   nil,
+		"grpc+unix:///run/a.sock":  nil,
+		`\\.\pipe\a`:               nil, // not registered here
 		"a.sock":                   nil,
 		"localhost:50051":          nil,
 		"unix":                     nil,
 		"unix:":                    nil,
 		"unix://":                  nil,
 		"unix://relative":          nil,
-		"unix:@abstract":           nil,
+		"unix:@":                   nil,
 		"unix:a\x00b":              nil,
 		"unix:" + path108:          nil,
 		"UNIX:/run/a.sock":         nil,
@@ -78,7 +92,7 @@ func TestParseAddress(t *testing.T) {
 		"vsock:-1:1":               nil,
 		"vsock:4294967295:1":       nil,
 		"vsock:3:4294967295":       nil,
-		"vsock:host:1":             nil,
+		"vsock:guest:1":            nil,
 		"hvsock:/run/vm.sock":      nil,
 		"hvsock::1024":             nil,
 		"hvsock://vm.sock:1":       nil,
@@ -112,15 +126,15 @@ func TestAddressErrors(t *testing.T) {
 		"localhost:50051":                  `unknown scheme "localhost": ` + known,
 		"localhost:99":                     "; is tcp:localhost:99 meant?",
 		"[::1]:http":                       "; is tcp:[::1]:http meant?",
-		"./a.sock":                         "; is unix:./a.sock meant?",
+		"a.sock":                           "; is ./a.sock meant, a unix socket?",
 		"tcp:localhost:0":                  "nobody can be reached at port 0",
 		"localhost:99999":                  `unknown scheme "localhost": ` + known,
 		"tcp:localhost:99999":              `"99999" is no port`,
 		"tcp:localhost:-1":                 `"-1" is no port`,
 		"tcp:localhost:no-such-service":    `"no-such-service" is no port`,
-		"/run/a.sock":                      "there is no scheme: " + known,
+		"":                                 "there is no scheme: " + known,
 		"unix:" + strings.Repeat("x", 108): "the path has 108 bytes, and " + fmt.Sprint(maxUnixPath()-1) + " are the most",
-		"unix:@a":                          "for an abstract socket @a",
+		`\\.\pipe\a`:                       `unknown scheme "npipe": ` + known,
 	} {
 		if _, err := Dial(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("B54: Dial of %q: %v, want %s", text, err, want)
@@ -134,6 +148,25 @@ func TestAddressErrors(t *testing.T) {
 			l.Close()
 			t.Errorf("%s can be listened on", text)
 		}
+	}
+}
+
+func TestParseAddressParts(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"unix:///run/a.sock":           {"unix", "/run/a.sock"},
+		"/run/a.sock":                  {"unix", "/run/a.sock"},
+		"ttrpc+tcp://host:1":           {"tcp", "host:1"},
+		"vsock://host:1024":            {"vsock", "2:1024"},
+		"hvsock:///run/vm:1.sock:1024": {"hvsock", "/run/vm:1.sock:1024"},
+		"sandbox:one":                  {"sandbox", "one"}, // of the examples
+	} {
+		scheme, rest, err := ParseAddress(text)
+		if err != nil || scheme != want[0] || rest != want[1] {
+			t.Errorf("B168: %q is %q, %q, %v; want %q", text, scheme, rest, err, want)
+		}
+	}
+	if _, _, err := ParseAddress("other:x"); err == nil || !strings.Contains(err.Error(), `unknown scheme "other"`) {
+		t.Errorf("B168: an unknown scheme: %v", err)
 	}
 }
 
