@@ -162,11 +162,11 @@ func TestParseAddressParts(t *testing.T) {
 	} {
 		scheme, rest, err := ParseAddress(text)
 		if err != nil || scheme != want[0] || rest != want[1] {
-			t.Errorf("B168: %q is %q, %q, %v; want %q", text, scheme, rest, err, want)
+			t.Errorf("B170: %q is %q, %q, %v; want %q", text, scheme, rest, err, want)
 		}
 	}
 	if _, _, err := ParseAddress("other:x"); err == nil || !strings.Contains(err.Error(), `unknown scheme "other"`) {
-		t.Errorf("B168: an unknown scheme: %v", err)
+		t.Errorf("B170: an unknown scheme: %v", err)
 	}
 }
 

@@ -39,6 +39,19 @@ func ExampleListenAddress() {
 	// Output: tcp
 }
 
+// A program says at its start what is wrong with an address of its configuration.
+func ExampleParseAddress() {
+	fmt.Println(ttrpc.ParseAddress("ttrpc+unix:///run/service.sock"))
+	fmt.Println(ttrpc.ParseAddress("vsock://host:1024"))
+
+	_, _, err := ttrpc.ParseAddress("unix:")
+	fmt.Println(err)
+	// Output:
+	// unix /run/service.sock <nil>
+	// vsock 2:1024 <nil>
+	// ttrpc: address "unix:": there is no path
+}
+
 // A scheme is registered once in a program.
 func init() {
 	ttrpc.RegisterScheme("sandbox", func(ctx context.Context, name string) (net.Conn, error) {

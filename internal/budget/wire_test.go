@@ -28,6 +28,8 @@ var ownBytes = map[string]string{
 	"bench/floor/main.go":                            "frames of its own, in a program without ttrpc",
 	"bench/floor/peer.go":                            "frames of its own, in a program without ttrpc",
 	"bench/measure/content.go":                       "numbers in the content of messages",
+	"cmd/ttrpc/internal/address/address_test.go":     "pieces on NRI's trunk, below all of ttrpc",
+	"cmd/ttrpc/internal/address/nri.go":              "pieces on NRI's trunk, below all of ttrpc",
 	"integration/soak/pattern.go":                    "numbers in the content of messages",
 	"integration/users/containerd/streaming_test.go": "numbers in the content of messages",
 	"internal/pcapng/blocks.go":                      "files of captures",
