@@ -31,6 +31,7 @@ var commands = []func(*cli.Env) *cobra.Command{
 	newDumpCommand,
 	newBenchCommand,
 	newServeCommand,
+	newVersionCommand,
 }
 
 func main() { os.Exit(cli.Run(cli.System(), newRootCommand, os.Args[1:])) }
@@ -39,6 +40,9 @@ func newRootCommand(e *cli.Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "ttrpc",
 		Short: "Look into, call and test live ttrpc servers",
+		Example: `  ttrpc ps
+  ttrpc list unix:/run/service.sock
+  ttrpc call unix:/run/service.sock package.Service/Method -d '{"name": "Ada"}'`,
 	}
 	for _, command := range commands {
 		root.AddCommand(command(e))

@@ -7,14 +7,15 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 )
 
@@ -26,6 +27,9 @@ type Env struct {
 
 	// Whether a person looks: progress and colours are for them alone.
 	StdinTerminal, StdoutTerminal, StderrTerminal bool
+
+	// JSONErrors has errors printed as google.rpc.Status in JSON: --format-error json.
+	JSONErrors bool
 }
 
 // System returns that of this process.
@@ -39,53 +43,137 @@ func System() *Env {
 }
 
 // Colour tells whether standard output may have colours.
-func (e *Env) Colour() bool { return e.StdoutTerminal && e.Getenv("NO_COLOR") == "" }
+func (e *Env) Colour() bool { return e.StdoutTerminal && e.plain() }
 
-// The codes that the program ends with, beside 64 plus a status code.
+// plain tells whether neither NO_COLOR nor the kind of terminal forbids what is more than text.
+func (e *Env) plain() bool { return e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb" }
+
+// The colours that Paint knows, as the numbers that terminals have for them.
 const (
-	ExitOK      = 0
-	ExitUsage   = 1 // called in a wrong way
-	ExitConnect = 2 // no connection, or the handshake was refused
-	ExitLost    = 3 // the connection was lost
-	ExitInput   = 4 // bad input, or descriptors that are missing or wrong
-	ExitStatus  = 64
+	Red    = 31
+	Green  = 32
+	Yellow = 33
+	Cyan   = 36
+	Faint  = 2
 )
 
-// An Exit is an error with the code that the program ends with.
-type Exit struct {
-	Code int
-	Err  error
-	Hint string // what to try next; may be empty
+// Paint returns text in a colour for standard output, or as it is if there are none.
+func (e *Env) Paint(colour int, text string) string {
+	if !e.Colour() {
+		return text
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colour, text)
 }
 
-func (x *Exit) Error() string { return x.Err.Error() }
+// version is stamped by make dist.
+var version string
 
-// Unwrap returns the error without its code.
-func (x *Exit) Unwrap() error { return x.Err }
+// Version tells which version of the command this is.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return buildVersion(info)
+}
+
+// buildVersion makes a version of what the go command notes: the module's version, or the
+// commit and whether files were changed.
+func buildVersion(info *debug.BuildInfo) string {
+	v, commit, changed := info.Main.Version, "", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value[:min(12, len(s.Value))]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = "+changed"
+		}
+	}
+	switch {
+	case v != "" && v != "(devel)":
+		return v
+	case commit != "":
+		return "devel-" + commit + changed
+	}
+	return "devel"
+}
 
 // Run runs the program with its arguments, and returns the code to end with.
+//
+// The first interrupt ends the context of the command, and the second one the process.
 func Run(e *Env, newRoot func(*Env) *cobra.Command, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)()
 	root := newRoot(e)
+	Prepare(root)
 	root.SetArgs(args)
 	root.SetIn(e.Stdin)
 	root.SetOut(e.Stdout)
 	root.SetErr(e.Stderr)
-	root.SilenceErrors, root.SilenceUsage = true, true
+	e.JSONErrors = wantsJSON(args)
 	return e.end(root.ExecuteContext(ctx))
 }
 
-// end tells of an error and returns the code for it.
-func (e *Env) end(err error) int {
-	if err == nil {
-		return ExitOK
+// formatError is the flag that says how errors are printed.
+const formatError = "format-error"
+
+// Prepare gives the command and those below it what all have in common. Run does that.
+func Prepare(root *cobra.Command) {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.Version = Version()
+	root.SetVersionTemplate("ttrpc {{.Version}}\n")
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	root.PersistentFlags().VarP(new(errorFormat), formatError, "", "how errors are printed: text, or json, which is google.rpc.Status")
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, sub := range root.Commands() {
+		switch sub.Name() {
+		case "help":
+			sub.Example = "  ttrpc help call"
+		case "completion":
+			prepareCompletion(sub)
+		}
 	}
-	exit := &Exit{Code: ExitUsage, Err: err}
-	errors.As(err, &exit)
-	fmt.Fprintf(e.Stderr, "ttrpc: %v\n", exit.Err)
-	if exit.Hint != "" {
-		fmt.Fprintln(e.Stderr, exit.Hint)
+}
+
+func prepareCompletion(cmd *cobra.Command) {
+	cmd.Example = "  source <(ttrpc completion bash)"
+	for _, shell := range cmd.Commands() {
+		shell.Example = map[string]string{
+			"bash":       "  source <(ttrpc completion bash)\n  ttrpc completion bash > /etc/bash_completion.d/ttrpc",
+			"zsh":        "  source <(ttrpc completion zsh)\n  ttrpc completion zsh > \"${fpath[1]}/_ttrpc\"",
+			"fish":       "  ttrpc completion fish | source\n  ttrpc completion fish > ~/.config/fish/completions/ttrpc.fish",
+			"powershell": "  ttrpc completion powershell | Out-String | Invoke-Expression",
+		}[shell.Name()]
 	}
-	return exit.Code
+}
+
+// An errorFormat is the value of --format-error.
+type errorFormat string
+
+func (f *errorFormat) String() string { return "text" }
+func (f *errorFormat) Type() string   { return "text|json" }
+func (f *errorFormat) Set(s string) error {
+	if s != "text" && s != "json" {
+		return fmt.Errorf("it is text or json")
+	}
+	*f = errorFormat(s)
+	return nil
+}
+
+// wantsJSON finds --format-error json in arguments that may be wrong otherwise, which is an
+// error to be printed so.
+func wantsJSON(args []string) bool {
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	flags.Usage = func() {}
+	flags.BoolP("help", "h", false, "")
+	format := flags.String(formatError, "text", "")
+	flags.Parse(args)
+	return *format == "json"
 }

@@ -6,6 +6,8 @@ package target
 
 import (
 	"context"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,36 +17,154 @@ import (
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 )
 
+// namespaceKey is the metadata that containerd's services take their namespace from.
+const namespaceKey = "containerd-namespace-ttrpc"
+
 // Flags are those flags.
 type Flags struct {
 	Timeout        time.Duration // travels with each call
 	ConnectTimeout time.Duration
 	Headers        []string // "key: value" or "key=value"
-	Namespace      string   // containerd's
+	Expand         bool     // ${NAME} in Headers is the environment's
+	Namespace      string   // containerd's; Dial sets it if a shim's address tells it
 	Extended       bool     // asks for the extended mode
+	Verbose        int      // how often -v was given
+
+	cmd *cobra.Command // for its standard error
 }
 
 // Register adds the flags to a command.
 func (f *Flags) Register(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&f.Timeout, "timeout", 0, "deadline of each call, which travels with it")
+	flags := cmd.Flags()
+	f.RegisterConnect(cmd)
+	flags.DurationVar(&f.Timeout, "timeout", 0, "deadline of each call, which travels with it; 0 is none")
+	flags.StringArrayVarP(&f.Headers, "header", "H", nil, "metadata of each call, as 'key: value' or key=value; may be repeated")
+	flags.BoolVar(&f.Expand, "expand", false, "replace ${NAME} in metadata by the environment's NAME")
+	flags.StringVarP(&f.Namespace, "namespace", "n", "", "containerd's namespace, which travels as "+namespaceKey+"; that of a shim: address is known")
+	flags.BoolVar(&f.Extended, "ext", false, "ask for the extended mode, and say whether the server has agreed")
+}
+
+// RegisterConnect adds only those flags that say how to connect, and -v.
+func (f *Flags) RegisterConnect(cmd *cobra.Command) {
+	f.cmd = cmd
+	flags := cmd.Flags()
+	flags.DurationVar(&f.ConnectTimeout, "connect-timeout", 10*time.Second, "how long to try to connect")
+	flags.CountVarP(&f.Verbose, "verbose", "v", "tell more on standard error: -v of connections and metadata, -vv of each frame, -vvv with its bytes")
 }
 
 // Dial connects to an address. The options are in addition to those of the flags. Errors are
-// of type [*cli.Exit].
+// of type [*cli.Exit]. Errors of calls are statuses, for [cli.CallExit].
 func (f *Flags) Dial(ctx context.Context, text string, opts ...ttrpc.ClientOpts) (*ttrpc.Client, error) {
-	a, err := address.Parse(text)
+	a, err := Parse(text)
 	if err != nil {
-		return nil, &cli.Exit{Code: cli.ExitUsage, Err: err}
+		return nil, err
 	}
+	if f.Namespace == "" {
+		f.Namespace = a.Namespace
+	}
+	ctx, cancel := f.connecting(ctx)
+	defer cancel()
 	conn, err := a.Dial(ctx)
 	if err != nil {
-		return nil, &cli.Exit{Code: cli.ExitConnect, Err: err}
+		return nil, ConnectExit(a, err)
 	}
-	return ttrpc.NewClient(conn, opts...), nil
+	w := f.watcher()
+	w.connected(a, conn)
+	w.client = ttrpc.NewClient(conn, append(append([]ttrpc.ClientOpts{ttrpc.WithStatusErrors()}, w.options()...), opts...)...)
+	return w.client, nil
 }
 
-// Context returns the context of one call, with metadata and deadline.
+// Parse understands an address. Errors are of type [*cli.Exit].
+func Parse(text string) (*address.Address, error) {
+	a, err := address.Parse(text)
+	if err != nil {
+		return nil, cli.Usage(`"ttrpc help ping" lists the forms of addresses.`, "%w", err)
+	}
+	return a, nil
+}
+
+// ConnectExit is the error of an address that could not be dialled or listened on.
+func ConnectExit(a *address.Address, err error) *cli.Exit {
+	return &cli.Exit{Code: cli.ExitConnect, Err: err, Hint: a.Hint(err)}
+}
+
+func (f *Flags) connecting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.ConnectTimeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, f.ConnectTimeout)
+}
+
+// Context returns the context of one call, with metadata and deadline. Errors are of type
+// [*cli.Exit].
 func (f *Flags) Context(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	md, err := f.metadata()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(md) > 0 {
+		ctx = ttrpc.WithMetadata(ctx, md)
+	}
+	f.watcher().metadata("sent", md)
+	var cancel context.CancelFunc
+	if f.Timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, f.Timeout)
+	} else {
+		ctx, cancel = context.WithCancel(ctx)
+	}
 	return ctx, cancel, nil
+}
+
+// metadata returns what the flags say of it.
+func (f *Flags) metadata() (ttrpc.MD, error) {
+	md := ttrpc.MD{}
+	for _, header := range f.Headers {
+		key, value, err := f.header(header)
+		if err != nil {
+			return nil, err
+		}
+		md.Append(key, value)
+	}
+	if f.Namespace != "" {
+		md.Set(namespaceKey, f.Namespace)
+	}
+	return md, nil
+}
+
+// header understands 'key: value' and key=value.
+func (f *Flags) header(text string) (key, value string, err error) {
+	i := strings.IndexAny(text, ":=")
+	if i <= 0 {
+		return "", "", cli.Usage("", "the metadata %q is neither 'key: value' nor key=value", text)
+	}
+	key, value = strings.TrimSpace(text[:i]), text[i+1:]
+	if text[i] == ':' {
+		value = strings.TrimSpace(value)
+	}
+	if f.Expand {
+		value, err = expand(value)
+	}
+	return key, value, err
+}
+
+// expand replaces ${NAME} by what the environment has. A dollar without braces stays.
+func expand(text string) (string, error) {
+	var b strings.Builder
+	for {
+		before, after, ok := strings.Cut(text, "${")
+		b.WriteString(before)
+		if !ok {
+			return b.String(), nil
+		}
+		name, rest, ok := strings.Cut(after, "}")
+		value, set := os.LookupEnv(name)
+		switch {
+		case !ok:
+			return "", cli.Usage("", "in %q a brace is not closed", text)
+		case !set:
+			return "", cli.Usage("", "the environment has no %s", name)
+		}
+		b.WriteString(value)
+		text = rest
+	}
 }
