@@ -168,14 +168,14 @@ func measureSystemCalls(m *measuring, s *side, r *row) (metrics, error) {
 			return nil, err
 		}
 	}
-	n := calls[1] - calls[0]
-	if n <= 0 && m.quick { // neither run was long enough for a busy machine
+	n, more := calls[1]-calls[0], counted[1]-counted[0]
+	if (n <= 0 || more <= 0) && m.quick { // neither run was long enough for a busy machine
 		return nil, nil
 	}
-	if n <= 0 {
-		return nil, fmt.Errorf("%v calls in a short run, %v in a longer one", calls[0], calls[1])
+	if n <= 0 || more <= 0 {
+		return nil, fmt.Errorf("%v calls and %v of the system in a short run, %v and %v in a longer one", calls[0], counted[0], calls[1], counted[1])
 	}
-	return metrics{"n": n, unitSystemCalls: (counted[1] - counted[0]) / n}, nil
+	return metrics{"n": n, unitSystemCalls: more / n}, nil
 }
 
 // perfCount finds the count in a report of perf stat -x,.
