@@ -133,6 +133,9 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 
 func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 	if !call.unary { // a stream, to its client
+		if call.conn.mode != nil && call.request.header.Flags&flagNoData != 0 {
+			return nil, status.Errorf(codes.Unimplemented, "method %s is unary, and was opened as a stream without its request", m.info.FullMethod)
+		}
 		call.inbox.start(nil)
 		call.closeRemote()
 	}

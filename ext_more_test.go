@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
@@ -332,6 +333,30 @@ func TestShutdownUnderCalls(t *testing.T) {
 		all.Wait()
 		if ran.Load() != answered.Load() {
 			t.Errorf("B53: %d calls ran, and %d were answered", ran.Load(), answered.Load())
+		}
+	}
+}
+
+// TestUnaryOpenedAsStream holds that a unary method's handler does not run without its request,
+// but runs with one that comes as a stream's only message.
+func TestUnaryOpenedAsStream(t *testing.T) {
+	p := newExtendedPair(t, nil)
+	for _, service := range []*Client{p.client, p.serverConn().client()} {
+		s, err := service.NewStream(t.Context(), bidi, "test", "Echo", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.RecvMsg(new(wrapperspb.StringValue))
+		if status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "method /test/Echo is unary") {
+			t.Errorf("B146: without its request it is %v", err)
+		}
+		s, err = service.NewStream(t.Context(), &StreamDesc{StreamingServer: true}, "test", "Echo", wrapperspb.String("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got wrapperspb.StringValue
+		if err := s.RecvMsg(&got); err != nil || got.Value != "hello" {
+			t.Errorf("B146: with its request it is %v, %v", &got, err)
 		}
 	}
 }
