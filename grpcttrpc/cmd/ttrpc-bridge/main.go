@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	_ "google.golang.org/grpc/xds" // as xds targets are what fleets have
@@ -37,7 +38,8 @@ Examples:
   ttrpc-bridge grpc -listen tcp:127.0.0.1:8080 -to unix:/run/service.sock
   ttrpc-bridge ttrpc -listen unix:/run/service.sock -to dns:///backends.example:8080
 
-"ttrpc-bridge grpc -help" and "ttrpc-bridge ttrpc -help" tell the flags.
+"ttrpc-bridge grpc -help" and "ttrpc-bridge ttrpc -help" tell the flags, "ttrpc-bridge version"
+what it was built from.
 `
 
 // The codes that the program ends with.
@@ -46,6 +48,26 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
+
+// version tells what the program was built from, as far as Go has noted it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "ttrpc-bridge, of unknown version"
+	}
+	text := "ttrpc-bridge " + info.Main.Version + ", " + info.GoVersion
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision", "vcs.time":
+			text += ", " + s.Value
+		case "vcs.modified":
+			if s.Value == "true" {
+				text += ", modified"
+			}
+		}
+	}
+	return text
+}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -63,6 +85,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		open = openTTRPC
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
+		return exitOK
+	case "version", "-version", "--version":
+		fmt.Fprintln(stdout, version())
 		return exitOK
 	default:
 		fmt.Fprintf(stderr, "ttrpc-bridge: there is no command %q, only grpc and ttrpc: \"ttrpc-bridge help\" tells about them\n", args[0])

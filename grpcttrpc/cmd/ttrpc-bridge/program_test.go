@@ -542,6 +542,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"help"}, exitOK, "ttrpc-bridge grpc  -listen"},
 		{[]string{"grpc", "-help"}, exitOK, "-tls-client-ca"},
 		{[]string{"ttrpc", "--help"}, exitOK, "-service-config"},
+		{[]string{"-version"}, exitOK, "ttrpc-bridge (devel), go"},
 		{[]string{"http"}, exitUsage, `no command "http", only grpc and ttrpc`},
 		{[]string{"grpc"}, exitUsage, "-listen is missing"},
 		{append([]string{"grpc"}, listen...), exitUsage, "-to is missing"},
