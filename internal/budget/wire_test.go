@@ -30,6 +30,8 @@ var ownBytes = map[string]string{
 	"bench/measure/content.go":                       "numbers in the content of messages",
 	"cmd/ttrpc/internal/address/address_test.go":     "pieces on NRI's trunk, below all of ttrpc",
 	"cmd/ttrpc/internal/address/nri.go":              "pieces on NRI's trunk, below all of ttrpc",
+	"cmd/ttrpc/internal/watch/more_test.go":          "NRI's multiplexer",
+	"cmd/ttrpc/internal/watch/trunk.go":              "NRI's multiplexer",
 	"integration/soak/pattern.go":                    "numbers in the content of messages",
 	"integration/users/containerd/streaming_test.go": "numbers in the content of messages",
 	"internal/pcapng/blocks.go":                      "files of captures",

@@ -121,6 +121,24 @@ func ParseRequest(b []byte, metadata func(key, value []byte)) (RequestView, erro
 	return v, nil
 }
 
+// FrontOfRequest returns the service and the method of a Request of which only the front may be
+// there, as far as they are in it and stand first. They alias b, and may be no UTF-8.
+func FrontOfRequest(b []byte) (service, method []byte) {
+	for len(b) > 0 && (b[0] == tagRequestService || b[0] == tagRequestMethod) {
+		value, n := protowire.ConsumeBytes(b[1:])
+		if n < 0 {
+			break
+		}
+		if b[0] == tagRequestService {
+			service = value
+		} else {
+			method = value
+		}
+		b = b[1+n:]
+	}
+	return service, method
+}
+
 func parseKeyValue(b []byte) (key, value []byte, ok bool) {
 	ok = eachField(b, func(tag byte, field []byte, _ uint64) bool {
 		switch tag {

@@ -289,3 +289,14 @@ func TestResponseCode(t *testing.T) {
 		}
 	}
 }
+
+// TestFrontOfRequest cuts a request at every byte.
+func TestFrontOfRequest(t *testing.T) {
+	b := wire.Request{Service: "s.S", Method: "M", Payload: []byte("payload")}.Append(nil)
+	for n := range len(b) + 1 {
+		service, method := wire.FrontOfRequest(b[:n])
+		if (string(service) == "s.S") != (n >= 5) || (string(method) == "M") != (n >= 8) || n < 5 && service != nil || n < 8 && method != nil {
+			t.Errorf("%d bytes have %q and %q", n, service, method)
+		}
+	}
+}
