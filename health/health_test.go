@@ -15,9 +15,11 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/health"
+	pb "github.com/containerd/ttrpc/internal/healthpb"
 	"github.com/containerd/ttrpc/internal/memconn"
 )
 
@@ -166,6 +168,61 @@ func TestWatchGivenUp(t *testing.T) {
 	})
 }
 
+// TestSlowWatcher lets a state change a thousand times while the first message waits to be sent,
+// and holds that only the newest follows.
+func TestSlowWatcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowStream{gate: make(chan struct{}), sent: make(chan health.Status, 10)}
+		server, err := ttrpc.NewServer(ttrpc.WithChainStreamServerInterceptor(slow.intercept))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		states := health.New()
+		states.Register(server)
+		near, far := memconn.Pipe(0)
+		go server.ServeConn(context.Background(), far)
+		client := ttrpc.NewClient(near)
+		defer client.Close()
+		w := watch(t.Context(), client, "")
+		defer w.stop()
+		go w.next()
+		synctest.Wait()
+		for range 500 {
+			states.Set("", health.Unknown)
+			states.Set("", health.NotServing)
+		}
+		close(slow.gate)
+		synctest.Wait()
+		for _, want := range []health.Status{health.Serving, health.NotServing} {
+			if got := <-slow.sent; got != want {
+				t.Errorf("B151: a watcher is sent %v, want %v", got, want)
+			}
+		}
+		if len(slow.sent) > 0 {
+			t.Errorf("B151: a watcher is sent %v after the newest state", <-slow.sent)
+		}
+	})
+}
+
+// A slowStream lets nothing be sent before its gate is open, and tells what is.
+type slowStream struct {
+	ttrpc.StreamServer
+	gate chan struct{}
+	sent chan health.Status
+}
+
+func (s *slowStream) intercept(ctx context.Context, stream ttrpc.StreamServer, _ *ttrpc.StreamServerInfo, handle ttrpc.StreamHandler) (any, error) {
+	s.StreamServer = stream
+	return handle(ctx, s)
+}
+
+func (s *slowStream) SendMsg(m any) error {
+	<-s.gate
+	s.sent <- health.Status(m.(*pb.HealthCheckResponse).Status)
+	return s.StreamServer.SendMsg(m)
+}
+
 // TestGoodbye holds what clients are told when a server shuts down, and that those who watch
 // do not hold it up.
 func TestGoodbye(t *testing.T) {
@@ -196,4 +253,66 @@ func TestGoodbye(t *testing.T) {
 		second.Close()
 		other.Close()
 	})
+}
+
+// TestCheckDuringGoodbye asks a server that shuts down and has to serve its client still, as it
+// has a call to that under way: nothing is serving then.
+func TestCheckDuringGoodbye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		states := health.New()
+		states.Set("a.B", health.Serving)
+		states.Register(server)
+		var client *ttrpc.Client
+		server.Register("test.Work", map[string]ttrpc.Method{"Do": func(ctx context.Context, unmarshal func(any) error) (any, error) {
+			caller, err := ttrpc.PeerClient(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return new(emptypb.Empty), caller.Call(ctx, "test.Callback", "Do", new(emptypb.Empty), new(emptypb.Empty))
+		}})
+		shut := make(chan error, 1)
+		services, err := ttrpc.NewServer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer services.Close()
+		services.Register("test.Callback", map[string]ttrpc.Method{"Do": func(ctx context.Context, _ func(any) error) (any, error) {
+			go func() { shut <- server.Shutdown(context.Background()) }()
+			synctest.Wait()
+			wantCheck(t, "B152", client, "", health.NotServing, codes.OK)
+			wantCheck(t, "B152", client, "x.Y", health.Unknown, codes.NotFound)
+			want := map[string]health.Status{"": health.NotServing, "a.B": health.NotServing}
+			if got, err := health.List(t.Context(), client); err != nil || !maps.Equal(got, want) {
+				t.Errorf("B152: List = %v, %v, want %v", got, err, want)
+			}
+			return new(emptypb.Empty), nil
+		}})
+		near, far := memconn.Pipe(0)
+		go server.ServeConn(context.Background(), far)
+		client = ttrpc.NewClient(near, ttrpc.WithClientServices(services))
+		defer client.Close()
+		if err := client.Call(t.Context(), "test.Work", "Do", new(emptypb.Empty), new(emptypb.Empty)); err != nil {
+			t.Errorf("B152: the call during which the server shut down: %v", err)
+		}
+		if err := <-shut; err != nil {
+			t.Errorf("B152: Shutdown: %v", err)
+		}
+	})
+}
+
+// TestMistakes holds what is no state, and what to call one that a newer peer has.
+func TestMistakes(t *testing.T) {
+	if got := health.Status(7).String(); got != "Status(7)" {
+		t.Errorf("B150: an unknown state is called %q", got)
+	}
+	defer func() {
+		if got, want := recover(), `health: Status(7) of service "a.B" is not a state`; got != want {
+			t.Errorf("B150: Set panics with %v, want %q", got, want)
+		}
+	}()
+	health.New().Set("a.B", 7)
 }

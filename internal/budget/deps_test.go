@@ -30,6 +30,10 @@ var granted = []string{
 // package. What these import is looked at too.
 var grantedTrees = []string{"google.golang.org/protobuf/", library + "/internal/"}
 
+// beside are packages of the library that other programs than those which import them must
+// not pay for, and that need nothing more than it does.
+var beside = []string{library + "/health", library + "/reflection"}
+
 // denied are packages of the standard library that cost every program much,
 // and that few need: no way of importing them is allowed.
 var denied = []string{"crypto/tls", "log/slog", "net/http"}
@@ -100,18 +104,21 @@ func chain(pkgs map[string]*pkg, from, to string) string {
 // programs larger, or bring modules into their builds, for what they do not use.
 func TestDependencies(t *testing.T) {
 	isGranted := func(path string) bool {
-		return path == library || slices.ContainsFunc(grantedTrees, func(tree string) bool { return strings.HasPrefix(path, tree) })
+		return path == library || slices.Contains(beside, path) || slices.ContainsFunc(grantedTrees, func(tree string) bool { return strings.HasPrefix(path, tree) })
 	}
 	for _, goos := range []string{"linux", "windows", "darwin"} {
 		allowed := list(t, goos, granted...)
-		pkgs := list(t, goos, library)
-		for path, p := range pkgs {
-			switch {
-			case slices.Contains(denied, path):
-			case p.Standard, allowed[path] != nil, isGranted(path):
-				continue
+		for _, name := range append([]string{library}, beside...) {
+			pkgs := list(t, goos, name)
+			for path, p := range pkgs {
+				switch {
+				case slices.Contains(denied, path):
+				case name == library && slices.Contains(beside, path):
+				case p.Standard, allowed[path] != nil, isGranted(path):
+					continue
+				}
+				t.Errorf("%s: %s is not in the dependency budget: %s", goos, path, chain(pkgs, name, path))
 			}
-			t.Errorf("%s: %s is not in the dependency budget: %s", goos, path, chain(pkgs, library, path))
 		}
 	}
 }
