@@ -44,6 +44,8 @@ type gzipped struct {
 	begun map[string]bool // files whose imports are looked at, or were
 }
 
+var errNoFile = errors.New("there is none")
+
 // file returns a file, after those that it imports.
 func (g *gzipped) file(path string) (protoreflect.FileDescriptor, error) {
 	if file, err := g.files.FindFileByPath(path); err == nil {
@@ -51,7 +53,11 @@ func (g *gzipped) file(path string) (protoreflect.FileDescriptor, error) {
 	}
 	data := g.find(path)
 	if data == nil {
-		return protoregistry.GlobalFiles.FindFileByPath(path)
+		linked, err := protoregistry.GlobalFiles.FindFileByPath(path)
+		if err != nil {
+			return nil, errNoFile
+		}
+		return linked, nil
 	}
 	if g.begun[path] {
 		return nil, errors.New("it imports itself")
@@ -64,7 +70,7 @@ func (g *gzipped) file(path string) (protoreflect.FileDescriptor, error) {
 	described.Name = &path // which is how others import it
 	missing := map[string]bool{}
 	for _, imported := range described.Dependency {
-		if _, err := g.file(imported); err == protoregistry.NotFound {
+		if _, err := g.file(imported); err == errNoFile {
 			missing[imported] = true
 		} else if err != nil {
 			return nil, fmt.Errorf("import %q: %w", imported, err)
@@ -84,11 +90,11 @@ func (g *gzipped) file(path string) (protoreflect.FileDescriptor, error) {
 func unzip(data []byte) (*descriptorpb.FileDescriptorProto, error) {
 	r, err := gzip.NewReader(bytes.NewReader(data))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("it is not gzipped: %w", err)
 	}
 	encoded, err := io.ReadAll(r)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("it is not gzipped: %w", err)
 	}
 	file := new(descriptorpb.FileDescriptorProto)
 	return file, proto.Unmarshal(encoded, file)

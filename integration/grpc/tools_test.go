@@ -36,7 +36,7 @@ func TestTools(t *testing.T) {
 			}
 			path := way.Open(t, ways.Setup{Register: registerAll})
 			checkReflection(t, path.CC)
-			checkHealth(t, path.CC, states)
+			checkHealth(t, path.CC, states.SetServingStatus)
 		})
 	}
 }
@@ -70,9 +70,9 @@ func checkReflection(t *testing.T, cc grpc.ClientConnInterface) {
 }
 
 // checkHealth asks for what is there and what is not, and watches a change.
-func checkHealth(t *testing.T, cc grpc.ClientConnInterface, states *health.Server) {
+func checkHealth(t *testing.T, cc grpc.ClientConnInterface, set func(service string, state healthgrpc.HealthCheckResponse_ServingStatus)) {
 	stub := healthgrpc.NewHealthClient(cc)
-	states.SetServingStatus("one", healthgrpc.HealthCheckResponse_SERVING)
+	set("one", healthgrpc.HealthCheckResponse_SERVING)
 	got, err := stub.Check(t.Context(), &healthgrpc.HealthCheckRequest{Service: "one"})
 	if err != nil || got.GetStatus() != healthgrpc.HealthCheckResponse_SERVING {
 		t.Errorf("B126: Check: %v, %v, want SERVING", got, err)
@@ -91,6 +91,6 @@ func checkHealth(t *testing.T, cc grpc.ClientConnInterface, states *health.Serve
 			t.Fatalf("B126: Watch: %v, %v, want %v", got, err, want)
 		}
 		want = healthgrpc.HealthCheckResponse_NOT_SERVING
-		states.SetServingStatus("one", want)
+		set("one", want)
 	}
 }
