@@ -30,11 +30,9 @@ type Descriptors struct {
 // names a file that is imported and in none, or a name that is described twice.
 func NewDescriptors(sets ...*descriptorpb.FileDescriptorSet) (*Descriptors, error) {
 	d := newDescriptors()
-	all := map[string]*descriptorpb.FileDescriptorProto{}
+	var all []*descriptorpb.FileDescriptorProto
 	for _, set := range sets {
-		for _, file := range set.GetFile() {
-			all[file.GetName()] = file
-		}
+		all = append(all, set.GetFile()...)
 	}
 	if err := d.add(all); err != nil {
 		return nil, err
@@ -47,7 +45,11 @@ func newDescriptors() *Descriptors {
 }
 
 // add adds files that are not there yet.
-func (d *Descriptors) add(all map[string]*descriptorpb.FileDescriptorProto) error {
+func (d *Descriptors) add(files []*descriptorpb.FileDescriptorProto) error {
+	all := map[string]*descriptorpb.FileDescriptorProto{}
+	for _, file := range files {
+		all[file.GetName()] = file
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var failed error

@@ -91,17 +91,27 @@ func (h *health) Check(ctx context.Context, request *healthpb.HealthCheckRequest
 // reachable tells whether there is a connection to the ttrpc side.
 func (h *health) reachable() bool { return h.bridge.client.Snapshot().State != "closed" }
 
-// List implements [healthpb.HealthServer]. It tells of what the bridge itself knows.
-func (h *health) List(ctx context.Context, _ *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
-	all := map[string]*healthpb.HealthCheckResponse{}
+// List implements [healthpb.HealthServer]. It tells of what the ttrpc side lists, if the bridge
+// knows that method, and of what the bridge itself knows.
+func (h *health) List(ctx context.Context, request *healthpb.HealthListRequest) (*healthpb.HealthListResponse, error) {
+	all := new(healthpb.HealthListResponse)
+	if h.knows(ctx, "List", Unary) {
+		err := asStatus(h.bridge.client.Call(ctx, healthName, "List", request, all))
+		if err != nil && status.Code(err) != codes.Unimplemented { // else it is described, and not served
+			return nil, err
+		}
+	}
+	if all.Statuses == nil {
+		all.Statuses = map[string]*healthpb.HealthCheckResponse{}
+	}
 	for _, name := range []string{"", HealthService} {
 		answer, err := h.Check(ctx, &healthpb.HealthCheckRequest{Service: name})
 		if err != nil {
 			return nil, err
 		}
-		all[name] = answer
+		all.Statuses[name] = answer
 	}
-	return &healthpb.HealthListResponse{Statuses: all}, nil
+	return all, nil
 }
 
 // Watch implements [healthpb.HealthServer].

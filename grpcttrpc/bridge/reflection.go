@@ -5,14 +5,18 @@ package bridge
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/reflection"
 )
 
 const (
@@ -26,7 +30,7 @@ const (
 // when they are first called. It believes an answer for a minute, or until Forget; that a
 // server does not know a service, for a second. A [ToTTRPC] that has one serves reflection, too.
 type Reflection struct {
-	open func(context.Context) (asked, error)
+	open func(context.Context) *reflection.Client
 
 	mu       sync.Mutex
 	known    *Descriptors // what the server has told
@@ -42,7 +46,28 @@ type lookup struct {
 	until time.Time // when to ask again
 }
 
-func newReflection(open func(context.Context) (asked, error)) *Reflection {
+// ReflectGRPC returns a Reflection that asks a server by gRPC. Behind a name with several
+// servers any of these is asked.
+func ReflectGRPC(conn grpc.ClientConnInterface) *Reflection {
+	desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+	open := func(ctx context.Context, service, method string, first any) (reflection.Stream, error) {
+		stream, err := conn.NewStream(ctx, desc, "/"+service+"/"+method)
+		if err == nil {
+			_ = stream.SendMsg(first) // how it fails RecvMsg tells
+		}
+		return stream, err
+	}
+	return newReflection(func(ctx context.Context) *reflection.Client { return reflection.NewClientFunc(ctx, open) })
+}
+
+// ReflectTTRPC returns a Reflection that asks a server by ttrpc. One that does not serve
+// reflection, of whatever release, gets one request that it refuses, and no message on a
+// stream.
+func ReflectTTRPC(client *ttrpc.Client) *Reflection {
+	return newReflection(func(ctx context.Context) *reflection.Client { return reflection.NewClient(ctx, client) })
+}
+
+func newReflection(open func(context.Context) *reflection.Client) *Reflection {
 	r := &Reflection{open: open}
 	r.Forget()
 	return r
@@ -113,7 +138,7 @@ func (r *Reflection) ask(known *Descriptors, l *lookup, name string) {
 	defer close(l.done)
 	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
 	defer cancel()
-	err := r.fetch(ctx, known, func(s *session) error { return s.symbol(name) })
+	err := r.fetch(ctx, known, func(c *reflection.Client) ([]*descriptorpb.FileDescriptorProto, error) { return c.Symbol(name) })
 	switch status.Code(err) {
 	case codes.OK:
 	case codes.NotFound, codes.Unimplemented, codes.InvalidArgument: // it is not known
@@ -126,33 +151,25 @@ func (r *Reflection) ask(known *Descriptors, l *lookup, name string) {
 	r.asking--
 }
 
-// fetch runs f with a session, and adds the files that it has got.
-func (r *Reflection) fetch(ctx context.Context, known *Descriptors, f func(*session) error) error {
-	stream, err := r.open(ctx)
+// fetch adds what f gets from the server.
+func (r *Reflection) fetch(ctx context.Context, known *Descriptors, f func(*reflection.Client) ([]*descriptorpb.FileDescriptorProto, error)) error {
+	client := r.open(ctx)
+	defer client.Close()
+	files, err := f(client)
 	if err != nil {
 		return asStatus(err)
 	}
-	defer stream.close()
-	s := newSession(stream)
-	if err := f(s); err != nil {
-		return asStatus(err)
-	}
-	if err := s.imports(known); err != nil {
-		return asStatus(err)
-	}
-	return known.add(s.files)
+	return known.add(files)
 }
 
 // ServiceNames returns the names of the services that the server lists, sorted, or nil if it
 // cannot be asked.
-func (r *Reflection) ServiceNames() (names []string) {
+func (r *Reflection) ServiceNames() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
 	defer cancel()
-	_ = r.fetch(ctx, newDescriptors(), func(s *session) (err error) {
-		names, err = s.services()
-		return err
-	})
-	slices.Sort(names)
+	client := r.open(ctx)
+	defer client.Close()
+	names, _ := client.Services()
 	return names
 }
 
@@ -170,7 +187,8 @@ func (r *Reflection) FindFileByPath(path string) (protoreflect.FileDescriptor, e
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), reflectionTimeout)
 	defer cancel()
-	if err := r.fetch(ctx, known, func(s *session) error { return s.file(path) }); err != nil {
+	err := r.fetch(ctx, known, func(c *reflection.Client) ([]*descriptorpb.FileDescriptorProto, error) { return c.File(path) })
+	if err != nil {
 		return nil, protoregistry.NotFound
 	}
 	return known.FindFileByPath(path)

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -41,7 +42,9 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/grpcttrpc"
+	"github.com/containerd/ttrpc/health"
 	"github.com/containerd/ttrpc/internal/program"
+	ownreflection "github.com/containerd/ttrpc/reflection"
 )
 
 func TestMain(m *testing.M) {
@@ -83,6 +86,7 @@ func TestTools(t *testing.T) {
 		}
 	}
 	t.Run("grpcurl", testGrpcurl)
+	t.Run("own", testOwn)
 	t.Run("health", testHealthProbe)
 	t.Run("token", testToken)
 	t.Run("released", testReleased)
@@ -133,7 +137,7 @@ func (testService) FullDuplexCall(s grpc.BidiStreamingServer[grpc_testing.Stream
 }
 
 // serveTTRPC serves the test's service by ttrpc until the test ends.
-func serveTTRPC(t *testing.T, reflecting bool) (socket string) {
+func serveTTRPC(t *testing.T, reflecting bool, more ...func(*ttrpc.Server)) (socket string) {
 	t.Helper()
 	server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
 	if err != nil {
@@ -143,6 +147,9 @@ func serveTTRPC(t *testing.T, reflecting bool) (socket string) {
 	grpc_testing.RegisterTestServiceServer(registrar, testService{})
 	if reflecting {
 		reflection.Register(registrar)
+	}
+	for _, register := range more {
+		register(server)
 	}
 	socket = shortDir(t) + "/s"
 	l, err := net.Listen("unix", socket)
@@ -218,6 +225,64 @@ func testGrpcurl(t *testing.T) {
 		if strings.Count(out, `"body"`) != 2 || !strings.Contains(out, `"YQ=="`) || !strings.Contains(out, `"Yg=="`) {
 			t.Errorf("%s: a stream both ways: %q", name, out)
 		}
+	}
+}
+
+// testOwn has grpcurl and grpc_health_probe ask a ttrpc server whose reflection and health are those
+// of ttrpc's own packages.
+func testOwn(t *testing.T) {
+	states := health.New()
+	address, _ := bridgeFrom(t, serveTTRPC(t, false, func(server *ttrpc.Server) {
+		ownreflection.Register(server)
+		states.Register(server)
+	}))
+	states.Set("one", health.NotServing)
+	grpcurl := func(args ...string) *exec.Cmd {
+		return tool(t, "grpcurl", append([]string{"-plaintext", "-max-time", "30"}, args...)...)
+	}
+	if out := output(t, grpcurl(address, "list")); !strings.Contains(out, "grpc.testing.TestService\n") || !strings.Contains(out, "grpc.health.v1.Health\n") {
+		t.Errorf("B153: list: %q", out)
+	}
+	if out := output(t, grpcurl(address, "describe", "grpc.testing.SimpleRequest")); !strings.Contains(out, ".grpc.testing.Payload payload = 3;") {
+		t.Errorf("B153: describe: %q", out)
+	}
+	if out := output(t, grpcurl("-d", `{"fillUsername":true}`, address, "grpc.testing.TestService/UnaryCall")); !strings.Contains(out, `"greeted"`) {
+		t.Errorf("B153: a call: %q", out)
+	}
+	if out := output(t, grpcurl(address, "grpc.health.v1.Health/List")); !strings.Contains(out, `"one"`) || !strings.Contains(out, `"ttrpc.bridge"`) {
+		t.Errorf("B150: List: %q", out)
+	}
+	probe := func(service string) (string, error) {
+		out, err := tool(t, "grpc-health-probe", "-addr", address, "-service", service).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := probe("one"); err == nil || !strings.Contains(out, "NOT_SERVING") {
+		t.Errorf("B150: the probe of one that does not serve: %v %q", err, out)
+	}
+	if out, err := probe("two"); err == nil || !strings.Contains(out, "NotFound") {
+		t.Errorf("B150: the probe of one that is not there: %v %q", err, out)
+	}
+	states.Set("one", health.Serving)
+	if out, err := probe("one"); err != nil || !strings.Contains(out, "status: SERVING") {
+		t.Errorf("B150: the probe of one that serves: %v %q", err, out)
+	}
+	watch := grpcurl("-d", `{"service":"one"}`, address, "grpc.health.v1.Health/Watch")
+	out, err := watch.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { watch.Process.Kill(); watch.Wait() }()
+	lines := bufio.NewScanner(out)
+	for _, want := range []string{`"SERVING"`, `"NOT_SERVING"`} {
+		for lines.Scan() && !strings.Contains(lines.Text(), "status") {
+		}
+		if !strings.Contains(lines.Text(), want) {
+			t.Errorf("B151: Watch tells %q, want %s", lines.Text(), want)
+		}
+		states.Set("one", health.NotServing)
 	}
 }
 
