@@ -17,8 +17,8 @@ import (
 // which is the one given to it or one that wraps it, and any value that tells
 // who the peer is, which handlers find in their context ([PeerFromContext]).
 // An error refuses the connection, which is then closed. (A server made with
-// [WithServerExtensions] tells the client why, if the handshaker is a
-// UnixCredentialsFunc, which says nothing itself: it is in [Client.Cause].) Handshake may run
+// [WithServerExtensions] tells the client why, if the handshaker is one
+// of this package's, which say nothing themselves: it is in [Client.Cause].) Handshake may run
 // concurrently for different connections. The context ends when the handshake
 // timeout passes; the conn is closed then as well, so that a Handshake that
 // waits for the peer returns.
@@ -32,8 +32,9 @@ type Peer struct {
 	// may be nil, on connections that have none.
 	Addr, LocalAddr net.Addr
 
-	// AuthInfo is what the handshaker returned: a *unix.Ucred from the
-	// UnixSocketRequire functions, for example. It is nil without handshaker.
+	// AuthInfo is what the handshaker returned: a *PeerCredentials from
+	// RequireSameUser and its kin, a *unix.Ucred from the UnixSocketRequire
+	// functions, for example. It is nil without handshaker.
 	AuthInfo any
 }
 
