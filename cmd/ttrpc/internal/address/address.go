@@ -156,7 +156,7 @@ func (a *Address) dial(ctx context.Context) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newTrunkConn(trunk, runtimeService), nil
+		return NRIRuntime(trunk), nil
 	case schemeContainerd:
 		return new(net.Dialer).DialContext(ctx, "unix", a.Path)
 	}

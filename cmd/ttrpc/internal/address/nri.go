@@ -43,6 +43,9 @@ type trunkConn struct {
 	write sync.Mutex
 }
 
+// NRIRuntime returns the connection of the runtime's service on a trunk, which it takes over.
+func NRIRuntime(trunk net.Conn) net.Conn { return newTrunkConn(trunk, runtimeService) }
+
 // newTrunkConn takes over a trunk.
 func newTrunkConn(trunk net.Conn, number uint32) *trunkConn {
 	return &trunkConn{Conn: trunk, number: number}

@@ -28,6 +28,9 @@ const (
 	ExitLost    = 3 // the connection was lost
 	ExitInput   = 4 // bad input, or descriptors that are missing or wrong
 	ExitStatus  = 64
+
+	// CodeDeadline is that of a server that does not answer in time.
+	CodeDeadline = ExitStatus + int(codes.DeadlineExceeded)
 )
 
 // An Exit is an error with the code that the program ends with.

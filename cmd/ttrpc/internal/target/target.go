@@ -6,6 +6,7 @@ package target
 
 import (
 	"context"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -35,21 +36,20 @@ type Flags struct {
 
 // Register adds the flags to a command.
 func (f *Flags) Register(cmd *cobra.Command) {
-	flags := cmd.Flags()
+	f.cmd = cmd
 	f.RegisterConnect(cmd)
+	flags := cmd.Flags()
 	flags.DurationVar(&f.Timeout, "timeout", 0, "deadline of each call, which travels with it; 0 is none")
 	flags.StringArrayVarP(&f.Headers, "header", "H", nil, "metadata of each call, as 'key: value' or key=value; may be repeated")
 	flags.BoolVar(&f.Expand, "expand", false, "replace ${NAME} in metadata by the environment's NAME")
 	flags.StringVarP(&f.Namespace, "namespace", "n", "", "containerd's namespace, which travels as "+namespaceKey+"; that of a shim: address is known")
+	flags.CountVarP(&f.Verbose, "verbose", "v", "tell more on standard error: -v of connections and metadata, -vv of each frame, -vvv with its bytes")
 	flags.BoolVar(&f.Extended, "ext", false, "ask for the extended mode, and say whether the server has agreed")
 }
 
-// RegisterConnect adds only those flags that say how to connect, and -v.
+// RegisterConnect adds only those flags that say how to connect.
 func (f *Flags) RegisterConnect(cmd *cobra.Command) {
-	f.cmd = cmd
-	flags := cmd.Flags()
-	flags.DurationVar(&f.ConnectTimeout, "connect-timeout", 10*time.Second, "how long to try to connect")
-	flags.CountVarP(&f.Verbose, "verbose", "v", "tell more on standard error: -v of connections and metadata, -vv of each frame, -vvv with its bytes")
+	cmd.Flags().DurationVar(&f.ConnectTimeout, "connect-timeout", 10*time.Second, "how long to try to connect")
 }
 
 // Dial connects to an address. The options are in addition to those of the flags. Errors are
@@ -62,9 +62,7 @@ func (f *Flags) Dial(ctx context.Context, text string, opts ...ttrpc.ClientOpts)
 	if f.Namespace == "" {
 		f.Namespace = a.Namespace
 	}
-	ctx, cancel := f.connecting(ctx)
-	defer cancel()
-	conn, err := a.Dial(ctx)
+	conn, err := f.Dialer(a)(ctx)
 	if err != nil {
 		return nil, ConnectExit(a, err)
 	}
@@ -88,11 +86,16 @@ func ConnectExit(a *address.Address, err error) *cli.Exit {
 	return &cli.Exit{Code: cli.ExitConnect, Err: err, Hint: a.Hint(err)}
 }
 
-func (f *Flags) connecting(ctx context.Context) (context.Context, context.CancelFunc) {
-	if f.ConnectTimeout <= 0 {
-		return context.WithCancel(ctx)
+// Dialer returns a function that dials an address, for as long as --connect-timeout says.
+func (f *Flags) Dialer(a *address.Address) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		if f.ConnectTimeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, f.ConnectTimeout)
+			defer cancel()
+		}
+		return a.Dial(ctx)
 	}
-	return context.WithTimeout(ctx, f.ConnectTimeout)
 }
 
 // Context returns the context of one call, with metadata and deadline. Errors are of type
