@@ -143,6 +143,7 @@ func TestKinds(t *testing.T) {
 		"answers":   {old(codes.OK, "", false, codes.OK), Other, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			told := 0
 			p := &Probe{Dial: listen(t, test.serve), Count: 2, Patience: time.Minute, Answered: func(n int, _ time.Duration) { told = n }}
 			peer, err := p.Run(context.Background())
@@ -190,6 +191,7 @@ func TestNotTTRPC(t *testing.T) {
 		"nri": {ours(t, address.NRIRuntime), isNRI},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := &Probe{Dial: listen(t, test.serve), Trunk: address.NRIRuntime, Count: 1, Patience: 2 * time.Second}
 			if name == "http" || name == "nri" { // they wait for more
 				p.Patience = 50 * time.Millisecond
@@ -214,6 +216,7 @@ func TestNoAnswer(t *testing.T) {
 		"refuses": {ours(t, nil, ttrpc.WithServerExtensions(), refuse), ttrpc.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := &Probe{Dial: listen(t, test.serve), Count: 1, Patience: 50 * time.Millisecond}
 			if test.want == ttrpc.ErrClosed {
 				p.Patience = time.Minute
