@@ -32,6 +32,8 @@ var ownBytes = map[string]string{
 	"cmd/ttrpc/internal/address/nri.go":              "pieces on NRI's trunk, below all of ttrpc",
 	"cmd/ttrpc/internal/watch/more_test.go":          "NRI's multiplexer",
 	"cmd/ttrpc/internal/watch/trunk.go":              "NRI's multiplexer",
+	"cmd/ttrpc/internal/message/message_test.go":     "messages that nothing describes",
+	"cmd/ttrpc/internal/message/raw.go":              "the fields of messages that nothing describes",
 	"integration/soak/pattern.go":                    "numbers in the content of messages",
 	"integration/users/containerd/streaming_test.go": "numbers in the content of messages",
 	"internal/pcapng/blocks.go":                      "files of captures",

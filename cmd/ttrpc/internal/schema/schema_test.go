@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/ttrpc/health"
 	"github.com/containerd/ttrpc/internal/leak"
 	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/internal/wire"
 	"github.com/containerd/ttrpc/reflection"
 )
 
@@ -57,7 +58,7 @@ func TestBuiltIn(t *testing.T) { // B176
 	for _, want := range []string{
 		"containerd.task.v2.Task", "containerd.task.v3.Task", "containerd.runtime.sandbox.v1.Sandbox", "containerd.services.events.ttrpc.v1.Events",
 		"containerd.services.streaming.v1.Streaming", "containerd.services.transfer.v1.Transfer", "nri.pkg.api.v1alpha1.Plugin",
-		"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "ttrpc.extensions.v1.Connection",
+		"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", wire.HelloService,
 	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not built in", want)
