@@ -4,13 +4,133 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/source"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/target"
 )
 
 func newListCommand(e *cli.Env) *cobra.Command {
-	return &cobra.Command{Use: "list", RunE: func(*cobra.Command, []string) error { return errors.New("to be written") }}
+	l := &lister{env: e}
+	cmd := &cobra.Command{
+		Use:   "list [flags] ADDRESS|- [SERVICE]",
+		Short: "List a server's services, or a service's methods",
+		Long: `Lists the services of the server at ADDRESS, or the methods of one, by its
+reflection or the files given. A server without reflection is asked for each service that
+is given or built in whether it has that. With "-" no server is asked: what is listed is
+what is described here.`,
+		Example: `  ttrpc list unix:/run/service.sock
+  ttrpc list unix:/run/service.sock package.Service
+  ttrpc list --proto service.proto -`,
+		Args: cobra.RangeArgs(1, 2),
+		RunE: l.run,
+	}
+	l.target.Register(cmd)
+	l.schema.Register(cmd)
+	cmd.Flags().BoolVarP(&l.long, "long", "l", false, "write methods with their requests and answers")
+	return cmd
+}
+
+type lister struct {
+	env    *cli.Env
+	target target.Flags
+	schema schema.Flags
+	long   bool
+}
+
+func (l *lister) run(cmd *cobra.Command, args []string) error {
+	client, s, err := openSchema(cmd.Context(), &l.target, &l.schema, args[0])
+	if err != nil {
+		return err
+	}
+	if client != nil {
+		defer client.Close()
+	}
+	if len(args) == 2 {
+		return l.methods(cmd.Context(), s, args[1])
+	}
+	names, err := l.services(cmd.Context(), client, s)
+	var found []protoreflect.Descriptor
+	for _, name := range names {
+		fmt.Fprintln(l.env.Stdout, name)
+		if d, err := s.Find(cmd.Context(), name); err == nil {
+			found = append(found, d)
+			if l.long {
+				l.writeMethods(d)
+			}
+		}
+	}
+	return errors.Join(err, s.Save(found...))
+}
+
+// openSchema connects to an address and reads what the flags name. With the address "-" there is
+// no client.
+func openSchema(ctx context.Context, t *target.Flags, f *schema.Flags, address string) (*ttrpc.Client, *schema.Schema, error) {
+	if address == "-" {
+		s, err := f.Open(ctx, nil)
+		return nil, s, err
+	}
+	client, err := t.Dial(ctx, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := f.Open(ctx, client)
+	if err != nil {
+		client.Close()
+		return nil, nil, err
+	}
+	return client, s, nil
+}
+
+// services returns the names of all services: those that the server tells, or is found to have.
+func (l *lister) services(ctx context.Context, client *ttrpc.Client, s *schema.Schema) ([]string, error) {
+	names, err := s.Services(ctx)
+	if !errors.Is(err, schema.ErrNoReflection) {
+		return names, err
+	}
+	found, failed := s.Probe(ctx, client)
+	if failed != nil {
+		return nil, cli.CallExit(failed)
+	}
+	if len(found) == 0 {
+		return nil, err
+	}
+	fmt.Fprintln(l.env.Stderr, "The server does not serve reflection. Of the services that are described here it has these:")
+	return found, nil
+}
+
+// methods lists the methods of a service.
+func (l *lister) methods(ctx context.Context, s *schema.Schema, name string) error {
+	d, err := s.Find(ctx, name)
+	if err != nil {
+		return err
+	}
+	if _, ok := d.(protoreflect.ServiceDescriptor); !ok {
+		return cli.Usage(fmt.Sprintf("\"ttrpc describe\" shows what it is."), "%s is a %s, not a service", name, schema.Kind(d))
+	}
+	l.writeMethods(d)
+	return s.Save(d)
+}
+
+func (l *lister) writeMethods(d protoreflect.Descriptor) {
+	service, ok := d.(protoreflect.ServiceDescriptor)
+	if !ok {
+		return
+	}
+	for i := range service.Methods().Len() {
+		m := service.Methods().Get(i)
+		line := fmt.Sprintf("%s/%s", service.FullName(), m.Name())
+		if l.long {
+			line += source.Signature(m)
+		}
+		fmt.Fprintln(l.env.Stdout, line)
+	}
 }

@@ -106,3 +106,15 @@ func (l *layer) describeFile(path string, all map[string]*descriptorpb.FileDescr
 	}
 	return l.register(described)
 }
+
+// closure adds the files that describe something, each after those that it imports.
+func closure(set *descriptorpb.FileDescriptorSet, seen map[string]bool, file protoreflect.FileDescriptor) {
+	if seen[file.Path()] {
+		return
+	}
+	seen[file.Path()] = true
+	for i := range file.Imports().Len() {
+		closure(set, seen, file.Imports().Get(i).FileDescriptor)
+	}
+	set.File = append(set.File, protodesc.ToFileDescriptorProto(file))
+}

@@ -75,14 +75,13 @@ func (s *Schema) Method(ctx context.Context, name string) (protoreflect.MethodDe
 	}
 	described, ok := found.(protoreflect.ServiceDescriptor)
 	if !ok {
-		return nil, inputErrorf("%s is a %s, not a service", service, Kind(found))
+		return nil, cli.Input("", "%s is a %s, not a service", service, Kind(found))
 	}
 	if m := described.Methods().ByName(protoreflect.Name(method)); m != nil {
 		return m, nil
 	}
-	exit := inputErrorf("service %s has no method %q: %w", service, method, ErrNotFound)
-	exit.Hint = "Its methods are: " + strings.Join(methodNames(described), ", ") + "."
-	return nil, exit
+	return nil, cli.Input("Its methods are: "+strings.Join(methodNames(described), ", ")+".",
+		"service %s has no method %q: %w", service, method, ErrNotFound)
 }
 
 func methodNames(service protoreflect.ServiceDescriptor) (names []string) {
@@ -101,8 +100,8 @@ func SplitMethod(name string) (service, method string, err error) {
 		i = strings.LastIndexByte(trimmed, '.')
 	}
 	if i <= 0 || i == len(trimmed)-1 {
-		return "", "", &cli.Exit{Code: cli.ExitUsage, Err: fmt.Errorf("%q is not the name of a method", name),
-			Hint: `Write it as package.Service/Method. "ttrpc list ADDRESS SERVICE" lists a service's methods.`}
+		return "", "", cli.Usage(`Write it as package.Service/Method. "ttrpc list ADDRESS SERVICE" lists a service's methods.`,
+			"%q is not the name of a method", name)
 	}
 	return trimmed[:i], trimmed[i+1:], nil
 }
@@ -129,8 +128,7 @@ func (s *Schema) Services(ctx context.Context) ([]string, error) {
 func (s *Schema) Find(ctx context.Context, name string) (protoreflect.Descriptor, error) {
 	full := protoreflect.FullName(strings.TrimPrefix(name, "."))
 	if !full.IsValid() {
-		return nil, &cli.Exit{Code: cli.ExitUsage, Err: fmt.Errorf("%q is not the name of a service, method or message", name),
-			Hint: "Write it as package.Name."}
+		return nil, cli.Usage("Write it as package.Name.", "%q is not the name of a service, method or message", name)
 	}
 	if d, err := s.given.find(full); err == nil {
 		return d, nil
@@ -150,15 +148,13 @@ func (s *Schema) Find(ctx context.Context, name string) (protoreflect.Descriptor
 
 // notFound is the error for a name that nothing describes.
 func (s *Schema) notFound(name protoreflect.FullName, refused error) error {
-	exit := inputErrorf("%s: %w", name, ErrNotFound)
+	exit := cli.Input("Describe it with --proto FILE or --protoset FILE.", "%s: %w", name, ErrNotFound)
 	var why *cli.Exit
 	if errors.As(refused, &why) {
 		exit = &cli.Exit{Code: why.Code, Err: fmt.Errorf("%s: %w, and %w", name, ErrNotFound, why.Err), Hint: why.Hint}
 	}
 	if near := s.near(string(name)); near != "" {
 		exit.Hint = "Is " + near + " meant?"
-	} else if exit.Hint == "" {
-		exit.Hint = "Describe it with --proto FILE or --protoset FILE."
 	}
 	return exit
 }
@@ -181,10 +177,6 @@ func (s *Schema) near(name string) string {
 		}
 	}
 	return found
-}
-
-func inputErrorf(format string, args ...any) *cli.Exit {
-	return &cli.Exit{Code: cli.ExitInput, Err: fmt.Errorf(format, args...)}
 }
 
 // Kind returns in a word what a descriptor describes.

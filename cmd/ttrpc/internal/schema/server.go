@@ -136,19 +136,22 @@ func (s *server) extension(find func(protoregistry.ExtensionTypeResolver) (proto
 	return find(s.layer.types)
 }
 
+// ErrNoReflection says that a server does not serve reflection.
+var ErrNoReflection = errors.New("the server does not serve reflection")
+
 const describeIt = "Describe its services with --proto FILE or --protoset FILE."
 
 // serverExit makes the error of a server's reflection one that ends the command.
 func serverExit(err error) error {
 	switch {
 	case status.Code(err) == codes.Unimplemented:
-		return &cli.Exit{Code: cli.ExitInput, Err: errors.New("the server does not serve reflection"), Hint: describeIt}
+		return cli.Input(describeIt, "%w", ErrNoReflection)
 	case errors.Is(err, ttrpc.ErrClosed):
 		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err)}
 	default:
 		if s, ok := status.FromError(err); ok {
 			err = errors.New(s.Message())
 		}
-		return &cli.Exit{Code: cli.ExitInput, Err: fmt.Errorf("the server's reflection cannot be used: %w", err), Hint: describeIt}
+		return cli.Input(describeIt, "the server's reflection cannot be used: %w", err)
 	}
 }
