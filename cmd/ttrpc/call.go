@@ -4,13 +4,163 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/message"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/target"
 )
 
 func newCallCommand(e *cli.Env) *cobra.Command {
-	return &cobra.Command{Use: "call", RunE: func(*cobra.Command, []string) error { return errors.New("to be written") }}
+	c := &caller{env: e}
+	cmd := &cobra.Command{
+		Use:   "call [flags] ADDRESS SERVICE/METHOD",
+		Short: "Call a method, with messages as JSON",
+		Long: `Calls a method and prints what it answers. Messages are JSON, one after the other; without -d
+a method takes one empty message, or, if its client streams, those on standard input, each of
+which is sent when it is there, while answers print. Descriptions of methods are taken
+from --proto and --protoset, the server's reflection, and what is built in; --raw does without.`,
+		Example: `  ttrpc call unix:/run/service.sock package.Service/Method -d '{"name": "Ada"}'
+  ttrpc call -n k8s.io shim:ID containerd.task.v2.Task/State -d '{"id": "ID"}'
+  ttrpc call --proto service.proto unix:/run/service.sock package.Service/Chat <messages.json
+  ttrpc call --raw unix:/run/service.sock package.Service/Method -d '0a03416461'`,
+		Args: cobra.ExactArgs(2),
+		RunE: c.run,
+	}
+	c.target.Register(cmd)
+	c.schema.Register(cmd)
+	c.format.Register(cmd)
+	flags := cmd.Flags()
+	flags.StringVarP(&c.data, "data", "d", "", "messages as JSON, @`FILE` with them, or @- for standard input")
+	flags.BoolVar(&c.raw, "raw", false, "no descriptions: messages are hex, or base64 behind \"base64:\", each in a line; answers are trees of fields, or hex with --compact")
+	flags.StringVar(&c.kind, "stream", "", "with --raw, who streams: `client|server|both`")
+	flags.BoolVar(&c.copyLine, "copy", false, "write the command line that repeats the call to standard error")
+	flags.StringArrayVar(&c.files, "file", nil, "`N=PATH`: an open file comes with message N, in extended mode; N=fd:3 is a descriptor that the shell has opened; may be repeated")
+	flags.StringVar(&c.saveFiles, "save-files", "", "`DIR` in which what answers' open files hold is saved, in extended mode")
+	flags.StringArrayVar(&c.answers, "answer", nil, "`SERVICE/METHOD=JSON` is answered to calls of the server's, in extended mode; may be repeated")
+	return cmd
+}
+
+// A caller makes one call.
+type caller struct {
+	env    *cli.Env
+	target target.Flags
+	schema schema.Flags
+	format message.Format
+
+	// flags
+	data, kind, saveFiles string
+	raw, copyLine         bool
+	files, answers        []string
+
+	service, method              string
+	described                    protoreflect.MethodDescriptor // nil with --raw
+	clientStreams, serverStreams bool
+	attached                     attachments
+	line                         *commandLine // of --copy, or nil
+}
+
+func (c *caller) run(cmd *cobra.Command, args []string) (err error) {
+	if c.service, c.method, err = schema.SplitMethod(args[1]); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.copyLine {
+		c.line = newCommandLine(cmd, args)
+	}
+	in, err := c.openInput()
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if c.attached, err = openAttachments(c.files); err != nil {
+		return err
+	}
+	defer c.attached.close()
+	return c.connect(cmd.Context(), args[0], in)
+}
+
+// check looks for flags that do not go together.
+func (c *caller) check() error {
+	switch described := len(c.schema.Proto)+len(c.schema.Protosets) > 0 || c.schema.ProtosetOut != "" || c.format.Text || c.format.EmitDefaults; {
+	case c.raw && described:
+		return cli.Usage("", "--raw does without descriptions: --proto, --protoset, --protoset-out, --text and --emit-defaults do not apply")
+	case c.kind != "" && !c.raw:
+		return cli.Usage("", "--stream goes with --raw; else the method's description says who streams")
+	}
+	switch c.kind {
+	case "", "client", "server", "both":
+	default:
+		return cli.Usage("", "--stream is client, server or both, not %q", c.kind)
+	}
+	c.clientStreams = c.kind == "client" || c.kind == "both"
+	c.serverStreams = c.kind == "server" || c.kind == "both"
+	if len(c.files) > 0 || c.saveFiles != "" || len(c.answers) > 0 {
+		c.target.Extended = true
+	}
+	return nil
+}
+
+// connect connects, finds out what is to be called, and calls it.
+func (c *caller) connect(ctx context.Context, address string, in *input) error {
+	served, err := c.serve()
+	if err != nil {
+		return err
+	}
+	client, err := c.target.Dial(ctx, address, c.options(served)...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	s, err := c.schema.Open(ctx, client)
+	if err != nil {
+		return err
+	}
+	c.format.Types = s.Types()
+	served.use(s)
+	if !c.raw {
+		if err := c.describe(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := in.begin(c); err != nil {
+		return err
+	}
+	return c.call(ctx, client, in)
+}
+
+// describe finds the method's description.
+func (c *caller) describe(ctx context.Context, s *schema.Schema) (err error) {
+	c.described, err = s.Method(ctx, c.service+"/"+c.method)
+	var exit *cli.Exit
+	if errors.Is(err, schema.ErrNotFound) && errors.As(err, &exit) && !strings.HasPrefix(exit.Hint, "I") {
+		exit.Hint += " Or send and show bytes with --raw."
+	}
+	if err != nil {
+		return err
+	}
+	c.clientStreams, c.serverStreams = c.described.IsStreamingClient(), c.described.IsStreamingServer()
+	return s.Save(c.described)
+}
+
+// options are those of the client beside what target has.
+func (c *caller) options(served *served) []ttrpc.ClientOpts {
+	limits := ttrpc.Limits{MessageSize: 16<<20 - 1}
+	if !c.target.Extended {
+		return []ttrpc.ClientOpts{ttrpc.WithClientLimits(limits)}
+	}
+	limits.MessageSize = 1 << 30
+	if len(c.files) > 0 || c.saveFiles != "" {
+		limits.Files = mostFiles
+	}
+	return []ttrpc.ClientOpts{ttrpc.WithClientLimits(limits), ttrpc.WithClientServices(served.server)}
 }

@@ -68,7 +68,7 @@ func (d *describer) run(cmd *cobra.Command, args []string) error {
 		if i > 0 {
 			fmt.Fprintln(d.env.Stdout)
 		}
-		fmt.Fprintf(d.env.Stdout, "// %s is a %s.\n%s", symbol.FullName(), schema.Kind(symbol), source.Write(symbol))
+		fmt.Fprintf(d.env.Stdout, "// %s: %s in %s\n%s", symbol.FullName(), schema.Kind(symbol), symbol.ParentFile().Path(), source.Write(symbol))
 	}
 	return s.Save(found...)
 }

@@ -114,7 +114,7 @@ func (l *lister) methods(ctx context.Context, s *schema.Schema, name string) err
 		return err
 	}
 	if _, ok := d.(protoreflect.ServiceDescriptor); !ok {
-		return cli.Usage(fmt.Sprintf("\"ttrpc describe\" shows what it is."), "%s is a %s, not a service", name, schema.Kind(d))
+		return cli.Usage(`"ttrpc describe" shows what it is.`, "%s is a %s, not a service", name, schema.Kind(d))
 	}
 	l.writeMethods(d)
 	return s.Save(d)

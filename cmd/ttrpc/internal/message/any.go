@@ -337,3 +337,15 @@ func (w *anys) putBackStrings(m protoreflect.Message) (changed bool, err error) 
 	})
 	return changed, err
 }
+
+// HasUnknown tells whether a message, or one in it, has fields that its description lacks.
+func HasUnknown(m proto.Message) bool { return hasUnknown(m.ProtoReflect()) }
+
+func hasUnknown(m protoreflect.Message) bool {
+	if len(m.GetUnknown()) > 0 {
+		return true
+	}
+	found := false
+	eachMessage(m, func(inner protoreflect.Message) { found = found || hasUnknown(inner) })
+	return found
+}

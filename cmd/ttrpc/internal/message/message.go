@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
@@ -28,6 +29,14 @@ type Format struct {
 	Compact      bool // in one line
 	EmitDefaults bool
 	Text         bool // prototext instead of JSON
+}
+
+// Register adds the flags of the format to a command.
+func (f *Format) Register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.BoolVar(&f.Compact, "compact", false, "write each message in one line")
+	flags.BoolVar(&f.EmitDefaults, "emit-defaults", false, "write fields that are not set, too")
+	flags.BoolVar(&f.Text, "text", false, "read and write protobuf's text format instead of JSON")
 }
 
 // Marshal writes a message, without a line's end. m is not changed.
