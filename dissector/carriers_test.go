@@ -1,0 +1,184 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dissector
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/ttrpc/internal/wire"
+)
+
+// A carrier is a way in which frames get into a capture.
+type carrier struct {
+	name string
+	// add writes an exchange, and returns the number of the packet in which each frame
+	// ends. It returns none where the way does not serve for the exchange.
+	add func(c *capture, e exchange) []int
+}
+
+// tcpCarriers are those that one capture has side by side.
+func tcpCarriers() []carrier {
+	// On a port that nobody knows a request is recognized by its service.
+	unknownPort := func(c *capture, e, carried exchange) []int {
+		if b := e.frames[0].b; !bytes.HasPrefix(b[8:], []byte("\x01\x00\x0a\x08vec.Echo")) {
+			return nil
+		}
+		c.port = 1234
+		defer func() { c.port = 0 }()
+		return c.add(e.name, carried.frames, 0)
+	}
+	return []carrier{
+		{"pieces", func(c *capture, e exchange) []int { return c.add(e.name, e.frames, 7) }},
+		{"another port", func(c *capture, e exchange) []int { return unknownPort(c, e, e) }},
+		{"a trunk on another port", func(c *capture, e exchange) []int { return unknownPort(c, e, inTrunk(e, 1, 0)) }},
+		{"pieces of a trunk", func(c *capture, e exchange) []int { return c.add(e.name, inTrunk(e, 2, 50).frames, 33) }},
+	}
+}
+
+// inTrunk puts each frame of an exchange into packets of NRI's trunk, which have at most
+// that length; 0 is for one packet.
+func inTrunk(e exchange, conn uint32, length int) exchange {
+	out := exchange{name: e.name}
+	for _, f := range e.frames {
+		var b []byte
+		for piece := range pieces(f.b, length) {
+			b = append(wire.AppendNumber(wire.AppendNumber(b, conn), uint32(len(piece))), piece...)
+		}
+		out.frames = append(out.frames, frame{f.server, b})
+	}
+	return out
+}
+
+// TestCarriers has exchanges come in pieces, on a port that is not known, and in a trunk:
+// the same is shown as of whole frames.
+func TestCarriers(t *testing.T) {
+	files, exchanges := all(t)
+	every := slices.Concat(exchanges...)
+	c := newCapture(t)
+	carriers := tcpCarriers()
+	packets := make([][][]int, len(carriers))
+	for i, way := range carriers {
+		for _, e := range every {
+			packets[i] = append(packets[i], way.add(c, e))
+		}
+	}
+	got := rows(t, c.file.Bytes())
+	for i, way := range carriers {
+		sameAsGolden(t, way.name, files, every, packets[i], got)
+	}
+}
+
+// TestSockdump has exchanges come as sockdump records them, two connections at a time,
+// where another process has called listen than the one that serves.
+func TestSockdump(t *testing.T) {
+	files, exchanges := all(t)
+	every := slices.Concat(exchanges...)
+	file := wire.AppendNumber(nil, 0xa1b2c3d4)
+	for _, n := range []uint32{2<<16 | 4, 0, 0, 1 << 18, 147} {
+		file = wire.AppendNumber(file, n)
+	}
+	packets := make([][]int, len(every))
+	total, seconds := 0, uint32(0)
+	add := func(i int, client, server uint32) {
+		for j, f := range every[i].frames {
+			from, to := client, server
+			if f.server {
+				from, to = server+1000, client
+			}
+			if j == 0 {
+				seconds++
+			}
+			for piece := range pieces(f.b, 50<<10) {
+				file = wire.AppendNumber(wire.AppendNumber(file, seconds), uint32(j)*1000)
+				n := uint32(len(piece) + 16)
+				file = wire.AppendNumber(wire.AppendNumber(file, n), n)
+				for _, n := range []uint32{0, to, 0, from} {
+					file = wire.AppendNumber(file, n)
+				}
+				file = append(file, piece...)
+				total++
+			}
+			packets[i] = append(packets[i], total)
+		}
+	}
+	for i := range every {
+		add(i, uint32(10_000+i), 77)
+	}
+	sameAsGolden(t, "sockdump", files, every, packets, rows(t, file))
+}
+
+// sameAsGolden compares what is shown of exchanges with the golden files.
+func sameAsGolden(t *testing.T, way string, files []string, all []exchange, packets [][]int, got []row) {
+	t.Helper()
+	for _, r := range got {
+		delete(r.fields, "ttrpc_trunk.conn")
+	}
+	want := make(map[string]string)
+	for _, name := range files {
+		for heading, text := range readGolden(t, name) {
+			want[heading] = text
+		}
+	}
+	compared := 0
+	for i, e := range all {
+		if packets[i] == nil || strings.HasPrefix(e.name, "no ttrpc") {
+			continue
+		}
+		compared++
+		shown := shows(t, []exchange{e}, packets[i:i+1], got)
+		diff(t, fmt.Sprintf("%s, %s", way, e.name), strings.Trim(shown, "\n"), strings.Trim(want[e.name], "\n"))
+	}
+	if compared < 20 {
+		t.Errorf("B185: %s: only %d exchanges were compared", way, compared)
+	}
+}
+
+// TestFramesTogether has the frames that a side sends one after the other come in one
+// packet.
+func TestFramesTogether(t *testing.T) {
+	_, exchanges := all(t)
+	every := slices.Concat(exchanges...)
+	c := newCapture(t)
+	var apart, together [][]int
+	for _, e := range every {
+		apart = append(apart, c.add(e.name, e.frames, 0))
+		var merged []frame
+		for i, f := range e.frames {
+			if i > 0 && f.server == e.frames[i-1].server {
+				last := &merged[len(merged)-1]
+				last.b = slices.Concat(last.b, f.b)
+			} else {
+				merged = append(merged, f)
+			}
+		}
+		together = append(together, c.add(e.name, merged, 0))
+	}
+	fields := make(map[int]map[string][]string)
+	for _, r := range rows(t, c.file.Bytes()) {
+		fields[r.number] = r.fields
+	}
+	values := func(packets []int, field string) (all []string) {
+		for n := packets[0]; n <= packets[len(packets)-1]; n++ {
+			all = append(all, fields[n][field]...)
+		}
+		return all
+	}
+	for i, e := range every {
+		if strings.HasPrefix(e.name, "no ttrpc") {
+			continue
+		}
+		for _, field := range shown {
+			if numbers[field] || field == "ttrpc.time" {
+				continue
+			}
+			if got, want := values(together[i], field), values(apart[i], field); !slices.Equal(got, want) {
+				t.Errorf("B185: %s: frames that come together have %s %q, and those that do not %q", e.name, field, got, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package dissector
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/ttrpc/internal/testkit"
+	"github.com/containerd/ttrpc/internal/wire"
+)
+
+// errorsOnly has tshark print what the dissectors complain of, which errors of theirs are
+// among. It looks at the capture once: of two looks the first has no place for errors.
+var errorsOnly = []string{"-T", "fields", "-e", "_ws.expert.message"}
+
+// harm changes what passed on a connection: bytes, lengths, order, and what is there at
+// all.
+func harm(rng *rand.Rand, frames []frame) (out []frame) {
+	for _, f := range frames {
+		b := slices.Clone(f.b)
+		switch rng.IntN(8) {
+		case 0: // some other bytes
+			for range rng.IntN(8) {
+				b[rng.IntN(len(b))] = byte(rng.Uint32())
+			}
+		case 1: // a byte of the header
+			b[rng.IntN(10)] = byte(rng.Uint32())
+		case 2: // another type
+			b[8] = []byte{0, 1, 2, 3, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x49, 0x80}[rng.IntN(15)]
+		case 3:
+			b = b[:rng.IntN(len(b))]
+		case 4:
+			b = append(b, b...)
+		case 5:
+			f.server = !f.server
+		case 6: // other flags
+			b[9] = byte(rng.Uint32())
+		}
+		if rng.IntN(20) > 0 {
+			out = append(out, frame{f.server, b})
+		}
+	}
+	return out
+}
+
+// noise returns what is no ttrpc, or looks like it at first.
+func noise(rng *rand.Rand) (out []frame) {
+	for range rng.IntN(5) {
+		data := make([]byte, rng.IntN(300))
+		for i := range data {
+			if data[i] = byte(rng.Uint32()); rng.IntN(2) == 0 {
+				data[i] &= 0x1f // tags and lengths of protobuf
+			}
+		}
+		if rng.IntN(4) > 0 {
+			typ := wire.Type([]byte{1, 1, 1, 2, 2, 3, 3, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48}[rng.IntN(16)])
+			data = wire.AppendFrame(nil, uint32(rng.IntN(6)), typ, uint8(rng.IntN(8)), data)
+		}
+		out = append(out, frame{rng.IntN(2) == 0, data})
+	}
+	return out
+}
+
+// TestHostile has captures of what is damaged, cut or no ttrpc at all. There must be no
+// error in the dissector, and what comes after is shown as ever.
+func TestHostile(t *testing.T) {
+	files, exchanges := all(t)
+	every := slices.Concat(exchanges...)
+	every = slices.DeleteFunc(every, func(e exchange) bool { return e.name == "raw/oversized" })
+	rng := rand.New(rand.NewPCG(2, 3))
+	c := newCapture(t)
+	for n := range 8 * testkit.Times(t) * len(every) {
+		frames := noise(rng)
+		if n%4 > 0 {
+			frames = harm(rng, every[n%len(every)].frames)
+		}
+		if n%3 == 0 {
+			frames = inTrunk(exchange{frames: frames}, uint32(rng.IntN(3)), rng.IntN(100)).frames
+			if n%2 == 0 {
+				frames = harm(rng, slices.DeleteFunc(frames, func(f frame) bool { return len(f.b) < 10 }))
+			}
+		}
+		c.port = uint16(7774 + n%2*5) // which no dissector has
+		c.add(fmt.Sprint("harmed ", n), frames, rng.IntN(3)*7)
+	}
+	c.port = 0
+	var packets [][]int
+	for _, e := range every {
+		packets = append(packets, c.add(e.name, e.frames, 0))
+	}
+	tshark(t, c.file.Bytes(), errorsOnly...)
+	sameAsGolden(t, "after harm", files, every, packets, rows(t, c.file.Bytes()))
+}
+
+// TestCutPackets has captures of which packets were cut, as tcpdump -s does it.
+func TestCutPackets(t *testing.T) {
+	_, exchanges := all(t)
+	every := slices.Concat(exchanges...)
+	c := newCapture(t)
+	for i, e := range every {
+		c.add(e.name, e.frames, 0)
+		if i%2 == 0 {
+			c.add(e.name, inTrunk(e, 1, 0).frames, 0)
+		}
+	}
+	if _, err := exec.LookPath("editcap"); err != nil {
+		tshark(t, c.file.Bytes()) // which is of the same package, and says so
+	}
+	dir := t.TempDir()
+	whole, cut := filepath.Join(dir, "whole"), filepath.Join(dir, "cut")
+	if err := os.WriteFile(whole, c.file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, length := range []string{"44", "49", "53", "58", "61", "70"} { // the headers have 40
+		if out, err := exec.Command("editcap", "-s", length, whole, cut).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		b, err := os.ReadFile(cut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out := tshark(t, b, errorsOnly...); length == "70" && !strings.Contains(string(out), "The capture lacks") {
+			t.Errorf("B186: of packets that were cut to %s bytes nothing is told", length)
+		}
+	}
+}
