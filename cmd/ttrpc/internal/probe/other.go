@@ -37,7 +37,7 @@ var (
 )
 
 // guessPatience is how long a guess may take.
-const guessPatience = time.Second
+func (p *Probe) guessPatience() time.Duration { return min(p.Patience, time.Second) }
 
 // recognize tells other protocols by how they begin.
 func recognize(begin []byte) *NotTTRPC {
@@ -70,7 +70,7 @@ func (p *Probe) guess(ctx context.Context) *NotTTRPC {
 		if err != nil {
 			return nil
 		}
-		conn.SetDeadline(time.Now().Add(guessPatience))
+		conn.SetDeadline(time.Now().Add(p.guessPatience()))
 		stop := context.AfterFunc(ctx, func() { conn.Close() })
 		speaks := other.speaks(ctx, conn)
 		stop()
@@ -106,7 +106,7 @@ func (p *Probe) isTrunk(ctx context.Context, conn net.Conn) bool {
 	}
 	client := ttrpc.NewClient(p.Trunk(conn), ttrpc.WithStatusErrors())
 	defer client.Close()
-	_, err := (&Probe{Patience: guessPatience}).call(ctx, client)
+	_, err := (&Probe{Patience: p.guessPatience()}).call(ctx, client)
 	return err == nil
 }
 

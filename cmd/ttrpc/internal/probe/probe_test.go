@@ -192,10 +192,8 @@ func TestNotTTRPC(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := &Probe{Dial: listen(t, test.serve), Trunk: address.NRIRuntime, Count: 1, Patience: 2 * time.Second}
-			if name == "http" || name == "nri" { // they wait for more
-				p.Patience = 50 * time.Millisecond
-			}
+			// Some wait for more than a call.
+			p := &Probe{Dial: listen(t, test.serve), Trunk: address.NRIRuntime, Count: 1, Patience: 300 * time.Millisecond}
 			peer, err := p.Run(context.Background())
 			var other *NotTTRPC
 			if !errors.As(err, &other) || other != test.want {

@@ -98,7 +98,8 @@ func (f *Flags) Dialer(a *address.Address) func(context.Context) (net.Conn, erro
 	}
 }
 
-// Context returns the context of one call, with metadata and deadline. Errors are of type
+// Context returns the context of one call, with metadata and deadline. The function is to be
+// called once, at the call's end: it tells of the answer's metadata, too, if that is asked for. Errors are of type
 // [*cli.Exit].
 func (f *Flags) Context(ctx context.Context) (context.Context, context.CancelFunc, error) {
 	md, err := f.metadata()
@@ -108,14 +109,16 @@ func (f *Flags) Context(ctx context.Context) (context.Context, context.CancelFun
 	if len(md) > 0 {
 		ctx = ttrpc.WithMetadata(ctx, md)
 	}
-	f.watcher().metadata("sent", md)
+	w := f.watcher()
+	w.metadata("sent", md)
+	ctx, answered := w.answer(ctx)
 	var cancel context.CancelFunc
 	if f.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, f.Timeout)
 	} else {
 		ctx, cancel = context.WithCancel(ctx)
 	}
-	return ctx, cancel, nil
+	return ctx, func() { cancel(); answered() }, nil
 }
 
 // metadata returns what the flags say of it.

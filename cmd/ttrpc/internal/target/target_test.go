@@ -116,6 +116,20 @@ func TestExtended(t *testing.T) {
 	}
 }
 
+// TestAnswer has metadata of the answer told.
+func TestAnswer(t *testing.T) {
+	address := serve(t, ttrpc.WithServerExtensions(), ttrpc.WithUnaryServerInterceptor(
+		func(ctx context.Context, unmarshal ttrpc.Unmarshaler, _ *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+			ttrpc.SetHeader(ctx, ttrpc.MD{"greeting": {"hello"}})
+			ttrpc.SetTrailer(ctx, ttrpc.MD{"parting": {"bye"}})
+			return method(ctx, unmarshal)
+		}))
+	_, stderr, err := run(t, address, "-v", "--ext")
+	if err != nil || !strings.Contains(stderr, "answer's metadata greeting: hello") || !strings.Contains(stderr, "trailing metadata parting: bye") {
+		t.Errorf("B169: %s, %v", stderr, err)
+	}
+}
+
 func TestVerbose(t *testing.T) {
 	address := serve(t)
 	says := func(args ...string) string {
@@ -126,7 +140,7 @@ func TestVerbose(t *testing.T) {
 		return stderr
 	}
 	levels := []string{"connected to " + address, "sent metadata key: value", "call 1 /demo.Greeter/Inspect",
-		"call 1 has ended with OK after", "-> 1 request", "<- 1 response", "6b 65 79"}
+		"call 1 has ended with OK after", "→ request, id 1", "← response, id 1", "6b 65 79"}
 	for args, most := range map[string]int{"": 0, "-v": 4, "-vv": 6, "-vvv": 7} {
 		stderr := says(slices.DeleteFunc([]string{args}, func(s string) bool { return s == "" })...)
 		for i, want := range levels {

@@ -19,7 +19,7 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/address"
-	"github.com/containerd/ttrpc/internal/wire"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/watch"
 )
 
 // A watcher tells on standard error what -v and --ext ask for. Its methods may be called
@@ -50,8 +50,12 @@ func (w *watcher) print(format string, args ...any) {
 }
 
 func (w *watcher) connected(a *address.Address, conn net.Conn) {
-	if w.level > 0 {
-		w.print("connected to %v", a)
+	if w.level == 0 {
+		return
+	}
+	w.print("connected to %v", a)
+	if peer, err := ttrpc.PeerCredentialsOf(conn); err == nil {
+		w.print("the server's process is %d, or was when it began to listen, of user %d and group %d", peer.PID, peer.UID, peer.GID)
 	}
 }
 
@@ -61,6 +65,23 @@ func (w *watcher) metadata(what string, md ttrpc.MD) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(md)) {
 		w.print("%s metadata %s: %s", what, key, strings.Join(md[key], ", "))
+	}
+}
+
+// answer returns a context for a call, and a function that tells, once the context has ended,
+// which metadata the answer had.
+func (w *watcher) answer(ctx context.Context) (context.Context, func()) {
+	if w.level == 0 {
+		return ctx, func() {}
+	}
+	ctx, answer := ttrpc.WithResponseMetadata(ctx)
+	return ctx, func() {
+		over, cancel := context.WithCancel(context.Background())
+		cancel()
+		if md, err := answer.Header(over); err == nil {
+			w.metadata("answer's", md)
+		}
+		w.metadata("trailing", answer.Trailer())
 	}
 }
 
@@ -119,11 +140,7 @@ func (w *watcher) call(info ttrpc.CallInfo) func(error) {
 }
 
 func (w *watcher) frame(info ttrpc.FrameInfo) {
-	arrow := "<-"
-	if info.Sent {
-		arrow = "->"
-	}
-	line := fmt.Sprintf("%s %d %v, flags %#x, %d bytes", arrow, info.StreamID, wire.Type(info.Type), info.Flags, info.Length)
+	line := watch.Words(info)
 	if w.level > 2 && len(info.Data) > 0 {
 		line += "\n" + strings.TrimRight(hex.Dump(info.Data), "\n")
 	}
