@@ -12,6 +12,7 @@
 package address
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,10 +134,22 @@ func socketPath(given string, usual []string) (string, error) {
 
 // String returns the address as it was given, and the socket's path if it does not tell that.
 func (a *Address) String() string {
+	if a.Text == "" {
+		return a.Target()
+	}
 	if a.Path == "" || strings.Contains(a.Text, a.Path) {
 		return a.Text
 	}
 	return fmt.Sprintf("%s (%s)", a.Text, a.Path)
+}
+
+// Target returns what the address leads to, as an address that is short of nothing: a unix
+// socket by its path, for example, if a shim's or containerd's is meant.
+func (a *Address) Target() string {
+	if a.Path != "" && !a.NRI {
+		return "unix:" + a.Path
+	}
+	return a.scheme + ":" + cmp.Or(a.Path, a.rest)
 }
 
 // Dial makes one connection to it. On NRI's trunk it is that of the runtime's service, which is

@@ -191,7 +191,7 @@ func place(path string, err error) string {
 type notFound struct{ looked []string }
 
 func (e *notFound) Error() string {
-	return "there is no such shim; looked at\n  " + strings.Join(e.looked, "\n  ")
+	return "nothing tells where it listens; looked at\n  " + strings.Join(e.looked, "\n  ")
 }
 
 // findShim finds a shim by [NAMESPACE/]ID. The id may be cut short, if it begins no other.

@@ -105,9 +105,8 @@ func buildVersion(info *debug.BuildInfo) string {
 //
 // The first interrupt ends the context of the command, and the second one the process.
 func Run(e *Env, newRoot func(*Env) *cobra.Command, args []string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	defer context.AfterFunc(ctx, stop)()
 	root := newRoot(e)
 	Prepare(root)
 	root.SetArgs(args)
@@ -116,6 +115,23 @@ func Run(e *Env, newRoot func(*Env) *cobra.Command, args []string) int {
 	root.SetErr(e.Stderr)
 	e.JSONErrors = wantsJSON(args)
 	return e.end(root.ExecuteContext(ctx))
+}
+
+// interruptible returns a context that ends with the first interrupt. Once it has ended, the next
+// one ends the process.
+func interruptible() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx, cancel
 }
 
 // formatError is the flag that says how errors are printed.

@@ -1,0 +1,53 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sockets
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/containerd/ttrpc/internal/leak"
+)
+
+func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
+
+func TestParse(t *testing.T) {
+	got := parse(strings.NewReader(`Num       RefCount Protocol Flags    Type St Inode Path
+ffff9f6d: 00000002 00000000 00010000 0001 01 23456 /run/a b.sock
+ffff9f6e: 00000003 00000000 00000000 0001 03 23457 /run/connected.sock
+ffff9f6f: 00000002 00000000 00000000 0002 01 23458 /run/datagrams.sock
+ffff9f70: 00000002 00000000 00010000 0005 01 23459 /run/packets.sock
+ffff9f71: 00000002 00000000 00010000 0001 01   460 @abstract
+ffff9f72: 00000002 00000000 00010000 0001 01 23461
+`))
+	if want := []Socket{{"/run/a b.sock", "23456"}, {"@abstract", "460"}}; !slices.Equal(got, want) {
+		t.Errorf("B172: %q, want %q", got, want)
+	}
+}
+
+// TestListening finds a socket of this process.
+func TestListening(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells")
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	all := Listening()
+	i := slices.IndexFunc(all, func(s Socket) bool { return s.Path == path })
+	if i < 0 {
+		t.Fatalf("B172: %s is not among %q", path, all)
+	}
+	if pid := FindOwners().PID(all[i]); pid != os.Getpid() || all[i].Address() != "unix:"+path {
+		t.Errorf("B172: it is of process %d, not %d", pid, os.Getpid())
+	}
+}
