@@ -29,6 +29,8 @@ const (
 	ExitInput   = 4 // bad input, or descriptors that are missing or wrong
 	ExitStatus  = 64
 
+	ExitNotServing = 5 // of health: what was asked for does not serve
+
 	// CodeDeadline is that of a server that does not answer in time.
 	CodeDeadline = ExitStatus + int(codes.DeadlineExceeded)
 )
@@ -187,4 +189,6 @@ var reasons = map[int]struct {
 	ExitConnect: {"CONNECT", codes.Unavailable},
 	ExitLost:    {"LOST", codes.Unavailable},
 	ExitInput:   {"INPUT", codes.InvalidArgument},
+
+	ExitNotServing: {"NOT_SERVING", codes.Unavailable},
 }

@@ -11,8 +11,9 @@ const helpTemplate = `{{with .Example}}{{. | trimRightSpace}}
 {{end}}{{.UsageString}}
 Exit codes:
   0 done; 1 called in a wrong way; 2 no connection, or the handshake was refused; 3 the
-  connection was lost; 4 bad input, or descriptors that are missing or wrong; 64 plus the
-  code of the status that a server has answered with, as grpcurl's.
+  connection was lost; 4 bad input, or descriptors that are missing or wrong; 5 what health
+  asked for is not serving; 64 plus the code of the status that a server has answered with,
+  as grpcurl's.
 `
 
 const usageTemplate = `Usage:{{if .Runnable}}
