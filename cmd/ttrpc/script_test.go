@@ -44,7 +44,8 @@ func (l withLeakCheck) Run() int { return leak.Check(l.m) }
 // $SOCKETS is an empty directory whose path is short enough for sockets. The commands are
 // those of package testscript, and
 //
-//	await ADDRESS    wait until a server answers there, which runs in the background
+//	ends CODE COMMAND...   run a command, which has to end with a code
+//	await ADDRESS          wait until a server answers there, which runs in the background
 func TestScripts(t *testing.T) {
 	peers := startPeers(t)
 	testscript.Run(t, testscript.Params{
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("there is no condition %q", name)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"await": await, "ends": ends},
 		Setup: func(e *testscript.Env) error {
 			proto, err := filepath.Abs("testdata/proto")
 			if err != nil {
@@ -76,6 +77,23 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 	})
+}
+
+// ends runs a command.
+func ends(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: ends CODE COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("it ends with %d, want %s", code, args[0])
+	}
 }
 
 // await waits for a server. There is no event to wait for.

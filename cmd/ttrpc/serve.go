@@ -63,6 +63,7 @@ type serveCommand struct {
 	schema               schema.Flags
 	script               string
 	echo, classic, quiet bool
+	bare                 bool
 }
 
 func newServeCommand(e *cli.Env) *cobra.Command {
@@ -80,6 +81,7 @@ func newServeCommand(e *cli.Env) *cobra.Command {
 	flags.StringVar(&s.script, "script", "", "the script's `FILE`, or - for standard input")
 	flags.BoolVar(&s.echo, "echo", false, "send back each message as it is")
 	flags.BoolVar(&s.classic, "classic", false, "do not agree to the extended mode")
+	flags.BoolVar(&s.bare, "bare", false, "serve neither reflection nor health")
 	flags.BoolVarP(&s.quiet, "quiet", "q", false, "print nothing of calls")
 	return cmd
 }
@@ -170,7 +172,9 @@ func (s *serveCommand) newServer(ctx context.Context) (*ttrpc.Server, error) {
 		files = append(files, reflection.WithFiles(answers.Register(server, log)))
 		services = answers.Services()
 	}
-	addTools(server, services, files)
+	if !s.bare {
+		addTools(server, services, files)
+	}
 	return server, nil
 }
 

@@ -62,6 +62,14 @@ const (
 	atEnd     event = "end"     // the client sends no more
 )
 
+// usual returns the event that rules are about which do not say it.
+func usual(desc protoreflect.MethodDescriptor) event {
+	if desc.IsStreamingClient() && !desc.IsStreamingServer() {
+		return atEnd
+	}
+	return atMessage
+}
+
 // written is a rule as it is written.
 type written struct {
 	At      event             `json:"at"`
@@ -175,9 +183,7 @@ func (s *Script) parseRule(desc protoreflect.MethodDescriptor, data json.RawMess
 	}
 	r := &rule{at: w.At, left: -1, end: w.End}
 	if r.at == "" {
-		if r.at = atMessage; desc.IsStreamingClient() && !desc.IsStreamingServer() {
-			r.at = atEnd
-		}
+		r.at = usual(desc)
 	}
 	if w.Answer != nil {
 		w.Answers = append([]json.RawMessage{w.Answer}, w.Answers...)

@@ -6,6 +6,7 @@ package script
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -128,35 +129,38 @@ func (c *call) serve() (any, error) {
 
 // on does what the first rule that matches says. done tells whether the call ends with that.
 func (c *call) on(e event, m protoreflect.Message) (result any, done bool, err error) {
-	r, any := c.next(e, m)
-	switch {
+	switch r := c.next(e, m); {
 	case r != nil:
 		return c.do(r)
-	case any || e == atEnd && !c.desc.IsStreamingServer():
+	case c.hasTo(e):
 		return nil, true, status.Errorf(codes.FailedPrecondition, "no rule of the script matches: %s, at its %s", c.log.method, e)
 	}
 	return nil, false, nil
 }
 
-// next returns the first rule for an event that matches a message, or nil; and whether there are
-// rules for such an event that have to match.
-func (m *method) next(e event, msg protoreflect.Message) (found *rule, any bool) {
+// next returns the first rule for an event that matches a message, or nil.
+func (m *method) next(e event, msg protoreflect.Message) *rule {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rules {
 		if r.at != e {
 			continue
 		}
-		any = any || e == atMessage
 		if r.left == 0 || r.when != nil && (msg == nil || !r.when.matches(msg)) {
 			continue
 		}
 		if r.left > 0 {
 			r.left--
 		}
-		return r, any
+		return r
 	}
-	return nil, any
+	return nil
+}
+
+// hasTo tells whether a rule has to match at an event: at what is answered if no rule says at
+// which, unless all rules are about other events.
+func (m *method) hasTo(e event) bool {
+	return e == usual(m.desc) && (e == atEnd || slices.ContainsFunc(m.rules, func(r *rule) bool { return r.at == e }))
 }
 
 // do does what a rule says.
