@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -100,11 +101,28 @@ func (l *layer) describeFile(path string, all map[string]*descriptorpb.FileDescr
 			return err
 		}
 	}
-	described, err := protodesc.NewFile(file, l.files)
+	described, err := protodesc.NewFile(l.withOptions(file), l.files)
 	if err != nil {
 		return fmt.Errorf("%s: %s", path, plain(err))
 	}
 	return l.register(described)
+}
+
+// withOptions returns a file in which options are decoded that a file that it imports declares.
+func (l *layer) withOptions(file *descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorProto {
+	declared := slices.ContainsFunc(file.GetDependency(), func(path string) bool {
+		imported, err := l.files.FindFileByPath(path)
+		return err == nil && imported.Extensions().Len() > 0
+	})
+	if !declared {
+		return file
+	}
+	decoded := new(descriptorpb.FileDescriptorProto)
+	data, err := proto.Marshal(file)
+	if err != nil || (proto.UnmarshalOptions{Resolver: l.types}).Unmarshal(data, decoded) != nil {
+		return file // protodesc tells what is wrong with it, or nobody needs the options
+	}
+	return decoded
 }
 
 // closure adds the files that describe something, each after those that it imports.
