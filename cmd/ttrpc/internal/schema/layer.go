@@ -58,10 +58,33 @@ func (l *layer) addDescribed(file protoreflect.FileDescriptor) error {
 }
 
 func (l *layer) register(file protoreflect.FileDescriptor) error {
-	if err := l.files.RegisterFile(file); err != nil {
-		return fmt.Errorf("%s: %s", file.Path(), plain(err))
+	err := l.files.RegisterFile(file)
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, name := range topNames(file) {
+		if other, err := l.find(name); err == nil {
+			return fmt.Errorf("%s is described in %s, and again in %s", name, other.ParentFile().Path(), file.Path())
+		}
+	}
+	return fmt.Errorf("%s: %s", file.Path(), plain(err))
+}
+
+// topNames returns the names of what stands in no message of a file.
+func topNames(file protoreflect.FileDescriptor) (names []protoreflect.FullName) {
+	for i := range file.Messages().Len() {
+		names = append(names, file.Messages().Get(i).FullName())
+	}
+	for i := range file.Enums().Len() {
+		names = append(names, file.Enums().Get(i).FullName())
+	}
+	for i := range file.Services().Len() {
+		names = append(names, file.Services().Get(i).FullName())
+	}
+	for i := range file.Extensions().Len() {
+		names = append(names, file.Extensions().Get(i).FullName())
+	}
+	return names
 }
 
 // plain returns an error's text without the name of the library that made it.
