@@ -6,8 +6,6 @@ package source
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,7 +45,6 @@ func optionsOf(d protoreflect.Descriptor) (all []string) {
 	if options == nil || !options.ProtoReflect().IsValid() {
 		return nil
 	}
-	byName := map[string][]string{}
 	options.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		name := string(field.Name())
 		switch {
@@ -57,17 +54,15 @@ func optionsOf(d protoreflect.Descriptor) (all []string) {
 			return true
 		}
 		if !field.IsList() {
-			byName[name] = []string{name + " = " + valueOf(field, v)}
+			all = append(all, name+" = "+valueOf(field, v))
 			return true
 		}
 		for i := range v.List().Len() {
-			byName[name] = append(byName[name], name+" = "+valueOf(field, v.List().Get(i)))
+			all = append(all, name+" = "+valueOf(field, v.List().Get(i)))
 		}
 		return true
 	})
-	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		all = append(all, byName[name]...)
-	}
+	slices.Sort(all)
 	return all
 }
 
@@ -84,22 +79,8 @@ func valueOf(field protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		return quote(v.String())
 	case field.Kind() == protoreflect.BytesKind:
 		return strconv.Quote(string(v.Bytes()))
-	case field.Kind() == protoreflect.FloatKind || field.Kind() == protoreflect.DoubleKind:
-		return number(v.Float())
 	}
 	return v.String()
-}
-
-func number(f float64) string {
-	switch {
-	case math.IsInf(f, 1):
-		return "inf"
-	case math.IsInf(f, -1):
-		return "-inf"
-	case math.IsNaN(f):
-		return "nan"
-	}
-	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 func defaultOf(field protoreflect.FieldDescriptor) string {

@@ -1,0 +1,170 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpcotel
+
+import (
+	"context"
+	"errors"
+	"io"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/containerd/ttrpc"
+)
+
+// callUnary is a [ttrpc.UnaryClientInterceptor].
+func (s *spans) callUnary(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, info *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
+	if !s.takes(info.FullMethod) {
+		return invoke(ctx, req, resp)
+	}
+	ctx, span := s.start(ctx, s.methods.Find(info.FullMethod, false), info.FullMethod, s.server.get())
+	returned := false
+	defer span.endIfPanicking(&returned)
+	s.propagators.Inject(ctx, requestCarrier{req})
+	span.message(sent, len(req.Payload), true)
+	err := invoke(ctx, req, resp)
+	returned = true
+	code, text := calledCode(err)
+	switch st := resp.GetStatus(); {
+	case err != nil:
+	case st != nil && st.Code != 0:
+		code, text = codes.Code(st.Code), st.Message
+	default:
+		span.message(received, len(resp.Payload), true)
+	}
+	span.finish(code, text)
+	return err
+}
+
+// A requestCarrier is the metadata of a request, which is the request's own and not the
+// caller's MD.
+type requestCarrier struct{ req *ttrpc.Request }
+
+// Get implements propagation.TextMapCarrier.
+func (c requestCarrier) Get(key string) string {
+	for _, kv := range c.req.Metadata {
+		if strings.EqualFold(kv.GetKey(), key) {
+			return kv.GetValue()
+		}
+	}
+	return ""
+}
+
+// Set implements propagation.TextMapCarrier.
+func (c requestCarrier) Set(key, value string) {
+	kept := slices.DeleteFunc(slices.Clone(c.req.Metadata), func(kv *ttrpc.KeyValue) bool { return strings.EqualFold(kv.GetKey(), key) })
+	c.req.Metadata = append(kept, &ttrpc.KeyValue{Key: strings.ToLower(key), Value: value})
+}
+
+// Keys implements propagation.TextMapCarrier.
+func (c requestCarrier) Keys() []string {
+	var keys []string
+	for _, kv := range c.req.Metadata {
+		keys = append(keys, kv.GetKey())
+	}
+	return keys
+}
+
+// callStream is a [ttrpc.StreamClientInterceptor].
+func (s *spans) callStream(ctx context.Context, desc *ttrpc.StreamDesc, fullMethod string, open ttrpc.Streamer) (ttrpc.ClientStream, error) {
+	if !s.takes(fullMethod) {
+		return open(ctx, desc, fullMethod)
+	}
+	caller := ctx
+	ctx, span := s.start(ctx, s.methods.Find(fullMethod, false), fullMethod, s.server.get())
+	returned := false
+	defer span.endIfPanicking(&returned)
+	md, _ := ttrpc.GetMetadata(ctx)
+	if md = md.Clone(); md == nil {
+		md = ttrpc.MD{}
+	}
+	s.propagators.Inject(ctx, carrier{md})
+	if len(md) > 0 {
+		ctx = ttrpc.WithMetadata(ctx, md)
+	}
+	stream, err := open(ctx, desc, fullMethod)
+	returned = true
+	if err != nil {
+		span.finish(calledCode(err))
+		return nil, err
+	}
+	if !desc.StreamingClient {
+		span.message(sent, 0, false) // the request, which interceptors do not see
+	}
+	cs := &clientStream{ClientStream: stream, span: span, streams: desc.StreamingServer}
+	if caller.Done() != nil {
+		cs.mu.Lock()
+		cs.stop = context.AfterFunc(caller, func() { cs.finish(caller.Err()) })
+		cs.mu.Unlock()
+	}
+	return cs, nil
+}
+
+// A clientStream ends the span of its stream when that ends.
+type clientStream struct {
+	ttrpc.ClientStream
+	span    *span
+	streams bool // the server does
+
+	mu    sync.Mutex
+	stop  func() bool // to look for the context's end; nil if there is none
+	ended bool
+}
+
+// finish ends the span, if nothing has before.
+func (cs *clientStream) finish(err error) {
+	cs.mu.Lock()
+	ended, stop := cs.ended, cs.stop
+	cs.ended = true
+	cs.mu.Unlock()
+	if ended {
+		return
+	}
+	if stop != nil {
+		stop()
+	}
+	cs.span.finish(calledCode(err))
+}
+
+// bound is the type of what [ttrpc.Within] returns.
+var bound = reflect.TypeOf(ttrpc.Within(context.Background(), nil))
+
+// goesOn tells whether a stream goes on after an error of SendMsg or RecvMsg: what bounded
+// these with a context has ended, and not the stream. If the stream's own context has ended
+// that is noticed elsewhere.
+func goesOn(m any, err error) bool {
+	code, _ := calledCode(err)
+	return reflect.TypeOf(m) == bound && (code == codes.Canceled || code == codes.DeadlineExceeded)
+}
+
+// SendMsg implements [ttrpc.ClientStream]. Other errors are the message's, or RecvMsg tells them.
+func (cs *clientStream) SendMsg(m any) error {
+	err := cs.ClientStream.SendMsg(m)
+	switch {
+	case err == nil:
+		cs.span.messageOf(sent, m)
+	case errors.Is(err, ttrpc.ErrClosed):
+		cs.finish(err)
+	}
+	return err
+}
+
+// RecvMsg implements [ttrpc.ClientStream].
+func (cs *clientStream) RecvMsg(m any) error {
+	err := cs.ClientStream.RecvMsg(m)
+	switch {
+	case err == nil:
+		cs.span.messageOf(received, m)
+		if !cs.streams {
+			cs.finish(nil)
+		}
+	case err == io.EOF, !goesOn(m, err):
+		cs.finish(err)
+	}
+	return err
+}

@@ -1,0 +1,99 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpcotel
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"go.opentelemetry.io/otel/attribute"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/errcode"
+)
+
+// codeNames are the names of codes as gRPC's documents write them, by number.
+var codeNames = [...]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+	"ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
+	"OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}
+
+// codeIndex returns the number of a code. One that gRPC does not have, which a peer can make up, is
+// UNKNOWN.
+func codeIndex(code codes.Code) int {
+	if int(code) >= len(codeNames) {
+		return int(codes.Unknown)
+	}
+	return int(code)
+}
+
+// outcomes are the attributes of calls that have ended, at callers and at servers, by code.
+var outcomes = func() (all [2][len(codeNames)][]attribute.KeyValue) {
+	for i, name := range codeNames {
+		for j, served := range []bool{false, true} {
+			all[j][i] = []attribute.KeyValue{keyStatusCode.String(name)}
+			if isFailure(codes.Code(i), served) {
+				all[j][i] = append(all[j][i], keyErrorType.String(name))
+			}
+		}
+	}
+	return all
+}()
+
+// outcome returns the attributes of a call that has ended. They must not be changed.
+func outcome(code codes.Code, served bool) []attribute.KeyValue {
+	if served {
+		return outcomes[1][codeIndex(code)]
+	}
+	return outcomes[0][codeIndex(code)]
+}
+
+// isFailure tells whether a code counts as an error: at a caller all but OK, at a server
+// those that are not the caller's own fault.
+func isFailure(code codes.Code, served bool) bool {
+	if !served {
+		return code != codes.OK
+	}
+	switch codes.Code(codeIndex(code)) {
+	case codes.Unknown, codes.DeadlineExceeded, codes.Unimplemented, codes.Internal, codes.Unavailable, codes.DataLoss:
+		return true
+	}
+	return false
+}
+
+// servedCode is the code that a caller gets of a handler's error.
+func servedCode(err error) (codes.Code, string) {
+	if err == nil {
+		return codes.OK, ""
+	}
+	if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
+		return st.Code(), st.Message()
+	}
+	return errcode.Of(err), err.Error()
+}
+
+// calledCode is the code of a caller's error, which on a classic connection may be no status.
+func calledCode(err error) (codes.Code, string) {
+	if err == nil || err == io.EOF { // the end of a stream
+		return codes.OK, ""
+	}
+	if st, ok := status.FromError(err); ok {
+		return st.Code(), st.Message()
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return codes.Canceled, err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded, err.Error()
+	case errors.Is(err, ttrpc.ErrClosed):
+		return codes.Unavailable, err.Error()
+	case errors.Is(err, ttrpc.ErrStreamFull):
+		return codes.ResourceExhausted, err.Error()
+	}
+	return codes.Internal, err.Error()
+}

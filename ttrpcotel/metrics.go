@@ -1,0 +1,94 @@
+// Copyright The ttrpc Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ttrpcotel
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/methods"
+	"github.com/containerd/ttrpc/internal/wire"
+)
+
+// metrics measures calls in both directions.
+type metrics struct {
+	config
+	made, served direction
+}
+
+// A direction is the calls that this end makes, or those that it serves. It is immutable.
+type direction struct {
+	duration metric.Float64Histogram
+	methods  *methods.Table[metricsOf]
+}
+
+// A metricsOf has the attributes of a method's calls, made at the first that ends with that
+// code.
+type metricsOf struct {
+	name    string
+	options [len(codeNames)]atomic.Pointer[[]metric.RecordOption]
+}
+
+func newMetrics(c config) *metrics {
+	meter := c.meters.Meter(scope)
+	direct := func(name, description string) direction {
+		h, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(c.buckets...))
+		if err != nil { // of the name or the provider; h does nothing
+			otel.Handle(err)
+		}
+		return direction{h, methods.NewTable(func(fullMethod string) *metricsOf {
+			return &metricsOf{name: strings.TrimPrefix(fullMethod, "/")}
+		})}
+	}
+	return &metrics{
+		config: c,
+		made:   direct("rpc.client.call.duration", "How long outgoing calls take."),
+		served: direct("rpc.server.call.duration", "How long incoming calls take."),
+	}
+}
+
+// trace returns what tells of calls.
+func (m *metrics) trace() *ttrpc.Trace { return &ttrpc.Trace{Call: m.callBegins} }
+
+func (m *metrics) callBegins(info ttrpc.CallInfo) func(error) {
+	if info.FullMethod == helloMethod || m.filter != nil && !m.filter(info.FullMethod) {
+		return nil
+	}
+	d := &m.made
+	if info.Served {
+		d = &m.served
+	}
+	of := d.methods.Other()
+	if info.Known || !info.Served {
+		of = d.methods.Find(info.FullMethod, info.Known)
+	}
+	began := time.Now()
+	return func(err error) {
+		options := m.optionsOf(of, codeIndex(status.Code(err)), info.Served)
+		d.duration.Record(context.Background(), time.Since(began).Seconds(), options...)
+	}
+}
+
+// helloMethod agrees on the extended mode, and is no call of anybody's.
+const helloMethod = "/" + wire.HelloService + "/" + wire.HelloMethod
+
+func (m *metrics) optionsOf(of *metricsOf, code int, served bool) []metric.RecordOption {
+	if options := of.options[code].Load(); options != nil {
+		return *options
+	}
+	attrs := append([]attribute.KeyValue{system, keyMethod.String(of.name)}, m.ofMetrics...)
+	attrs = append(attrs, outcome(codes.Code(code), served)...)
+	options := []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(attrs...))}
+	of.options[code].Store(&options)
+	return options
+}
