@@ -90,6 +90,9 @@ func (s *serveCommand) run(ctx context.Context, text string) error {
 	if s.echo == (s.script != "") {
 		return cli.Usage(`"ttrpc help serve" shows a script.`, "either --script FILE or --echo has to be given")
 	}
+	if s.echo && s.schema.ProtosetOut != "" {
+		return cli.Usage("", "--protoset-out writes the descriptions of a script's services, and --echo has none")
+	}
 	server, err := s.newServer(ctx)
 	if err != nil {
 		return err
@@ -170,6 +173,9 @@ func (s *serveCommand) newServer(ctx context.Context) (*ttrpc.Server, error) {
 			return nil, err
 		}
 		files = append(files, reflection.WithFiles(answers.Register(server, log)))
+		if err := described.Save(answers.Described()...); err != nil {
+			return nil, err
+		}
 		services = answers.Services()
 	}
 	if !s.bare {

@@ -287,3 +287,14 @@ func codeNames() (names []string) {
 
 // Services returns the names of the services that the script has methods of, sorted.
 func (s *Script) Services() []string { return slices.Sorted(maps.Keys(s.methods)) }
+
+// Described returns the descriptions of the services that the script has methods of.
+func (s *Script) Described() (all []protoreflect.Descriptor) {
+	for _, name := range s.Services() {
+		for _, m := range s.methods[name] {
+			all = append(all, m.desc.Parent())
+			break
+		}
+	}
+	return all
+}

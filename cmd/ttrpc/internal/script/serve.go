@@ -25,13 +25,10 @@ import (
 // returns the descriptions of the services, for reflection.
 func (s *Script) Register(server *ttrpc.Server, log *Log) *protoregistry.Files {
 	files := new(protoregistry.Files)
-	for _, name := range s.Services() {
-		var desc protoreflect.ServiceDescriptor
-		for _, m := range s.methods[name] {
-			desc = m.desc.Parent().(protoreflect.ServiceDescriptor)
-		}
+	for _, described := range s.Described() {
+		desc := described.(protoreflect.ServiceDescriptor)
 		addFile(files, desc.ParentFile())
-		server.RegisterService(name, s.service(desc, log))
+		server.RegisterService(string(desc.FullName()), s.service(desc, log))
 	}
 	return files
 }
