@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/containerd/ttrpc"
@@ -24,6 +26,7 @@ import (
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/testpeer/demo"
 	"github.com/containerd/ttrpc/internal/leak"
+	"github.com/containerd/ttrpc/internal/reflectionpb"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
@@ -194,7 +197,7 @@ func names(all ...string) (requests []proto.Message) {
 
 // TestStreams holds what rules mean for each kind of stream.
 func TestStreams(t *testing.T) { // B155
-	client, _ := serve(t, `{
+	client, log := serve(t, `{
 		"demo.Greeter/Count": [
 			{"when": {"value": 2}, "answers": [{"value": "1"}, {"value": 2}]},
 			{"when": {"value": 3}, "answer": {"value": 1}, "error": {"code": "DATA_LOSS"}},
@@ -229,6 +232,51 @@ func TestStreams(t *testing.T) { // B155
 	}
 	if got := talk(t, client, sum, "Sum", numbers(1, 2), number); got != "FailedPrecondition" {
 		t.Errorf("B155: a stream that no rule matches is answered %q", got)
+	}
+	if want := `"method":"demo.Greeter/Count","sent":{"value":"2"}}`; !strings.Contains(log.String(), want) {
+		t.Errorf("B155: the log does not have\n%s\nbut is\n%s", want, log)
+	}
+	client, _ = serve(t, `{"demo.Greeter/Sum": {"at": "message", "when": {"value": 9}, "answer": {"value": 1}}}`)
+	if got := talk(t, client, sum, "Sum", numbers(1, 9), number); got != "1" {
+		t.Errorf("B155: a stream that is answered early is answered %q", got)
+	}
+	if got := talk(t, client, sum, "Sum", numbers(1, 2), number); got != "FailedPrecondition" {
+		t.Errorf("B155: a stream that has no rule for its end is answered %q", got)
+	}
+}
+
+// TestWhen holds what is compared of messages within messages.
+func TestWhen(t *testing.T) { // B155
+	s := &Script{format: &message.Format{Types: protoregistry.GlobalTypes}}
+	inner := func(name string, number int32) *reflectionpb.ServerReflectionRequest {
+		return &reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingExtension{
+			FileContainingExtension: &reflectionpb.ExtensionRequest{ContainingType: name, ExtensionNumber: number}}}
+	}
+	desc := inner("", 0).ProtoReflect().Descriptor()
+	for _, tt := range []struct {
+		when    string
+		message *reflectionpb.ServerReflectionRequest
+		want    bool
+	}{
+		{`{}`, inner("a", 1), true},
+		{`{"fileContainingExtension": {"extensionNumber": 1}}`, inner("a", 1), true},
+		{`{"file_containing_extension": {"extension_number": 1}}`, inner("a", 1), true},
+		{`{"fileContainingExtension": {"extensionNumber": 2}}`, inner("a", 1), false},
+		{`{"fileContainingExtension": {"extensionNumber": 0}}`, inner("a", 0), true},
+		{`{"fileContainingExtension": {"extensionNumber": 0}}`, inner("a", 1), false},
+		{`{"fileContainingExtension": {"extensionNumber": 0}}`, new(reflectionpb.ServerReflectionRequest), false},
+		{`{"fileContainingExtension": {}, "host": ""}`, inner("a", 1), true},
+		{`{"fileContainingExtension": {}, "host": "h"}`, inner("a", 1), false},
+	} {
+		w, err := s.parseWant(desc, []byte(tt.when))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := dynamicpb.NewMessage(desc)
+		proto.Merge(m, tt.message)
+		if got := w.matches(m); got != tt.want {
+			t.Errorf("B155: %s matches %v: %t, want %t", tt.when, tt.message, got, tt.want)
+		}
 	}
 }
 

@@ -75,7 +75,7 @@ type request struct {
 	unmarshal func(any) error
 }
 
-// RecvMsg implements [ttrpc.StreamServer]. It is called once.
+// RecvMsg implements [ttrpc.StreamServer]. It is called once, as any rule ends the call.
 func (r *request) RecvMsg(m any) error { return r.unmarshal(m) }
 
 // A call is one that is answered.
@@ -118,7 +118,7 @@ func (c *call) serve() (any, error) {
 		}
 		c.log.received(m)
 		last = m
-		if result, done, err := c.on(atMessage, m); done || !c.desc.IsStreamingClient() {
+		if result, done, err := c.on(atMessage, m); done {
 			return result, err
 		}
 	}
