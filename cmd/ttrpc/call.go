@@ -38,13 +38,13 @@ from --proto and --protoset, the server's reflection, and what is built in; --ra
 	c.schema.Register(cmd)
 	c.format.Register(cmd)
 	flags := cmd.Flags()
-	flags.StringVarP(&c.data, "data", "d", "", "messages as JSON, @`FILE` with them, or @- for standard input")
+	flags.StringVarP(&c.data, "data", "d", "", "`MESSAGES` as JSON, @FILE with them, or @- for standard input")
 	flags.BoolVar(&c.raw, "raw", false, "no descriptions: messages are hex, or base64 behind \"base64:\", each in a line; answers are trees of fields, or hex with --compact")
-	flags.StringVar(&c.kind, "stream", "", "with --raw, who streams: `client|server|both`")
+	flags.StringVar(&c.kind, "stream", "", "who streams, with --raw: `client|server|both`")
 	flags.BoolVar(&c.copyLine, "copy", false, "write the command line that repeats the call to standard error")
-	flags.StringArrayVar(&c.files, "file", nil, "`N=PATH`: an open file comes with message N, in extended mode; N=fd:3 is a descriptor that the shell has opened; may be repeated")
-	flags.StringVar(&c.saveFiles, "save-files", "", "`DIR` in which what answers' open files hold is saved, in extended mode")
-	flags.StringArrayVar(&c.answers, "answer", nil, "`SERVICE/METHOD=JSON` is answered to calls of the server's, in extended mode; may be repeated")
+	flags.StringArrayVar(&c.files, "file", nil, "have an open file come with message N, as `N=PATH`, or N=fd:3 for a descriptor that the shell has opened, in extended mode; may be repeated")
+	flags.StringVar(&c.saveFiles, "save-files", "", "save what the open files of answers hold in `DIR`, in extended mode")
+	flags.StringArrayVar(&c.answers, "answer", nil, "answer a call of the server's, as `SERVICE/METHOD=JSON`, in extended mode; may be repeated")
 	return cmd
 }
 
@@ -63,6 +63,7 @@ type caller struct {
 	service, method              string
 	described                    protoreflect.MethodDescriptor // nil with --raw
 	clientStreams, serverStreams bool
+	known                        *schema.Schema
 	attached                     attachments
 	line                         *commandLine // of --copy, or nil
 }
@@ -125,7 +126,8 @@ func (c *caller) connect(ctx context.Context, address string, in *input) error {
 	if err != nil {
 		return err
 	}
-	c.format.Types = s.Types()
+	defer s.Close()
+	c.known, c.format.Types = s, s.Types()
 	served.use(s)
 	if !c.raw {
 		if err := c.describe(ctx, s); err != nil {

@@ -34,7 +34,11 @@ func newCommandLine(cmd *cobra.Command, args []string) *commandLine {
 			}
 			return
 		}
-		words = append(words, "--"+f.Name+"="+f.Value.String())
+		word := "--" + f.Name
+		if f.Value.Type() != "bool" || f.Value.String() != "true" {
+			word += "=" + f.Value.String()
+		}
+		words = append(words, word)
 	})
 	return &commandLine{words: words, between: " "}
 }

@@ -67,6 +67,7 @@ func (c *caller) call(ctx context.Context, client *ttrpc.Client, in *input) erro
 	}
 	x.tell(metadata)
 	err = c.exit(err)
+	c.known.Close()
 	if c.target.Extended { // so that what is on its way leaves, the end of a cancelled call for example
 		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 		defer cancel()

@@ -33,6 +33,9 @@ func (w *anys) takeOut(data []byte) ([]byte, error) {
 	if _, _, err := s.value(0); err != nil {
 		return nil, jsonError(data, err)
 	}
+	if s.deepest > mostAnys+1 {
+		return nil, fmt.Errorf("an Any stands in more than %d others", mostAnys)
+	}
 	return s.replaced(), nil
 }
 
@@ -42,6 +45,7 @@ type scan struct {
 	data         []byte
 	decoder      *json.Decoder
 	replacements []replacement // in their order
+	deepest      int           // how many objects with a type stand in each other in what was just read
 }
 
 // token reads the next token.
@@ -81,6 +85,8 @@ func (s *scan) value(level int) (json.Token, span, error) {
 // object reads what follows "{" and returns where it ends.
 func (s *scan) object(level int) (int, error) {
 	before := len(s.replacements)
+	beside := s.deepest
+	s.deepest = 0
 	var url, value span
 	var name json.Token
 	others := false
@@ -103,6 +109,10 @@ func (s *scan) object(level int) (int, error) {
 		}
 	}
 	_, end, err := s.token()
+	if name != nil {
+		s.deepest++
+	}
+	s.deepest = max(s.deepest, beside)
 	if name, ok := name.(string); ok && !others && value.to > 0 && !s.w.knows(name) {
 		s.replacements = s.replacements[:before]
 		s.replace(name, url, value)

@@ -143,6 +143,15 @@ func TestDeepAny(t *testing.T) { // B177
 	if err := compact().Unmarshal([]byte(strings.Repeat(`{"@type":"google.protobuf.Any","value":`, 20_000)), back); err == nil {
 		t.Error("20,000 levels were read")
 	}
+	deep := func(n int) []byte {
+		return []byte(strings.Repeat(`{"@type":"google.protobuf.Any","value":`, n) + "{}" + strings.Repeat("}", n))
+	}
+	if err := compact().Unmarshal(deep(mostAnys+1), back); err != nil {
+		t.Error(err)
+	}
+	if err := compact().Unmarshal(deep(9000), back); err == nil || err.Error() != "an Any stands in more than 64 others" {
+		t.Errorf("9,000 levels: %v", err)
+	}
 }
 
 func TestReader(t *testing.T) { // B174

@@ -37,6 +37,10 @@ func (f *Format) NewReader(r io.Reader) *Reader {
 // Next reads the next message. It returns io.EOF, as it is, if there is none; other errors
 // say which message is wrong.
 func (r *Reader) Next(m proto.Message) error {
+	place := ""
+	if r.json != nil && r.count > 0 {
+		place = fmt.Sprintf(", behind byte %d", r.json.InputOffset())
+	}
 	data, err := r.next()
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -46,7 +50,7 @@ func (r *Reader) Next(m proto.Message) error {
 		err = r.format.Unmarshal(data, m)
 	}
 	if err != nil {
-		return fmt.Errorf("message %d: %w", r.count, err)
+		return fmt.Errorf("message %d%s: %w", r.count, place, err)
 	}
 	return nil
 }

@@ -61,6 +61,13 @@ type Schema struct {
 	server *server // or nil
 }
 
+// Close ends the conversation with the server's reflection. What is known stays known.
+func (s *Schema) Close() {
+	if s.server != nil {
+		s.server.client.Close()
+	}
+}
+
 // Method finds a method by "package.Service/Method", also with a slash before it or with a
 // dot between. If nothing describes it, the error wraps [ErrNotFound], and is, as all are, of
 // type [*cli.Exit].
