@@ -19,44 +19,17 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/health"
+	"github.com/containerd/ttrpc/integration/kit"
 	pb "github.com/containerd/ttrpc/internal/healthpb"
-	"github.com/containerd/ttrpc/internal/memconn"
 )
 
-// modes are those that a connection may be in.
-var modes = map[string]struct {
-	server []ttrpc.ServerOpt
-	client []ttrpc.ClientOpts
-}{
-	"classic":  {},
-	"extended": {[]ttrpc.ServerOpt{ttrpc.WithServerExtensions()}, []ttrpc.ClientOpts{ttrpc.WithExtensions()}},
-}
-
-// eachMode runs a test with a server that serves health, in both modes. Each direction of the
-// connection holds room bytes.
-func eachMode(t *testing.T, room int, test func(*testing.T, *health.Service, *ttrpc.Server, *ttrpc.Client)) {
-	for name, mode := range modes {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server, err := ttrpc.NewServer(mode.server...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				states := health.New()
-				states.Register(server)
-				near, far := memconn.Pipe(room)
-				served := make(chan error, 1)
-				go func() { served <- server.ServeConn(t.Context(), far) }()
-				client := ttrpc.NewClient(near, mode.client...)
-				defer func() {
-					client.Close()
-					server.Close()
-					<-served
-				}()
-				test(t, states, server, client)
-			})
-		})
-	}
+// eachMode runs a test with a server that serves health, in both modes.
+func eachMode(t *testing.T, test func(*testing.T, *health.Service, *ttrpc.Server, *ttrpc.Client)) {
+	kit.EachMode(t, func(t *testing.T, server *ttrpc.Server, client *ttrpc.Client) {
+		states := health.New()
+		states.Register(server)
+		test(t, states, server, client)
+	})
 }
 
 func wantCheck(t *testing.T, rule string, client *ttrpc.Client, service string, want health.Status, code codes.Code) {
@@ -68,7 +41,7 @@ func wantCheck(t *testing.T, rule string, client *ttrpc.Client, service string, 
 }
 
 func TestCheckAndList(t *testing.T) {
-	eachMode(t, 0, func(t *testing.T, states *health.Service, _ *ttrpc.Server, client *ttrpc.Client) {
+	eachMode(t, func(t *testing.T, states *health.Service, _ *ttrpc.Server, client *ttrpc.Client) {
 		wantCheck(t, "B150", client, "", health.Serving, codes.OK)
 		wantCheck(t, "B150", client, "a.B", health.Unknown, codes.NotFound)
 		states.Set("a.B", health.NotServing)
@@ -129,7 +102,7 @@ func (w watcher) wantEnd(t *testing.T, rule string, is func(error) bool) {
 func isUnavailable(err error) bool { return status.Code(err) == codes.Unavailable }
 
 func TestWatch(t *testing.T) {
-	eachMode(t, 0, func(t *testing.T, states *health.Service, _ *ttrpc.Server, client *ttrpc.Client) {
+	eachMode(t, func(t *testing.T, states *health.Service, _ *ttrpc.Server, client *ttrpc.Client) {
 		whole, one := watch(t.Context(), client, ""), watch(t.Context(), client, "a.B")
 		defer whole.stop()
 		defer one.stop()
@@ -151,7 +124,7 @@ func TestWatch(t *testing.T) {
 
 // TestWatchGivenUp holds that a watch ends with its context, and that one that is left does.
 func TestWatchGivenUp(t *testing.T) {
-	eachMode(t, 0, func(t *testing.T, _ *health.Service, server *ttrpc.Server, client *ttrpc.Client) {
+	eachMode(t, func(t *testing.T, _ *health.Service, server *ttrpc.Server, client *ttrpc.Client) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := watch(ctx, client, "")
 		defer w.stop()
@@ -173,17 +146,10 @@ func TestWatchGivenUp(t *testing.T) {
 func TestSlowWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowStream{gate: make(chan struct{}), sent: make(chan health.Status, 10)}
-		server, err := ttrpc.NewServer(ttrpc.WithChainStreamServerInterceptor(slow.intercept))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer server.Close()
+		server, client, end := kit.Connect(t, []ttrpc.ServerOpt{ttrpc.WithChainStreamServerInterceptor(slow.intercept)}, nil)
+		defer end()
 		states := health.New()
 		states.Register(server)
-		near, far := memconn.Pipe(0)
-		go server.ServeConn(context.Background(), far)
-		client := ttrpc.NewClient(near)
-		defer client.Close()
 		w := watch(t.Context(), client, "")
 		defer w.stop()
 		go w.next()
@@ -226,7 +192,7 @@ func (s *slowStream) SendMsg(m any) error {
 // TestGoodbye holds what clients are told when a server shuts down, and that those who watch
 // do not hold it up.
 func TestGoodbye(t *testing.T) {
-	eachMode(t, 0, func(t *testing.T, states *health.Service, server *ttrpc.Server, client *ttrpc.Client) {
+	eachMode(t, func(t *testing.T, states *health.Service, server *ttrpc.Server, client *ttrpc.Client) {
 		known, unknown := watch(t.Context(), client, ""), watch(t.Context(), client, "a.B")
 		defer known.stop()
 		defer unknown.stop()
@@ -241,17 +207,10 @@ func TestGoodbye(t *testing.T) {
 			t.Errorf("B152: Shutdown: %v", err)
 		}
 		// Another server with the same states is none the worse.
-		other, err := ttrpc.NewServer()
-		if err != nil {
-			t.Fatal(err)
-		}
+		other, second, end := kit.Connect(t, nil, nil)
+		defer end()
 		states.Register(other)
-		near, far := memconn.Pipe(0)
-		go other.ServeConn(t.Context(), far)
-		second := ttrpc.NewClient(near)
 		wantCheck(t, "B152", second, "", health.Serving, codes.OK)
-		second.Close()
-		other.Close()
 	})
 }
 
@@ -259,14 +218,16 @@ func TestGoodbye(t *testing.T) {
 // has a call to that under way: nothing is serving then.
 func TestCheckDuringGoodbye(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, err := ttrpc.NewServer(ttrpc.WithServerExtensions())
+		services, err := ttrpc.NewServer()
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer services.Close()
+		server, client, end := kit.Connect(t, []ttrpc.ServerOpt{ttrpc.WithServerExtensions()}, []ttrpc.ClientOpts{ttrpc.WithClientServices(services)})
+		defer end()
 		states := health.New()
 		states.Set("a.B", health.Serving)
 		states.Register(server)
-		var client *ttrpc.Client
 		server.Register("test.Work", map[string]ttrpc.Method{"Do": func(ctx context.Context, unmarshal func(any) error) (any, error) {
 			caller, err := ttrpc.PeerClient(ctx)
 			if err != nil {
@@ -275,11 +236,6 @@ func TestCheckDuringGoodbye(t *testing.T) {
 			return new(emptypb.Empty), caller.Call(ctx, "test.Callback", "Do", new(emptypb.Empty), new(emptypb.Empty))
 		}})
 		shut := make(chan error, 1)
-		services, err := ttrpc.NewServer()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer services.Close()
 		services.Register("test.Callback", map[string]ttrpc.Method{"Do": func(ctx context.Context, _ func(any) error) (any, error) {
 			go func() { shut <- server.Shutdown(context.Background()) }()
 			synctest.Wait()
@@ -291,10 +247,6 @@ func TestCheckDuringGoodbye(t *testing.T) {
 			}
 			return new(emptypb.Empty), nil
 		}})
-		near, far := memconn.Pipe(0)
-		go server.ServeConn(context.Background(), far)
-		client = ttrpc.NewClient(near, ttrpc.WithClientServices(services))
-		defer client.Close()
 		if err := client.Call(t.Context(), "test.Work", "Do", new(emptypb.Empty), new(emptypb.Empty)); err != nil {
 			t.Errorf("B152: the call during which the server shut down: %v", err)
 		}

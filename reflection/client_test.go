@@ -20,27 +20,15 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"github.com/containerd/ttrpc"
-	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/integration/kit"
 	pb "github.com/containerd/ttrpc/internal/reflectionpb"
 	"github.com/containerd/ttrpc/reflection"
 )
 
-// connect makes a connection to a server, in a bubble. end must be called.
+// connect makes a connection to a server. end must be called.
 func connect(t *testing.T, opts ...ttrpc.ServerOpt) (server *ttrpc.Server, client *ttrpc.Client, end func()) {
 	t.Helper()
-	server, err := ttrpc.NewServer(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	near, far := memconn.Pipe(0)
-	served := make(chan error, 1)
-	go func() { served <- server.ServeConn(context.Background(), far) }()
-	client = ttrpc.NewClient(near)
-	return server, client, func() {
-		client.Close()
-		server.Close()
-		<-served
-	}
+	return kit.Connect(t, opts, nil)
 }
 
 // TestNoReflection asks servers that have none.

@@ -6,10 +6,8 @@
 package reflection_test
 
 import (
-	"context"
 	"slices"
 	"testing"
-	"testing/synctest"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -20,42 +18,16 @@ import (
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/example"
 	"github.com/containerd/ttrpc/health"
-	"github.com/containerd/ttrpc/internal/memconn"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/reflection"
 )
 
-// modes are those that a connection may be in.
-var modes = map[string]struct {
-	server []ttrpc.ServerOpt
-	client []ttrpc.ClientOpts
-}{
-	"classic":  {},
-	"extended": {[]ttrpc.ServerOpt{ttrpc.WithServerExtensions()}, []ttrpc.ClientOpts{ttrpc.WithExtensions()}},
-}
-
 // eachMode runs a test with a server, in both modes.
 func eachMode(t *testing.T, register func(*ttrpc.Server), test func(*testing.T, *ttrpc.Server, *ttrpc.Client)) {
-	for name, mode := range modes {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				server, err := ttrpc.NewServer(mode.server...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				register(server)
-				near, far := memconn.Pipe(0)
-				served := make(chan error, 1)
-				go func() { served <- server.ServeConn(context.Background(), far) }()
-				client := ttrpc.NewClient(near, mode.client...)
-				defer func() {
-					client.Close()
-					server.Close()
-					<-served
-				}()
-				test(t, server, client)
-			})
-		})
-	}
+	kit.EachMode(t, func(t *testing.T, server *ttrpc.Server, client *ttrpc.Client) {
+		register(server)
+		test(t, server, client)
+	})
 }
 
 // registerAll registers services with and without descriptions.

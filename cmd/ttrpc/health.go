@@ -45,6 +45,8 @@ func newHealthCommand(e *cli.Env) *cobra.Command {
 		Long:    healthHelp,
 		Example: healthExample,
 		Args:    cobra.RangeArgs(1, 2),
+
+		ValidArgsFunction: completeAddress,
 		RunE:    func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 	}
 	h.target.Register(cmd)
