@@ -42,7 +42,8 @@ func List(ctx context.Context, client *ttrpc.Client) (map[string]Status, error) 
 // Watch asks a server for the state of a service, and yields it now and each time that it has
 // changed: ServiceUnknown as long as the server does not know the service. The last that it
 // yields is an error, unless the loop ends before: ctx.Err(); Unavailable when the server
-// shuts down or has ended the stream; Unimplemented if it does not serve health.
+// shuts down or has ended the stream; Unimplemented if it does not serve health. With a client
+// made by [ttrpc.Dial] it can be called again then.
 func Watch(ctx context.Context, client *ttrpc.Client, service string) iter.Seq2[Status, error] {
 	return func(yield func(Status, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)

@@ -91,6 +91,8 @@ func (h *healthCommand) run(ctx context.Context, args []string) error {
 	switch exit.Code - cli.ExitStatus {
 	case int(codes.NotFound):
 		exit.Hint = `"ttrpc health --list ADDRESS" lists the services whose health the server knows.`
+	case int(codes.InvalidArgument):
+		exit.Hint = "Servers in Rust say that of a service that they do not have."
 	case int(codes.Unimplemented):
 		exit.Hint = `It does not serve health, or not that method. "ttrpc ping ADDRESS" tells whether it answers at all.`
 	}
