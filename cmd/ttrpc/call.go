@@ -34,6 +34,7 @@ from --proto and --protoset, the server's reflection, and what is built in; --ra
 		Args: cobra.ExactArgs(2),
 		RunE: c.run,
 	}
+	cmd.ValidArgsFunction = completeSymbol(&c.target, &c.schema, true)
 	c.target.Register(cmd)
 	c.schema.Register(cmd)
 	c.format.Register(cmd)

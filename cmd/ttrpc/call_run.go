@@ -10,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -59,13 +57,12 @@ func (c *caller) call(ctx context.Context, client *ttrpc.Client, in *input) erro
 	if len(c.files) > 0 || c.saveFiles != "" {
 		ctx, x.files = ttrpc.WithFiles(ctx)
 	}
-	ctx, metadata := ttrpc.WithResponseMetadata(ctx)
 	if c.clientStreams || c.serverStreams {
 		err = x.stream(ctx, client, in)
 	} else {
 		err = x.unary(ctx, client, in)
 	}
-	x.tell(metadata)
+	x.tell()
 	err = c.exit(err)
 	c.known.Close()
 	if c.target.Extended { // so that what is on its way leaves, the end of a cancelled call for example
@@ -269,25 +266,12 @@ func (c *caller) verbose(format string, args ...any) {
 }
 
 // tell tells what is known at the end.
-func (x *exchange) tell(metadata *ttrpc.ResponseMetadata) {
-	if x.target.Verbose > 0 {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // it is known by now, if there is any
-		header, _ := metadata.Header(ctx)
-		x.tellMetadata("header", header)
-		x.tellMetadata("trailer", metadata.Trailer())
-	}
+func (x *exchange) tell() {
 	if x.unknown {
 		fmt.Fprintln(x.env.Stderr, "* Some answers have fields that their description lacks, and that are not shown. --raw shows them.")
 	}
 	if x.line != nil {
 		fmt.Fprintln(x.env.Stderr, x.line)
-	}
-}
-
-func (x *exchange) tellMetadata(what string, md ttrpc.MD) {
-	for _, key := range slices.Sorted(maps.Keys(md)) {
-		x.verbose("%s %s: %s", what, key, strings.Join(md[key], ", "))
 	}
 }
 

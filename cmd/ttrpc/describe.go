@@ -33,6 +33,7 @@ method. Where descriptions come from is as with "ttrpc list".`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: d.run,
 	}
+	cmd.ValidArgsFunction = completeSymbol(&d.target, &d.schema, true)
 	d.target.Register(cmd)
 	d.schema.Register(cmd)
 	cmd.Flags().BoolVar(&d.template, "template", false, "show a JSON message to start from, for \"ttrpc call -d\"")

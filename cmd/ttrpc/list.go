@@ -33,6 +33,7 @@ what is described here.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: l.run,
 	}
+	cmd.ValidArgsFunction = completeSymbol(&l.target, &l.schema, false)
 	l.target.Register(cmd)
 	l.schema.Register(cmd)
 	cmd.Flags().BoolVarP(&l.long, "long", "l", false, "write methods with their requests and answers")
@@ -92,19 +93,12 @@ func openSchema(ctx context.Context, t *target.Flags, f *schema.Flags, address s
 
 // services returns the names of all services: those that the server tells, or is found to have.
 func (l *lister) services(ctx context.Context, client *ttrpc.Client, s *schema.Schema) ([]string, error) {
-	names, err := s.Services(ctx)
-	if !errors.Is(err, schema.ErrNoReflection) {
-		return names, err
+	names, err := serviceNames(ctx, client, s)
+	if errors.Is(err, schema.ErrNoReflection) && len(names) > 0 {
+		fmt.Fprintln(l.env.Stderr, "The server does not serve reflection. Of the services that are described here it has these:")
+		return names, nil
 	}
-	found, failed := s.Probe(ctx, client)
-	if failed != nil {
-		return nil, cli.CallExit(failed)
-	}
-	if len(found) == 0 {
-		return nil, err
-	}
-	fmt.Fprintln(l.env.Stderr, "The server does not serve reflection. Of the services that are described here it has these:")
-	return found, nil
+	return names, cli.CallExit(err)
 }
 
 // methods lists the methods of a service.

@@ -44,8 +44,9 @@ type resolver interface {
 // protojson is given.
 type anys struct {
 	resolver
-	token  string
-	hidden []hiddenAny
+	carefully bool // whether each value is tried that is not hidden
+	token     string
+	hidden    []hiddenAny
 }
 
 type hiddenAny struct {
@@ -143,12 +144,13 @@ func (w *anys) hideAny(m protoreflect.Message, depth int) (changed bool) {
 		return false
 	}
 	if inner := w.open(url, value); inner != nil && depth < mostAnys {
-		if !w.hideIn(inner, depth+1) {
-			return false
-		}
-		if encoded, err := (proto.MarshalOptions{AllowPartial: true}).Marshal(inner.Interface()); err == nil {
-			m.Set(valueField, protoreflect.ValueOfBytes(encoded))
-			return true
+		changed := w.hideIn(inner, depth+1)
+		if w.writable(inner) {
+			if changed {
+				encoded, _ := proto.MarshalOptions{AllowPartial: true}.Marshal(inner.Interface()) // which was decoded
+				m.Set(valueField, protoreflect.ValueOfBytes(encoded))
+			}
+			return changed
 		}
 	}
 	urlToken, valueToken := w.keep(url, opaque(value))
@@ -156,6 +158,19 @@ func (w *anys) hideAny(m protoreflect.Message, depth int) (changed bool) {
 	m.Set(urlField, protoreflect.ValueOfString(urlToken))
 	m.Set(valueField, protoreflect.ValueOfBytes(encoded))
 	return true
+}
+
+// writable tells whether protojson writes the content of an Any, if that is to be tried.
+func (w *anys) writable(content protoreflect.Message) bool {
+	if !w.carefully {
+		return true
+	}
+	_, err := w.options(false).Marshal(content.Interface())
+	return err == nil
+}
+
+func (w *anys) options(emitDefaults bool) protojson.MarshalOptions {
+	return protojson.MarshalOptions{Resolver: w, EmitUnpopulated: emitDefaults, AllowPartial: true}
 }
 
 // open decodes the value of an Any. It returns nil if that is not possible.

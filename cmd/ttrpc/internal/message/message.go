@@ -48,13 +48,25 @@ func (f *Format) Marshal(m proto.Message) ([]byte, error) {
 	if f.Text {
 		return f.marshalText(m)
 	}
-	w := newAnys(f.Types)
-	plain := w.hide(m)
-	out, err := protojson.MarshalOptions{Resolver: w, EmitUnpopulated: f.EmitDefaults, AllowPartial: true}.Marshal(plain)
+	out, err := f.marshalJSON(m, false)
+	if err != nil { // maybe because of what is in an Any: a Timestamp of no date, for example
+		if again, failed := f.marshalJSON(m, true); failed == nil {
+			out, err = again, nil
+		}
+	}
 	if err != nil {
 		return nil, errors.New(text(err))
 	}
-	return f.layOut(w.show(out)), nil
+	return f.layOut(out), nil
+}
+
+// marshalJSON writes a message. Carefully means that an Any is in base64 if it cannot be written
+// otherwise.
+func (f *Format) marshalJSON(m proto.Message, carefully bool) ([]byte, error) {
+	w := newAnys(f.Types)
+	w.carefully = carefully
+	out, err := w.options(f.EmitDefaults).Marshal(w.hide(m))
+	return w.show(out), err
 }
 
 // layOut has JSON in one line, or indented unless it is nested so deeply that spaces would be

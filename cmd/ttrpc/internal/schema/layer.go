@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -57,10 +58,33 @@ func (l *layer) addDescribed(file protoreflect.FileDescriptor) error {
 }
 
 func (l *layer) register(file protoreflect.FileDescriptor) error {
-	if err := l.files.RegisterFile(file); err != nil {
-		return fmt.Errorf("%s: %s", file.Path(), plain(err))
+	err := l.files.RegisterFile(file)
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, name := range topNames(file) {
+		if other, err := l.find(name); err == nil {
+			return fmt.Errorf("%s is described in %s, and again in %s", name, other.ParentFile().Path(), file.Path())
+		}
+	}
+	return fmt.Errorf("%s: %s", file.Path(), plain(err))
+}
+
+// topNames returns the names of what stands in no message of a file.
+func topNames(file protoreflect.FileDescriptor) (names []protoreflect.FullName) {
+	for i := range file.Messages().Len() {
+		names = append(names, file.Messages().Get(i).FullName())
+	}
+	for i := range file.Enums().Len() {
+		names = append(names, file.Enums().Get(i).FullName())
+	}
+	for i := range file.Services().Len() {
+		names = append(names, file.Services().Get(i).FullName())
+	}
+	for i := range file.Extensions().Len() {
+		names = append(names, file.Extensions().Get(i).FullName())
+	}
+	return names
 }
 
 // plain returns an error's text without the name of the library that made it.
@@ -100,11 +124,28 @@ func (l *layer) describeFile(path string, all map[string]*descriptorpb.FileDescr
 			return err
 		}
 	}
-	described, err := protodesc.NewFile(file, l.files)
+	described, err := protodesc.NewFile(l.withOptions(file), l.files)
 	if err != nil {
 		return fmt.Errorf("%s: %s", path, plain(err))
 	}
 	return l.register(described)
+}
+
+// withOptions returns a file in which options are decoded that a file that it imports declares.
+func (l *layer) withOptions(file *descriptorpb.FileDescriptorProto) *descriptorpb.FileDescriptorProto {
+	declared := slices.ContainsFunc(file.GetDependency(), func(path string) bool {
+		imported, err := l.files.FindFileByPath(path)
+		return err == nil && imported.Extensions().Len() > 0
+	})
+	if !declared {
+		return file
+	}
+	decoded := new(descriptorpb.FileDescriptorProto)
+	data, err := proto.Marshal(file)
+	if err != nil || (proto.UnmarshalOptions{Resolver: l.types}).Unmarshal(data, decoded) != nil {
+		return file // protodesc tells what is wrong with it, or nobody needs the options
+	}
+	return decoded
 }
 
 // closure adds the files that describe something, each after those that it imports.

@@ -6,6 +6,8 @@ package source
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,6 +47,7 @@ func optionsOf(d protoreflect.Descriptor) (all []string) {
 	if options == nil || !options.ProtoReflect().IsValid() {
 		return nil
 	}
+	byName := map[string][]string{}
 	options.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		name := string(field.Name())
 		switch {
@@ -54,15 +57,17 @@ func optionsOf(d protoreflect.Descriptor) (all []string) {
 			return true
 		}
 		if !field.IsList() {
-			all = append(all, name+" = "+valueOf(field, v))
+			byName[name] = []string{name + " = " + valueOf(field, v)}
 			return true
 		}
 		for i := range v.List().Len() {
-			all = append(all, name+" = "+valueOf(field, v.List().Get(i)))
+			byName[name] = append(byName[name], name+" = "+valueOf(field, v.List().Get(i)))
 		}
 		return true
 	})
-	slices.Sort(all)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		all = append(all, byName[name]...)
+	}
 	return all
 }
 
@@ -79,8 +84,22 @@ func valueOf(field protoreflect.FieldDescriptor, v protoreflect.Value) string {
 		return quote(v.String())
 	case field.Kind() == protoreflect.BytesKind:
 		return strconv.Quote(string(v.Bytes()))
+	case field.Kind() == protoreflect.FloatKind || field.Kind() == protoreflect.DoubleKind:
+		return number(v.Float())
 	}
 	return v.String()
+}
+
+func number(f float64) string {
+	switch {
+	case math.IsInf(f, 1):
+		return "inf"
+	case math.IsInf(f, -1):
+		return "-inf"
+	case math.IsNaN(f):
+		return "nan"
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
 }
 
 func defaultOf(field protoreflect.FieldDescriptor) string {

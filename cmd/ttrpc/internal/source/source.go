@@ -183,19 +183,30 @@ func (p *printer) message(d protoreflect.MessageDescriptor) {
 		}
 	}
 	for i := range d.ExtensionRanges().Len() {
-		p.line("extensions %s;", span(int(d.ExtensionRanges().Get(i)[0]), int(d.ExtensionRanges().Get(i)[1])-1, int(protoreflect.FieldNumber(1<<29-1))))
+		p.line("extensions %s;", span(int(d.ExtensionRanges().Get(i)[0]), int(d.ExtensionRanges().Get(i)[1])-1, 1<<29-1))
 	}
 	for i := range d.ReservedRanges().Len() {
 		p.line("reserved %s;", span(int(d.ReservedRanges().Get(i)[0]), int(d.ReservedRanges().Get(i)[1])-1, 1<<29-1))
 	}
 	p.reservedNames(d.ReservedNames())
 	for i := range d.Messages().Len() {
-		if inner := d.Messages().Get(i); !inner.IsMapEntry() {
+		if inner := d.Messages().Get(i); !inner.IsMapEntry() && !isGroup(d, inner) {
 			p.declare(inner)
 		}
 	}
 	each(p, d.Enums().Len(), d.Enums().Get)
 	each(p, d.Extensions().Len(), d.Extensions().Get)
+}
+
+// isGroup tells whether a message in another is that of a group, which stands where the field does.
+func isGroup(outer, inner protoreflect.MessageDescriptor) bool {
+	for i := range outer.Fields().Len() {
+		field := outer.Fields().Get(i)
+		if field.Kind() == protoreflect.GroupKind && field.Message() == inner && outer.ParentFile().Syntax() == protoreflect.Proto2 {
+			return true
+		}
+	}
+	return false
 }
 
 // span writes a range of numbers.
