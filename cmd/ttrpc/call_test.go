@@ -188,3 +188,37 @@ func TestServersCalls(t *testing.T) { // B174
 		t.Errorf("B174: a call that is not answered ends with %v", err)
 	}
 }
+
+// TestContainerdsAny holds that what containerd's services send and take in an Any is JSON here.
+func TestContainerdsAny(t *testing.T) { // B173
+	requests := make(chan []byte, 1)
+	address := serveHere(t, func(s *ttrpc.Server) {
+		s.Register("containerd.task.v2.Task", map[string]ttrpc.Method{
+			"Stats": func(context.Context, func(any) error) (any, error) {
+				const metrics = "\n\x02\x08\x07" // pids, of which the current number is 7
+				const name = "io.containerd.cgroups.v2.Metrics"
+				any := "\n" + string(rune(len(name))) + name + "\x12" + string(rune(len(metrics))) + metrics
+				return &ttrpc.RawMessage{Payload: []byte("\n" + string(rune(len(any))) + any)}, nil
+			},
+			"Exec": func(_ context.Context, unmarshal func(any) error) (any, error) {
+				request := new(ttrpc.RawMessage)
+				err := unmarshal(request)
+				requests <- request.Payload
+				return new(ttrpc.RawMessage), err
+			},
+		})
+	})
+	w := new(world)
+	err := w.run(t.Context(), "call", "--compact", address, "containerd.task.v2.Task/Stats", "-d", `{"id":"a"}`)
+	if want := `{"stats":{"@type":"io.containerd.cgroups.v2.Metrics","pids":{"current":"7"}}}` + "\n"; err != nil || w.out.String() != want {
+		t.Errorf("B173: %s, %v; want %s", w.out.String(), err, want)
+	}
+	const process = `{"args":["sh"],"rlimits":[{"hard":18446744073709551615}]}`
+	if err := w.run(t.Context(), "call", address, "containerd.task.v2.Task/Exec", "-d",
+		`{"id":"a","spec":{"@type":"opencontainers/runtime-spec/1/Process","value":`+process+`}}`); err != nil {
+		t.Error(err)
+	}
+	if got := string(<-requests); !strings.Contains(got, "opencontainers/runtime-spec/1/Process\x12") || !strings.HasSuffix(got, process) {
+		t.Errorf("B173: the request is %q", got)
+	}
+}

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -46,7 +45,7 @@ func symbolsFor(ctx context.Context, client *ttrpc.Client, s *schema.Schema, wor
 	if service, _, ok := strings.Cut(word, "/"); ok && methods {
 		return methodsOf(ctx, s, service), cobra.ShellCompDirectiveNoFileComp
 	}
-	names, _ := serviceNames(ctx, client, s)
+	names, _, _ := serviceNames(ctx, client, s)
 	for _, name := range names {
 		if strings.HasPrefix(name, word) {
 			found = append(found, name)
@@ -76,18 +75,4 @@ func methodsOf(ctx context.Context, s *schema.Schema, service string) (names []s
 		}
 	}
 	return names
-}
-
-// serviceNames returns the names of all services: those that the server tells, or is found to
-// have if it tells nothing. The error says then why it does not.
-func serviceNames(ctx context.Context, client *ttrpc.Client, s *schema.Schema) ([]string, error) {
-	names, err := s.Services(ctx)
-	if !errors.Is(err, schema.ErrNoReflection) {
-		return names, err
-	}
-	found, failed := s.Probe(ctx, client)
-	if failed != nil {
-		return nil, failed
-	}
-	return found, err
 }

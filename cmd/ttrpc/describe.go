@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/message"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
@@ -58,7 +59,7 @@ func (d *describer) run(cmd *cobra.Command, args []string) error {
 	if client != nil {
 		defer client.Close()
 	}
-	found, err := d.find(cmd.Context(), s, args[1:])
+	found, err := d.find(cmd.Context(), client, s, args[1:])
 	if err != nil {
 		return err
 	}
@@ -75,9 +76,9 @@ func (d *describer) run(cmd *cobra.Command, args []string) error {
 }
 
 // find returns what is to be described: the symbol that is named, or all services.
-func (d *describer) find(ctx context.Context, s *schema.Schema, names []string) (found []protoreflect.Descriptor, err error) {
+func (d *describer) find(ctx context.Context, client *ttrpc.Client, s *schema.Schema, names []string) (found []protoreflect.Descriptor, err error) {
 	if len(names) == 0 {
-		if names, err = s.Services(ctx); err != nil && len(names) == 0 {
+		if names, _, err = serviceNames(ctx, client, s); err != nil {
 			return nil, err
 		}
 	}

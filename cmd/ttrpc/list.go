@@ -91,14 +91,37 @@ func openSchema(ctx context.Context, t *target.Flags, f *schema.Flags, address s
 	return client, s, nil
 }
 
-// services returns the names of all services: those that the server tells, or is found to have.
+// services returns the names of all services, and says how they are known if the server did not
+// tell them.
 func (l *lister) services(ctx context.Context, client *ttrpc.Client, s *schema.Schema) ([]string, error) {
-	names, err := serviceNames(ctx, client, s)
-	if errors.Is(err, schema.ErrNoReflection) && len(names) > 0 {
-		fmt.Fprintln(l.env.Stderr, "The server does not serve reflection. Of the services that are described here it has these:")
-		return names, nil
+	names, how, err := serviceNames(ctx, client, s)
+	if how != "" {
+		fmt.Fprintln(l.env.Stderr, how)
 	}
-	return names, cli.CallExit(err)
+	return names, err
+}
+
+// serviceNames returns the names of all services: those that the server tells; or, if it does not
+// serve reflection, those that it is found to have; or, if that cannot be found out, those in the
+// files given. how says which of the latter it was. The error is of type [*cli.Exit].
+func serviceNames(ctx context.Context, client *ttrpc.Client, s *schema.Schema) (names []string, how string, err error) {
+	given, err := s.Services(ctx)
+	if !errors.Is(err, schema.ErrNoReflection) {
+		return given, "", err
+	}
+	found, told, failed := s.Probe(ctx, client)
+	switch {
+	case failed != nil:
+		return nil, "", cli.CallExit(failed)
+	case len(found) > 0:
+		return found, "The server does not serve reflection. Of the services that are described here it has these:", nil
+	case told:
+		return nil, "", cli.Input("Describe its services with --proto FILE or --protoset FILE.",
+			"the server does not serve reflection, and has none of the services that are described here")
+	case len(given) > 0:
+		return given, "The server does not serve reflection, and does not tell what it has. The files given describe these services:", nil
+	}
+	return nil, "", err
 }
 
 // methods lists the methods of a service.
