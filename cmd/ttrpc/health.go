@@ -45,9 +45,9 @@ func newHealthCommand(e *cli.Env) *cobra.Command {
 		Long:    healthHelp,
 		Example: healthExample,
 		Args:    cobra.RangeArgs(1, 2),
+		RunE:    func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 
 		ValidArgsFunction: completeAddress,
-		RunE:    func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 	}
 	h.target.Register(cmd)
 	cmd.Flags().BoolVar(&h.watch, "watch", false, "print the status now and each time that it changes, until interrupted")

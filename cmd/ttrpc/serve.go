@@ -210,8 +210,12 @@ func (s *serveCommand) readScript(ctx context.Context, described *schema.Schema,
 		return nil, cli.Input("", "the script: %w", err)
 	}
 	answers, err := script.Parse(ctx, data, described, format)
-	if exit := (*cli.Exit)(nil); err != nil && !errors.As(err, &exit) {
-		return nil, cli.Input(`"ttrpc help serve" shows a script.`, "the script %s: %w", s.script, err)
+	if err != nil {
+		hint := `"ttrpc help serve" shows a script.`
+		if exit := (*cli.Exit)(nil); errors.As(err, &exit) && exit.Hint != "" {
+			hint = exit.Hint
+		}
+		return nil, &cli.Exit{Code: cli.ExitInput, Err: fmt.Errorf("the script %s: %w", s.script, err), Hint: hint}
 	}
-	return answers, err
+	return answers, nil
 }

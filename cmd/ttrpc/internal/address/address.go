@@ -192,7 +192,10 @@ func (a *Address) Listen(ctx context.Context) (net.Listener, error) {
 // Hint says what to try when an address could not be dialled or listened on; empty if nothing
 // comes to mind.
 func (a *Address) Hint(err error) string {
+	op := new(net.OpError)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && errors.As(err, &op) && op.Op == "listen":
+		return "The directory of that path is not there."
 	case errors.Is(err, fs.ErrNotExist):
 		return `No socket has that path. "ttrpc ps" shows what listens.`
 	case errors.Is(err, fs.ErrPermission):

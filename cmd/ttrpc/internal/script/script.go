@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -91,67 +90,35 @@ type writtenError struct {
 // Parse understands a script, whose methods a schema has to describe. Errors say where the
 // script is wrong; those of the schema are wrapped.
 func Parse(ctx context.Context, data []byte, described *schema.Schema, format *message.Format) (*Script, error) {
-	all := map[string]json.RawMessage{}
-	if err := strict(data, &all); err != nil {
-		return nil, at(data, err)
-	}
-	if len(all) == 0 {
-		return nil, errors.New("the script has no methods")
+	entries, err := split(data)
+	if err != nil {
+		return nil, err
 	}
 	s := &Script{format: format, methods: map[string]map[string]*method{}}
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		desc, err := described.Method(ctx, name)
-		if err != nil {
-			return nil, err
+	for _, e := range entries {
+		if err := s.add(ctx, e, described); err != nil {
+			return nil, fmt.Errorf("line %d, method %s: %w", e.line, e.name, err)
 		}
-		m, err := s.parseMethod(desc, all[name])
-		if err != nil {
-			return nil, fmt.Errorf("method %s, %w", name, err)
-		}
-		service := string(desc.Parent().FullName())
-		if s.methods[service] == nil {
-			s.methods[service] = map[string]*method{}
-		}
-		if s.methods[service][string(desc.Name())] != nil {
-			return nil, fmt.Errorf("method %s stands there twice, written in two ways", name)
-		}
-		s.methods[service][string(desc.Name())] = m
 	}
 	return s, nil
 }
 
-// strict decodes one JSON value, and nothing that the type does not have.
-func strict(data []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
+// add adds a method with its rules.
+func (s *Script) add(ctx context.Context, e entry, described *schema.Schema) error {
+	desc, err := described.Method(ctx, e.name)
+	if err != nil {
 		return err
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows its JSON")
+	service := string(desc.Parent().FullName())
+	if s.methods[service] == nil {
+		s.methods[service] = map[string]*method{}
 	}
-	return nil
-}
-
-// at says where JSON is wrong.
-func at(data []byte, err error) error {
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
-	offset := int64(-1)
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset
-	case errors.As(err, &kind):
-		return fmt.Errorf("it is not an object whose keys are methods, but has a %s", kind.Value)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("it ends before its JSON does")
+	if s.methods[service][string(desc.Name())] != nil {
+		return errors.New("it stands there twice")
 	}
-	if offset < 0 || offset > int64(len(data)) {
-		return err
-	}
-	before := data[:offset]
-	line := bytes.Count(before, []byte("\n")) + 1
-	return fmt.Errorf("line %d, column %d: %w", line, len(before)-bytes.LastIndexByte(before, '\n')-1, err)
+	m, err := s.parseMethod(desc, e.rules)
+	s.methods[service][string(desc.Name())] = m
+	return err
 }
 
 func (s *Script) parseMethod(desc protoreflect.MethodDescriptor, data json.RawMessage) (*method, error) {
@@ -160,7 +127,7 @@ func (s *Script) parseMethod(desc protoreflect.MethodDescriptor, data json.RawMe
 	}
 	var rules []json.RawMessage
 	if err := json.Unmarshal(data, &rules); err != nil {
-		return nil, fmt.Errorf("its rules: %w", err)
+		return nil, errors.New("its rules: " + plain(err))
 	}
 	m := &method{desc: desc}
 	for i, data := range rules {
@@ -179,7 +146,7 @@ func (s *Script) parseMethod(desc protoreflect.MethodDescriptor, data json.RawMe
 func (s *Script) parseRule(desc protoreflect.MethodDescriptor, data json.RawMessage) (*rule, error) {
 	var w written
 	if err := strict(data, &w); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+		return nil, errors.New(plain(err))
 	}
 	r := &rule{at: w.At, left: -1, end: w.End}
 	if r.at == "" {
@@ -207,7 +174,7 @@ func (s *Script) parseRule(desc protoreflect.MethodDescriptor, data json.RawMess
 	}
 	for i, answer := range w.Answers {
 		m := dynamicpb.NewMessage(desc.Output())
-		if err := s.format.Unmarshal(answer, m); err != nil {
+		if err := s.read(answer, m); err != nil {
 			return nil, fmt.Errorf("answer %d: %w", i+1, err)
 		}
 		r.answers = append(r.answers, m)
@@ -267,7 +234,7 @@ func (s *Script) parseError(w *writtenError) (*spb.Status, error) {
 	}
 	for i, detail := range w.Details {
 		m := new(anypb.Any)
-		if err := s.format.Unmarshal(detail, m); err != nil {
+		if err := s.read(detail, m); err != nil {
 			return nil, fmt.Errorf("detail %d: %w", i+1, err)
 		}
 		st.Details = append(st.Details, m)

@@ -25,7 +25,7 @@ type wantField struct {
 // named count, also if their values are the defaults.
 func (s *Script) parseWant(desc protoreflect.MessageDescriptor, data json.RawMessage) (*want, error) {
 	m := dynamicpb.NewMessage(desc)
-	if err := s.format.Unmarshal(data, m); err != nil {
+	if err := s.read(data, m); err != nil {
 		return nil, err
 	}
 	return wantOf(m, data)
