@@ -115,7 +115,7 @@ func (c *conn) rejectLocked(s *stream, f *frame, why violation, big *OversizedMe
 // wrong with the id is said even of a frame that is too large.
 func rejection(why violation, big *OversizedMessageErr) *status.Status {
 	if big != nil && why != violationEvenID {
-		return statusOf(big.err)
+		return StatusOf(big.err)
 	}
 	return status.New(codes.InvalidArgument, string(why))
 }
@@ -124,7 +124,7 @@ func rejection(why violation, big *OversizedMessageErr) *status.Status {
 func (call *serverCall) failLocked(err error) {
 	c, s := call.conn, &call.stream
 	s.state = stateEnded
-	st := statusOf(err)
+	st := StatusOf(err)
 	if err == ErrStreamFull {
 		st = status.New(codes.ResourceExhausted, err.Error())
 	}

@@ -134,7 +134,7 @@ func (d *dispatcher) dispatch(call *serverCall) (any, error) {
 func (d *dispatcher) callUnary(call *serverCall, m *unaryMethod) (any, error) {
 	if !call.unary { // a stream, to its client
 		if call.conn.mode != nil && call.request.header.Flags&flagNoData != 0 {
-			return nil, status.Errorf(codes.Unimplemented, "method %s is unary, and was opened as a stream without its request", m.info.FullMethod)
+			return nil, status.Errorf(codes.Unimplemented, "method %s is unary", m.info.FullMethod)
 		}
 		call.inbox.start(nil)
 		call.closeRemote()
@@ -216,10 +216,10 @@ func (call *serverCall) answer(result any, err error) *frame {
 			err = big.err // B8
 		}
 	}
-	f := responseFrame(call.id, statusOf(err).Proto())
+	f := responseFrame(call.id, StatusOf(err).Proto())
 	if n := len(f.data) - messageHeaderLength; n > limit {
 		f.release()
-		f = responseFrame(call.id, statusOf(oversized(n, limit).err).Proto())
+		f = responseFrame(call.id, StatusOf(oversized(n, limit).err).Proto())
 	}
 	return f
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"net"
+	"os"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -48,4 +49,20 @@ func ExampleOversizedMessageErr_RejectedLength() {
 	// Output:
 	// 29 bytes too many
 	// true
+}
+
+// An interceptor that tells which code the caller gets.
+func ExampleStatusOf() {
+	tell := func(ctx context.Context, unmarshal ttrpc.Unmarshaler, info *ttrpc.UnaryServerInfo, method ttrpc.Method) (any, error) {
+		answer, err := method(ctx, unmarshal)
+		if err != nil {
+			fmt.Println(info.FullMethod, ttrpc.StatusOf(err).Code())
+		}
+		return answer, err
+	}
+	// ttrpc.NewServer(ttrpc.WithUnaryServerInterceptor(tell)) calls it so:
+	tell(context.Background(), nil, &ttrpc.UnaryServerInfo{FullMethod: "/shop.Orders/Get"}, func(context.Context, func(any) error) (any, error) {
+		return nil, os.ErrNotExist
+	})
+	// Output: /shop.Orders/Get NotFound
 }

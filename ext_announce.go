@@ -123,7 +123,7 @@ func (x *extended) refuseLocked(m *frameMore, err error) {
 		return
 	}
 	x.withdrawAllLocked(s) // it was an answer
-	x.c.replyLocked(s.id, statusOf(err))
+	x.c.replyLocked(s.id, StatusOf(err))
 }
 
 // postponeLocked has files, and what follows them on their stream, leave later. All else

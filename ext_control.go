@@ -60,7 +60,7 @@ func resetFrame(id uint32) *frame {
 // cancelFrame returns a sealed frame that tells why a stream is given up.
 func cancelFrame(id uint32, why error) *frame {
 	f := newOutFrame(0)
-	f.data = appendStatus(f.data, statusOf(why))
+	f.data = appendStatus(f.data, StatusOf(why))
 	f.seal(messageHeader{StreamID: id, Type: messageTypeCancel})
 	return f
 }

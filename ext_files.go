@@ -230,7 +230,7 @@ func (f *CallFiles) leave(c *conn, answer *frame) *frame {
 	files.drop()
 	h, _ := parseHeader(answer.data)
 	answer.release()
-	return responseFrame(h.StreamID, statusOf(err).Proto())
+	return responseFrame(h.StreamID, StatusOf(err).Proto())
 }
 
 // A noFilesError is an [ErrNoFiles] with its reason.

@@ -139,7 +139,7 @@ func (r *progRaw) data(call *progCall, size int) {
 func (r *progRaw) respond(call *progCall, size int, err error) {
 	resp := &Response{Payload: encode(r.w, wrapperspb.Bytes(make([]byte, size)))}
 	if err != nil {
-		resp = &Response{Status: statusOf(err).Proto()}
+		resp = &Response{Status: StatusOf(err).Proto()}
 	}
 	r.write(fuzzFrame(call.rawID(), messageTypeResponse, 0, encode(r.w, resp)))
 }

@@ -171,7 +171,7 @@ func (call *progCall) mayAnswerLocked(err error) bool {
 		return false
 	}
 	if call.returned && call.handlerErr != nil && call.handlerErr != errProgPanic && call.handlerErr != errProgExit {
-		if want := statusOf(call.handlerErr); want.Code() == st.Code() && want.Message() == st.Message() {
+		if want := StatusOf(call.handlerErr); want.Code() == st.Code() && want.Message() == st.Message() {
 			return true
 		}
 	}

@@ -25,7 +25,7 @@ import (
 // stands in the frame that answers.
 func statusSent(t *testing.T, err error) *status.Status {
 	t.Helper()
-	f := responseFrame(1, statusOf(err).Proto())
+	f := responseFrame(1, StatusOf(err).Proto())
 	defer f.release()
 	st, payload, perr := parseResponse(f.data[messageHeaderLength:])
 	if perr != nil || len(payload) != 0 {
@@ -148,7 +148,7 @@ func TestStatusNotUTF8(t *testing.T) {
 		t.Errorf("B9: the details are %v, want one", got.Details())
 	}
 	broken := &spb.Status{Code: int32(codes.NotFound), Details: nil, Message: "\xff"}
-	f := responseFrame(1, broken) // statusOf would have mended it
+	f := responseFrame(1, broken) // StatusOf would have mended it
 	defer f.release()
 	st, _, err := parseResponse(f.data[messageHeaderLength:])
 	if err != nil || codes.Code(st.GetCode()) != codes.Internal {

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
-	"github.com/containerd/ttrpc/internal/errcode"
 )
 
 // codeNames are the names of codes as gRPC's documents write them, by number.
@@ -71,10 +70,8 @@ func servedCode(err error) (codes.Code, string) {
 	if err == nil {
 		return codes.OK, ""
 	}
-	if st, ok := status.FromError(err); ok && st.Code() != codes.OK {
-		return st.Code(), st.Message()
-	}
-	return errcode.Of(err), err.Error()
+	st := ttrpc.StatusOf(err)
+	return st.Code(), st.Message()
 }
 
 // calledCode is the code of a caller's error, which on a classic connection may be no status.
