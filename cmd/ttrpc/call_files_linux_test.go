@@ -47,6 +47,19 @@ func swap(s *ttrpc.Server) {
 			}
 			defer closeAll(changed)
 			return new(ttrpc.RawMessage), files.Attach(changed...)
+		}, "Regular": func(ctx context.Context, _ func(any) error) (any, error) {
+			files, err := ttrpc.FilesFromContext(ctx)
+			if err != nil {
+				return nil, err
+			}
+			f, err := os.CreateTemp("", "regular")
+			if err != nil {
+				return nil, err
+			}
+			defer f.Close()
+			os.Remove(f.Name())
+			io.WriteString(f, "its position is at the end")
+			return new(ttrpc.RawMessage), files.Attach(f)
 		}},
 		Streams: map[string]ttrpc.Stream{"Stream": {StreamingClient: true, StreamingServer: true,
 			Handler: func(_ context.Context, stream ttrpc.StreamServer) (any, error) {
@@ -105,6 +118,10 @@ func TestFiles(t *testing.T) { // B174
 	}
 	holds("1-1", "OTHER TEXT")
 	holds("2-1", "SOME TEXT")
+	if err := w.run(t.Context(), "call", "--raw", "--save-files", saved, address, "t.Files/Regular"); err != nil {
+		t.Error(err)
+	}
+	holds("1-1", "its position is at the end")
 	for want, args := range map[string][]string{
 		"there are only 1 messages": {"--file", "2=" + a, "t.Files/Swap"},
 		"does not say with which":   {"--file", a, "t.Files/Swap"},

@@ -235,10 +235,12 @@ func (x *exchange) print(payload []byte) error {
 func (x *exchange) render(payload []byte) (string, error) {
 	switch {
 	case !x.raw:
+	case len(payload) == 0 && x.format.Compact: // as an empty line is none
+		return "base64:", nil
+	case len(payload) == 0:
+		return "(no fields)", nil
 	case !x.format.Compact:
 		return strings.TrimSuffix(message.Tree(payload), "\n"), nil
-	case len(payload) == 0: // as an empty line is none
-		return "base64:", nil
 	default:
 		return hex.EncodeToString(payload), nil
 	}

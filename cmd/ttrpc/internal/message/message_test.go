@@ -172,7 +172,22 @@ func TestReader(t *testing.T) { // B174
 		names = append(names, m.Name)
 	}
 	if got := strings.Join(names, ","); got != "a,b,c," {
-		t.Errorf("read %q", got)
+		t.Errorf("B174: read %q", got)
+	}
+	for in, want := range map[string]string{
+		`{} {"nam":1}`: `message 2, behind byte 2: (line 1:2): unknown field "nam"`,
+		`{} x`:         "message 2, behind byte 2: invalid character 'x' looking for beginning of value",
+		`{"name":`:     "message 1: it ends before its JSON does",
+		"{}{\"value\":{\"@type\":\"x/1/Y\",\"value\":[\n1,\n2]},\n\"nam\":1}": `message 2, behind byte 2: (line 4:1): unknown field "nam"`,
+	} {
+		r := compact().NewReader(strings.NewReader(in))
+		err := r.Next(new(typepb.Option))
+		for err == nil {
+			err = r.Next(new(typepb.Option))
+		}
+		if err.Error() != want {
+			t.Errorf("B174: %s: %v, want %s", in, err, want)
+		}
 	}
 }
 
@@ -200,6 +215,16 @@ func TestTree(t *testing.T) { // B175
 `
 	if got := Tree(data); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDeepTree(t *testing.T) { // B177
+	data := []byte{8, 1}
+	for range 2000 {
+		data = append(protowire.AppendVarint([]byte{0x0a}, uint64(len(data))), data...)
+	}
+	if out := Tree(data); len(out) > 10*len(data) || strings.Count(out, "{") != mostLevelsOfTree {
+		t.Errorf("B177: %d bytes became %d, in %d levels", len(data), len(out), strings.Count(out, "{"))
 	}
 }
 

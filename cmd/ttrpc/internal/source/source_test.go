@@ -233,6 +233,15 @@ func TestTemplates(t *testing.T) { // B176
 	}
 }
 
+func TestTemplateOfOneof(t *testing.T) { // B176
+	file := compile(t, "everything.proto", everything, nil)
+	m := source.Template(file.Messages().ByName("All")).ProtoReflect()
+	fields := m.Descriptor().Fields()
+	if !m.Has(fields.ByName("text")) || m.Has(fields.ByName("pick")) {
+		t.Errorf("B176: of a oneof the template has not the first field: %v", m)
+	}
+}
+
 // TestWideTemplate holds that types that hold each other many times make no endless template.
 func TestWideTemplate(t *testing.T) { // B177
 	var text strings.Builder
