@@ -84,8 +84,12 @@ func (c *Client) Services() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	list := answer.GetListServicesResponse()
+	if list == nil {
+		return nil, errOtherAnswer
+	}
 	var names []string
-	for _, service := range answer.GetListServicesResponse().GetService() {
+	for _, service := range list.GetService() {
 		names = append(names, service.Name)
 	}
 	slices.Sort(names)
@@ -117,8 +121,17 @@ func (c *Client) ExtensionNumbers(message string) ([]int32, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	answer, err := c.ask(&pb.ServerReflectionRequest{MessageRequest: &pb.ServerReflectionRequest_AllExtensionNumbersOfType{AllExtensionNumbersOfType: message}})
-	return answer.GetAllExtensionNumbersResponse().GetExtensionNumber(), err
+	if err != nil {
+		return nil, err
+	}
+	numbers := answer.GetAllExtensionNumbersResponse()
+	if numbers == nil {
+		return nil, errOtherAnswer
+	}
+	return numbers.ExtensionNumber, nil
 }
+
+var errOtherAnswer = status.Error(codes.Internal, "the server's reflection has answered another question")
 
 // closure asks for a file and returns it after all that it imports.
 func (c *Client) closure(request *pb.ServerReflectionRequest) ([]*descriptorpb.FileDescriptorProto, error) {
@@ -156,7 +169,7 @@ func (c *Client) sort(path string, seen map[string]bool, sorted *[]*descriptorpb
 
 // mostFiles is how many files one server may have, so that one that goes on for ever comes to an
 // end.
-const mostFiles = 20_000
+const mostFiles = 4000
 
 // need sees to it that a file is there. One that the server does not have may be linked into
 // this program, as google/protobuf/any.proto is.

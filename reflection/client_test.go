@@ -8,6 +8,7 @@ package reflection_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -138,10 +139,50 @@ func TestBadServers(t *testing.T) {
 				c := reflection.NewClient(t.Context(), client)
 				defer c.Close()
 				files, err := c.Symbol("A")
+				for what, ask := range map[string]func() error{
+					"services":   func() error { _, err := c.Services(); return err },
+					"extensions": func() error { _, err := c.ExtensionNumbers("A"); return err },
+				} {
+					if err := ask(); err == nil {
+						t.Errorf("B154: a server that answers always the same has told its %s", what)
+					}
+				}
 				if tt.want == "" && (err != nil || !slices.Equal(paths(files), tt.files)) || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 					t.Errorf("B154: the files are %q, %v, want %q, %q", paths(files), err, tt.files, tt.want)
 				}
 			})
 		})
 	}
+}
+
+// TestEndlessImports has a server each of whose files imports another.
+func TestEndlessImports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client, end := connect(t)
+		defer end()
+		server.RegisterService("grpc.reflection.v1.ServerReflection", &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{
+			"ServerReflectionInfo": {StreamingClient: true, StreamingServer: true, Handler: func(_ context.Context, stream ttrpc.StreamServer) (any, error) {
+				for i := 0; ; i++ {
+					if err := stream.RecvMsg(new(pb.ServerReflectionRequest)); err != nil {
+						return nil, nil
+					}
+					file := &descriptorpb.FileDescriptorProto{Name: proto.String(fmt.Sprint(i)), Dependency: []string{fmt.Sprint(i + 1)}}
+					data, err := proto.Marshal(file)
+					if err != nil {
+						return nil, err
+					}
+					files := &pb.FileDescriptorResponse{FileDescriptorProto: [][]byte{data}}
+					if err := stream.SendMsg(&pb.ServerReflectionResponse{MessageResponse: &pb.ServerReflectionResponse_FileDescriptorResponse{FileDescriptorResponse: files}}); err != nil {
+						return nil, err
+					}
+				}
+			}},
+		}})
+		c := reflection.NewClient(t.Context(), client)
+		defer c.Close()
+		_, err := c.Symbol("A")
+		if status.Code(err) != codes.ResourceExhausted || len(err.Error()) > 1000 {
+			t.Errorf("B154: endless imports: %.1000v", err)
+		}
+	})
 }
