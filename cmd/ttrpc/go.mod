@@ -3,6 +3,7 @@ module github.com/containerd/ttrpc/cmd/ttrpc
 go 1.25.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/Microsoft/go-winio v0.6.2
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/containerd/ttrpc v0.0.0
