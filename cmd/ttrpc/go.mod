@@ -7,6 +7,7 @@ require (
 	github.com/Microsoft/go-winio v0.6.2
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/containerd/ttrpc v0.0.0
+	github.com/containerd/ttrpc/grpcttrpc v0.0.0-00010101000000-000000000000
 	github.com/rogpeppe/go-internal v1.15.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9

@@ -547,3 +547,34 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// TestSkip holds that what was not recorded is told as missing, in both directions.
+func TestSkip(t *testing.T) {
+	var file bytes.Buffer
+	w, err := NewWriter(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := w.Conn(Conn{})
+	for _, fromServer := range []bool{false, true} {
+		s.Write(fromServer, time.Now(), []byte("before"), "")
+		s.Skip(fromServer, 1000)
+		s.Write(fromServer, time.Now(), []byte("after"), "")
+	}
+	s.Close(time.Now())
+	r, err := NewReader(&file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for {
+		s, err := r.Next()
+		if err != nil {
+			break
+		}
+		got = append(got, fmt.Sprintf("%s %d", s.Data, s.Missing))
+	}
+	if want := "before 0,before 0,after 1000, 0,after 1000, 0"; strings.Join(got, ",") != want {
+		t.Errorf("B184: told is %q, not %q", got, want)
+	}
+}

@@ -146,6 +146,18 @@ func (s *Stream) Write(fromServer bool, at time.Time, data []byte, comment strin
 	return s.w.err
 }
 
+// Skip says that the server or the client has sent n bytes that are not recorded. Readers see
+// that they are missing.
+func (s *Stream) Skip(fromServer bool, n int64) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if fromServer {
+		s.server.next += uint32(n)
+	} else {
+		s.client.next += uint32(n)
+	}
+}
+
 // Close records the end of the connection, in both directions. A second Close does
 // nothing.
 func (s *Stream) Close(at time.Time) error {

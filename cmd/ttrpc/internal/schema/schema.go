@@ -130,6 +130,16 @@ func (s *Schema) Services(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), err
 }
 
+// Given returns the files that the flags have named, and all that they import.
+func (s *Schema) Given() []protoreflect.FileDescriptor {
+	var all []protoreflect.FileDescriptor
+	s.given.files.RangeFiles(func(file protoreflect.FileDescriptor) bool {
+		all = append(all, file)
+		return true
+	})
+	return all
+}
+
 // Find finds a service, method, message, enum, field or extension by its full name. If nothing
 // describes it, the error wraps [ErrNotFound], and is, as all are, of type [*cli.Exit].
 func (s *Schema) Find(ctx context.Context, name string) (protoreflect.Descriptor, error) {

@@ -71,9 +71,9 @@ func (e *Event) Failed() bool {
 type Call struct {
 	StreamID   uint32
 	FromServer bool      // the caller is who was dialled
-	Service    string    // "package.Service", "" if its begin was not seen
+	Service    string    // "package.Service"
 	Method     string    // "Method"
-	Begun      time.Time // when the request was complete; zero if it was not seen
+	Begun      time.Time // when the request was complete
 	Timeout    time.Duration
 	Metadata   []wire.KeyValue
 
@@ -83,9 +83,9 @@ type Call struct {
 	Sends   bool // the caller sends messages after the request
 }
 
-// FullMethod returns "/package.Service/Method", or "" if the begin of the call was not seen.
+// FullMethod returns "/package.Service/Method", or "" if c is nil.
 func (c *Call) FullMethod() string {
-	if c == nil || c.Begun.IsZero() {
+	if c == nil {
 		return ""
 	}
 	return "/" + c.Service + "/" + c.Method

@@ -20,6 +20,7 @@ type half struct {
 	h      wire.Header
 	data   []byte // the first of it that is kept
 	left   int    // how many bytes of data are still to come
+	torn   bool   // not all of data was recorded: what comes is not kept
 
 	line []byte // of the handshake of hvsock, before the first frame; nil if there is none
 	search
@@ -50,12 +51,12 @@ func (f *half) take(s *session, data []byte) {
 // takeData takes what belongs to the frame, and returns the rest.
 func (f *half) takeData(s *session, data []byte) (rest []byte) {
 	n := min(f.left, len(data))
-	if n == f.left && len(f.data) == 0 {
+	if n == f.left && len(f.data) == 0 && !f.torn {
 		f.offset += uint64(n)
 		f.complete(s, data[:min(n, s.config.MaxMessage)]) // as it came, without a copy
 		return data[n:]
 	}
-	if keep := min(n, s.config.MaxMessage-len(f.data)); keep > 0 {
+	if keep := min(n, s.config.MaxMessage-len(f.data)); keep > 0 && !f.torn {
 		f.data = append(f.data, data[:keep]...) // grows with what has come, not with what was promised
 	}
 	f.left -= n
@@ -64,6 +65,26 @@ func (f *half) takeData(s *session, data []byte) (rest []byte) {
 		f.complete(s, f.data)
 	}
 	return data[n:]
+}
+
+// gap handles bytes that have passed and were not recorded. Within a frame's data they are
+// counted; else the place is lost.
+func (f *half) gap(s *session, n uint64) {
+	switch {
+	case f.lost:
+		f.skip(len(f.pending))
+		f.skipped += n
+		f.offset += n
+	case f.line == nil && len(f.header) == wire.HeaderLength && n < uint64(f.left):
+		f.left -= int(n)
+		f.offset += n
+		f.torn = true
+	default:
+		s.note(f.fromServer, "%d bytes are missing after byte %d; looking for the next frame", n, f.offset)
+		f.header, f.data, f.left, f.line, f.torn = f.header[:0], nil, 0, nil, false
+		f.offset += n
+		f.search = search{lost: true, skipped: n}
+	}
 }
 
 // begin looks at a header that is complete, and returns what is to be looked at next.
@@ -82,7 +103,7 @@ func (f *half) begin(s *session, data []byte) (rest []byte) {
 // complete hands a frame on.
 func (f *half) complete(s *session, data []byte) {
 	h := f.h
-	f.header, f.data, f.left = f.header[:0], f.data[:0], 0
+	f.header, f.data, f.left, f.torn = f.header[:0], f.data[:0], 0, false
 	if cap(f.data) > 1<<20 {
 		f.data = nil // an idle connection does not keep what a large frame took
 	}

@@ -281,7 +281,7 @@ func TestMemory(t *testing.T) {
 		},
 		"noise": func(w *watch.Conn) {
 			noise := bytes.Repeat([]byte{0xff}, 1<<20)
-			for range 20 {
+			for range 4 {
 				w.Write(false, began, noise)
 			}
 		},
@@ -353,4 +353,53 @@ func FuzzWatch(f *testing.F) {
 			t.Errorf("B178: told is\n  %s\nand byte by byte\n  %s", strings.Join(whole, "\n  "), strings.Join(single, "\n  "))
 		}
 	})
+}
+
+// TestGap holds that what a capture has lost within a message costs that message alone, and else
+// the place, which is found again.
+func TestGap(t *testing.T) {
+	call := func(id uint32) []byte {
+		return wire.AppendFrame(nil, id, wire.TypeRequest, 0, unhex("0a087665632e4563686f12044563686f"))
+	}
+	first := wire.AppendFrame(nil, 1, wire.TypeRequest, 0, append(unhex("0a087665632e4563686f12044563686f1a64"), make([]byte, 100)...))
+	for n, lines := range map[int][]string{
+		30: {"→ 1 begin /vec.Echo/Echo streams=false sends=false cut=118", "→ 3 begin /vec.Echo/Echo streams=false sends=false []"},
+		5:  {"→ 0 note 20 bytes are missing after byte 5; looking for the next frame", "→ 0 note a frame begins at byte 128: 123 bytes were passed over", "→ 3 begin /vec.Echo/Echo streams=false sends=false []"},
+	} {
+		var told []string
+		w := watch.New(watch.Config{Tell: func(e watch.Event) { told = append(told, line(e)) }})
+		w.Write(false, began, first[:n])
+		w.Gap(false, began, 20)
+		w.Write(false, began, first[n+20:])
+		w.Write(false, began, call(3))
+		want(t, fmt.Sprint("a gap after ", n), told, lines...)
+	}
+	var told []string
+	w := watch.New(watch.Config{Trunk: true, Tell: func(e watch.Event) { told = append(told, line(e)) }})
+	w.Write(false, began, onTrunk(2, piece{false, call(1)})[0].data)
+	w.Gap(false, began, 20)
+	w.Write(false, began, onTrunk(2, piece{false, call(3)})[0].data)
+	want(t, "a gap of a trunk", told, "2 → 1 begin /vec.Echo/Echo streams=false sends=false []",
+		"2 → 0 note bytes are missing; the rest of this direction is not looked at")
+}
+
+// TestSender holds from which frames it is known who is the client.
+func TestSender(t *testing.T) {
+	frame := func(id uint32, typ wire.Type) []byte { return wire.AppendFrame(nil, id, typ, 0, nil) }
+	for name, test := range map[string]struct {
+		data           []byte
+		fromServer, ok bool
+	}{
+		"request":              {frame(1, wire.TypeRequest), false, true},
+		"request of a server":  {frame(2, wire.TypeRequest), true, true},
+		"response":             {frame(1, wire.TypeResponse), true, true},
+		"response to a server": {frame(2, wire.TypeResponse), false, true},
+		"data":                 {frame(1, wire.TypeData), false, false},
+		"noise":                {[]byte("some text that is none"), false, false},
+		"nothing":              {nil, false, false},
+	} {
+		if fromServer, ok := watch.Sender(test.data); fromServer != test.fromServer || ok != test.ok {
+			t.Errorf("B182: %s: %v, %v", name, fromServer, ok)
+		}
+	}
 }

@@ -116,3 +116,21 @@ func sensible(h wire.Header) bool {
 	}
 	return h.Type >= wire.TypePart && h.Type <= wire.TypeReturn && h.Flags&^3 == 0 && wire.CheckControl(h) == nil
 }
+
+// Sender tells who has sent what was written at once, if that begins with a frame that only one
+// of both sends: the request of a call, or its response. Who dialled makes calls with odd ids.
+func Sender(data []byte) (fromServer, ok bool) {
+	if !startsFrames(data) {
+		return false, false
+	}
+	h, err := wire.ParseHeader(data)
+	switch {
+	case err != nil:
+		return false, false
+	case h.Type == wire.TypeRequest:
+		return h.StreamID%2 == 0, true
+	case h.Type == wire.TypeResponse:
+		return h.StreamID%2 == 1, true
+	}
+	return false, false
+}

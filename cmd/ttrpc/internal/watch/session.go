@@ -102,6 +102,9 @@ func (s *session) frame(fromServer bool, h wire.Header, data []byte) {
 	if st := s.streams[h.StreamID]; st != nil {
 		e.Call = st.call
 	}
+	if s.mode == midway && h.Type == wire.TypeRequest && h.StreamID == 1 {
+		s.mode = classic // it was no middle, but the beginning
+	}
 	if s.config.Frames {
 		e.Kind, e.Text = Frame, words(h, data)
 		s.tell(e)
@@ -331,7 +334,7 @@ func (s *session) fromCaller(e *Event) bool {
 		return e.Call.FromServer == e.FromServer
 	}
 	odd := e.StreamID%2 == 1
-	turned := s.highest[1]%2 == 1 || s.trunk == pluginService
+	turned := s.highest[1]%2 == 1 || s.trunk == PluginService
 	return e.FromServer == (odd == turned)
 }
 

@@ -20,8 +20,8 @@ const (
 	trunkHeaderLength = 8
 	maxTrunkPacket    = 4<<20 + 10 // a message of 4 MiB with its header
 
-	pluginService  = 1
-	runtimeService = 2
+	PluginService  = 1 // PluginService is the number of the connection by which plugins are called.
+	RuntimeService = 2 // RuntimeService is that by which the runtime is called.
 
 	// maxTrunkConns bounds the connections of a trunk that are watched.
 	maxTrunkConns = 64
@@ -64,9 +64,16 @@ func (t *trunk) begin(c *Conn, fromServer bool, at time.Time) {
 		t.header = t.header[:0]
 		return
 	}
+	t.lose(c, fromServer, at, "this is not NRI's multiplexer, or its place was lost: a packet of more than 4 MiB")
+}
+
+// lose gives a direction up.
+func (t *trunk) lose(c *Conn, fromServer bool, at time.Time, why string) {
+	if t.lost {
+		return
+	}
 	t.lost = true
-	c.config.Tell(Event{Kind: Note, At: at, FromServer: fromServer, Trunk: t.conn,
-		Text: "this is not NRI's multiplexer, or its place was lost: a packet of more than 4 MiB; the rest of this direction is not looked at"})
+	c.config.Tell(Event{Kind: Note, At: at, FromServer: fromServer, Trunk: t.conn, Text: why + "; the rest of this direction is not looked at"})
 }
 
 // onTrunk returns one of the connections, or nil if there are too many.

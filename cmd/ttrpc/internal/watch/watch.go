@@ -96,6 +96,21 @@ func (c *Conn) take(s *session, fromServer bool, at time.Time, data []byte) {
 	}
 }
 
+// Gap says that bytes have passed which were not recorded.
+func (c *Conn) Gap(fromServer bool, at time.Time, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.alien != "" || c.ended || n <= 0:
+	case c.config.Trunk:
+		c.trunks[side(fromServer)].lose(c, fromServer, at, "bytes are missing")
+	default:
+		s := c.open[0]
+		s.at = at
+		s.halves[side(fromServer)].gap(s, uint64(n))
+	}
+}
+
 // End says that one direction has ended, and tells what of a frame is missing.
 func (c *Conn) End(fromServer bool, at time.Time) {
 	c.mu.Lock()
