@@ -6,6 +6,7 @@ package dissector
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,8 +42,11 @@ func tcpCarriers() []carrier {
 }
 
 // inTrunk puts each frame of an exchange into packets of NRI's trunk, which have at most
-// that length; 0 is for one packet.
+// that length; 0 is for one packet, if it fits.
 func inTrunk(e exchange, conn uint32, length int) exchange {
+	if length == 0 {
+		length = 10 + 4<<20 // no packet has more
+	}
 	out := exchange{name: e.name}
 	for _, f := range e.frames {
 		var b []byte
@@ -126,7 +130,15 @@ func sameAsGolden(t *testing.T, way string, files []string, all []exchange, pack
 	}
 	compared := 0
 	for i, e := range all {
-		if packets[i] == nil || strings.HasPrefix(e.name, "no ttrpc") {
+		if packets[i] == nil {
+			continue
+		}
+		if e.name == noTTRPC && way != "after harm" {
+			for j, n := range packets[i][1:] {
+				if shown := byNumber(got)[n].text(nil); !strings.Contains(shown, "not ttrpc") {
+					t.Errorf("B185: %s: what is no ttrpc, #%d, shows%s", way, j+2, shown)
+				}
+			}
 			continue
 		}
 		compared++
@@ -143,6 +155,9 @@ func sameAsGolden(t *testing.T, way string, files []string, all []exchange, pack
 func TestFramesTogether(t *testing.T) {
 	_, exchanges := all(t)
 	every := slices.Concat(exchanges...)
+	for _, e := range slices.Clone(every) {
+		every = append(every, inTrunk(e, 1, 0))
+	}
 	c := newCapture(t)
 	var apart, together [][]int
 	for _, e := range every {
@@ -169,7 +184,7 @@ func TestFramesTogether(t *testing.T) {
 		return all
 	}
 	for i, e := range every {
-		if strings.HasPrefix(e.name, "no ttrpc") {
+		if e.name == noTTRPC {
 			continue
 		}
 		for _, field := range shown {
@@ -179,6 +194,30 @@ func TestFramesTogether(t *testing.T) {
 			if got, want := values(together[i], field), values(apart[i], field); !slices.Equal(got, want) {
 				t.Errorf("B185: %s: frames that come together have %s %q, and those that do not %q", e.name, field, got, want)
 			}
+		}
+	}
+}
+
+// TestBegunLate has captures that begin in the middle: on a port that nobody knows a
+// connection is recognized by its first request, and what came before it is shown, but
+// counts for nothing.
+func TestBegunLate(t *testing.T) {
+	s := new(script)
+	s.response('S', 1, 0, "").response('S', 3, 0, "")
+	s.request('C', 3, 0, "Echo", helloText).response('S', 3, 0, helloText).response('S', 1, 0, "")
+	c := newCapture(t)
+	c.port = 1234
+	packets := c.add("", s.frames, 0)
+	got := shows(t, []exchange{s.exchange}, [][]int{packets}, rows(t, c.file.Bytes()))
+	for i, want := range []string{
+		"S #1 type=0x02 stream=1 length=0 flags=0x00",
+		"S #2 type=0x02 stream=3 length=0 flags=0x00",
+		"C #3 .* response_in=#4 .*",
+		"S #4 .* status.code=0 request_in=#3 .*",
+		"S #5 .* expert=The capture has no request for this",
+	} {
+		if line := strings.Split(got, "\n")[2+i]; !regexp.MustCompile("^" + want + "$").MatchString(line) {
+			t.Errorf("B185: a connection that is recognized late shows %q, want %q", line, want)
 		}
 	}
 }

@@ -16,10 +16,7 @@ import (
 // packets: a line for each frame, which names frames by their place.
 func shows(t *testing.T, all []exchange, packets [][]int, got []row) string {
 	t.Helper()
-	byNumber := make(map[int]row)
-	for _, r := range got {
-		byNumber[r.number] = r
-	}
+	rows := byNumber(got)
 	var b strings.Builder
 	for i, e := range all {
 		place := make(map[string]string)
@@ -28,7 +25,7 @@ func shows(t *testing.T, all []exchange, packets [][]int, got []row) string {
 		}
 		fmt.Fprintf(&b, "\n== %s\n", e.name)
 		for j, n := range packets[i] {
-			fmt.Fprintf(&b, "%c #%d%s\n", "CS"[btoi(e.frames[j].server)], j+1, byNumber[n].text(func(n string) string {
+			fmt.Fprintf(&b, "%c #%d%s\n", "CS"[btoi(e.frames[j].server)], j+1, rows[n].text(func(n string) string {
 				if p := place[n]; p != "" {
 					return p
 				}
@@ -37,6 +34,14 @@ func shows(t *testing.T, all []exchange, packets [][]int, got []row) string {
 		}
 	}
 	return b.String()
+}
+
+func byNumber(rows []row) map[int]row {
+	all := make(map[int]row)
+	for _, r := range rows {
+		all[r.number] = r
+	}
+	return all
 }
 
 // all returns every exchange, and the golden files that they are in.

@@ -77,7 +77,7 @@ func TestHostile(t *testing.T) {
 	every = slices.DeleteFunc(every, func(e exchange) bool { return e.name == "raw/oversized" })
 	rng := rand.New(rand.NewPCG(2, 3))
 	c := newCapture(t)
-	for n := range 8 * testkit.Times(t) * len(every) {
+	for n := range 3 * testkit.Times(t) * len(every) {
 		frames := noise(rng)
 		if n%4 > 0 {
 			frames = harm(rng, every[n%len(every)].frames)
@@ -119,7 +119,7 @@ func TestCutPackets(t *testing.T) {
 	if err := os.WriteFile(whole, c.file.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, length := range []string{"44", "49", "53", "58", "61", "70"} { // the headers have 40
+	for _, length := range []string{"44", "53", "61", "70"} { // the headers have 40
 		if out, err := exec.Command("editcap", "-s", length, whole, cut).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}

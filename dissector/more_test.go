@@ -36,6 +36,9 @@ func (s *script) response(side byte, id uint32, flags uint8, payload string) *sc
 // number is the data of control frames that have one.
 func number(n uint32) string { return string(wire.AppendNumber(nil, n)) }
 
+// noTTRPC is the exchange that ends in bytes of something else.
+const noTTRPC = "no ttrpc"
+
 const helloText = "\x0a\x05hello" // a vec.Text
 
 // more returns exchanges that neither recordings nor PROTOCOL.md have: what is rare, large
@@ -66,6 +69,10 @@ func more() (all []exchange) {
 		request('C', 1, 1, "Count", "\x08\x01").
 		say('S', 1, wire.TypeData, 1, "\x08\x01").
 		response('S', 1, 0, ""))
+	done(classic("two answers alike").
+		request('C', 1, 0, "Empty", "").
+		response('S', 1, 0, "").
+		response('S', 1, 0, ""))
 	done(classic("data on a unary call, after the last, and from nowhere").
 		request('C', 1, 0, "Echo", helloText).
 		say('C', 1, wire.TypeData, 0, helloText).
@@ -90,7 +97,7 @@ func more() (all []exchange) {
 		call('C', 3, 0, wire.Request{Service: strings.Repeat("long", 100), Method: "M", TimeoutNano: 1<<63 - 1}).
 		call('C', 5, 0, wire.Request{Method: "M", Metadata: []wire.KeyValue{{Key: "", Value: ""}, {Key: "ключ", Value: "値"}}}).
 		say('C', 7, wire.TypeRequest, 0, "\x08\x01\x10\x02\x19\x00\x00\x00\x00\x00\x00\x00\x00\x25\x00\x00\x00\x00")) // fields of other types
-	done(classic("no ttrpc").
+	done(classic(noTTRPC).
 		request('C', 1, 0, "Echo", helloText).
 		raw('S', "HTTP/1.1 400 Bad Request\r\n\r\n").
 		raw('C', "\xff\xff\xff\xff\x00\x00\x00\x03\x01\x00more"))

@@ -6,6 +6,7 @@ package dissector
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,12 +40,18 @@ func tshark(t *testing.T, capture []byte, args ...string) []byte {
 	if err := os.WriteFile(file, capture, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	protos, err := filepath.Abs("testdata/proto")
+	// What a program reads that the test starts, go test does not know of: it would not run
+	// the test again when that changes. So it is copied.
+	script, protos := filepath.Join(dir, "ttrpc.lua"), filepath.Join(dir, "proto")
+	b, err := os.ReadFile("ttrpc.lua")
+	if err == nil {
+		err = errors.Join(os.WriteFile(script, b, 0o600), os.CopyFS(protos, os.DirFS("testdata/proto")))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("tshark", append([]string{
-		"-r", file, "-n", "-X", "lua_script:ttrpc.lua",
+		"-r", file, "-n", "-X", "lua_script:" + script,
 		"-o", "uat:protobuf_search_paths:" + strconv.Quote(protos) + `,"TRUE"`,
 	}, args...)...)
 	// What the user has set must not matter.

@@ -423,12 +423,15 @@ local function read_status(s)
 	return { code = code and number32(code.low) or 0, message = last_text(s, fields, 2), given = code ~= nil }
 end
 
--- printable makes a text of the peer's fit a line.
+-- printable makes a text of the peer's fit a line: short, of UTF-8, without controls.
 local function printable(s)
-	if #s > 200 then
-		s = s:sub(1, 200) .. "…"
-	end
-	return (s:gsub("%c", "."))
+	local dots = #s > 200 and "…" or ""
+	s = s:sub(1, 200):gsub("%c", "."):gsub("[\128-\255][\128-\191]*", function(run)
+		local first = run:byte()
+		local n = first < 0xc2 and 0 or first < 0xe0 and 2 or first < 0xf0 and 3 or first < 0xf5 and 4 or 0
+		return #run == n and run or #run > n and run:sub(1, n) .. "?" or "?"
+	end)
+	return s .. dots
 end
 
 local function status_text(status)
