@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -145,7 +144,7 @@ func (c *caller) connect(ctx context.Context, address string, in *input) error {
 func (c *caller) describe(ctx context.Context, s *schema.Schema) (err error) {
 	c.described, err = s.Method(ctx, c.service+"/"+c.method)
 	var exit *cli.Exit
-	if errors.Is(err, schema.ErrNotFound) && errors.As(err, &exit) && !strings.HasPrefix(exit.Hint, "I") {
+	if errors.As(err, &exit) && exit.Hint == schema.DescribeHint {
 		exit.Hint += " Or send and show bytes with --raw."
 	}
 	if err != nil {

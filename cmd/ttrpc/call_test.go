@@ -189,6 +189,31 @@ func TestServersCalls(t *testing.T) { // B174
 	}
 }
 
+func TestDescribedAnswers(t *testing.T) { // B174
+	address := serveHere(t, func(s *ttrpc.Server) {
+		s.Register("containerd.task.v2.Task", map[string]ttrpc.Method{"Pause": func(ctx context.Context, _ func(any) error) (any, error) {
+			client, err := ttrpc.PeerClient(ctx)
+			if err != nil {
+				return nil, err
+			}
+			answer := new(ttrpc.RawMessage)
+			err = client.Call(ctx, "containerd.task.v2.Task", "Start", &ttrpc.RawMessage{Payload: []byte("\n\x01a")}, answer)
+			return nil, errors.Join(err, fmt.Errorf("it was answered with %x", answer.Payload))
+		}})
+	}, ttrpc.WithServerExtensions())
+	for answer, want := range map[string]string{`{"pid":7}`: "it was answered with 0807", `{"pi":7}`: "cannot answer containerd.task.v2.Task/Start: (line 1:2): unknown field"} {
+		w := new(world)
+		err := w.run(t.Context(), "call", "--answer", "containerd.task.v2.Task.Start="+answer, address, "containerd.task.v2.Task/Pause")
+		if !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("B174: %v, want %s", err, want)
+		}
+		if want := "* the server calls containerd.task.v2.Task/Start {\"id\":\"a\"}\n"; !strings.Contains(w.err.String(), want) {
+			t.Errorf("B174: standard error lacks %q:\n%s", want, w.err.String())
+		}
+	}
+	wantExit(t, "B174", new(world).run(t.Context(), "call", "--answer", "x", address, "a.B/C"), cli.ExitUsage)
+}
+
 // TestContainerdsAny holds that what containerd's services send and take in an Any is JSON here.
 func TestContainerdsAny(t *testing.T) { // B173
 	requests := make(chan []byte, 1)

@@ -116,7 +116,7 @@ func serviceNames(ctx context.Context, client *ttrpc.Client, s *schema.Schema) (
 	case len(found) > 0:
 		return found, "The server does not serve reflection. Of the services that are described here it has these:", nil
 	case told:
-		return nil, "", cli.Input("Describe its services with --proto FILE or --protoset FILE.",
+		return nil, "", cli.Input(schema.DescribeHint,
 			"the server does not serve reflection, and has none of the services that are described here")
 	case len(given) > 0:
 		return given, "The server does not serve reflection, and does not tell what it has. The files given describe these services:", nil

@@ -165,7 +165,7 @@ func (s *Schema) Find(ctx context.Context, name string) (protoreflect.Descriptor
 
 // notFound is the error for a name that nothing describes.
 func (s *Schema) notFound(name protoreflect.FullName, refused error) error {
-	exit := cli.Input("Describe it with --proto FILE or --protoset FILE.", "%s: %w", name, ErrNotFound)
+	exit := cli.Input(DescribeHint, "%s: %w", name, ErrNotFound)
 	var why *cli.Exit
 	if errors.As(refused, &why) {
 		exit = &cli.Exit{Code: why.Code, Err: fmt.Errorf("%s: %w, and %w", name, ErrNotFound, why.Err), Hint: why.Hint}

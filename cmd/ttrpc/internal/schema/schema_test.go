@@ -84,7 +84,7 @@ func TestNamesOfMethods(t *testing.T) { // B176
 		"containerd.task.v2.Task/Stat":      `service containerd.task.v2.Task has no method "Stat": no description was found; Its methods are: State, Create, `,
 		"containerd.task.v2.task/State":     "containerd.task.v2.task: no description was found; Is containerd.task.v2.Task meant?",
 		"a b/State":                         `"a b" is not the name of a service`,
-		"x.Y/State":                         "x.Y: no description was found; Describe it with --proto FILE",
+		"x.Y/State":                         "x.Y: no description was found; Describe its services with --proto FILE",
 		"containerd.task.v2.StateRequest/X": "containerd.task.v2.StateRequest is a message, not a service",
 	} {
 		_, err := s.Method(t.Context(), name)
@@ -176,7 +176,7 @@ func TestReflection(t *testing.T) { // B176
 		t.Errorf("beside reflection what is built in is not found: %v", err)
 	}
 	_, err = s.Method(t.Context(), "x.Y/Z")
-	wantExit(t, err, "x.Y: no description was found; Describe it with")
+	wantExit(t, err, "x.Y: no description was found; Describe its services with")
 }
 
 func TestWithoutReflection(t *testing.T) { // B176

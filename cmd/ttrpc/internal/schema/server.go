@@ -139,19 +139,20 @@ func (s *server) extension(find func(protoregistry.ExtensionTypeResolver) (proto
 // ErrNoReflection says that a server does not serve reflection.
 var ErrNoReflection = errors.New("the server does not serve reflection")
 
-const describeIt = "Describe its services with --proto FILE or --protoset FILE."
+// DescribeHint is what to try if something is not described.
+const DescribeHint = "Describe its services with --proto FILE or --protoset FILE."
 
 // serverExit makes the error of a server's reflection one that ends the command.
 func serverExit(err error) error {
 	switch {
 	case status.Code(err) == codes.Unimplemented:
-		return cli.Input(describeIt, "%w", ErrNoReflection)
+		return cli.Input(DescribeHint, "%w", ErrNoReflection)
 	case errors.Is(err, ttrpc.ErrClosed):
 		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err)}
 	default:
 		if s, ok := status.FromError(err); ok {
 			err = errors.New(s.Message())
 		}
-		return cli.Input(describeIt, "the server's reflection cannot be used: %w", err)
+		return cli.Input(DescribeHint, "the server's reflection cannot be used: %w", err)
 	}
 }
