@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,9 +151,8 @@ func serverExit(err error) error {
 	case errors.Is(err, ttrpc.ErrClosed):
 		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err)}
 	default:
-		if s, ok := status.FromError(err); ok {
-			err = errors.New(s.Message())
-		}
+		prefix := fmt.Sprintf("rpc error: code = %v desc = ", status.Code(err)) // of the text of a status
+		err = errors.New(strings.Replace(err.Error(), prefix, "", 1))
 		return cli.Input(DescribeHint, "the server's reflection cannot be used: %w", err)
 	}
 }
