@@ -6,12 +6,9 @@ package script
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"sync"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd/ttrpc"
@@ -98,10 +95,10 @@ func (c *callLog) ended(result any, err error) {
 	if m, ok := result.(proto.Message); ok && err == nil {
 		c.sent(m)
 	}
-	st, ok := status.FromError(err)
-	if !ok && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		st = status.FromContextError(err)
+	end := &line{Call: c.call, Method: c.method, Code: "OK"}
+	if err != nil {
+		st := ttrpc.StatusOf(err)
+		end.Code, end.Message = st.Code().String(), st.Message()
 	}
-	name := map[bool]string{true: "OK", false: st.Code().String()}[st.Code() == codes.OK]
-	c.write(&line{Call: c.call, Method: c.method, Code: name, Message: st.Message()})
+	c.write(end)
 }
