@@ -6,11 +6,9 @@ package main
 import (
 	"bytes"
 	"net/http"
-	"os"
-	"os/exec"
 	"testing"
-	"time"
 
+	"github.com/containerd/ttrpc/internal/browser"
 	"github.com/containerd/ttrpc/internal/testkit"
 )
 
@@ -50,10 +48,7 @@ fill("speak", "text", "refused: " + refusal);
 
 // TestPage has a browser show the page.
 func TestPage(t *testing.T) {
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Skip("chromium is not installed")
-	}
+	b := browser.Start(t)
 	h := newHouse(t)
 	h.mux.HandleFunc("/drive", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
@@ -64,27 +59,7 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer host.session.Close()
-	dir, err := os.MkdirTemp("", "chromium") // t.TempDir's must be empty when the test ends
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.Command(browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-		"--no-first-run", "--disable-extensions", "--disable-background-networking", "--enable-logging=stderr",
-		"--user-data-dir="+dir, "--remote-debugging-port=0", h.Page+"drive")
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("the browser says:\n%s", &log)
-		}
-	}()
+	b.Open(h.Page + "drive")
 	testkit.Within(t, "L13", func() {
 		host.await(t, "* page has come")
 		if err := host.say.Send(t.Context(), "hello, <page>"); err != nil {
