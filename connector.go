@@ -70,6 +70,7 @@ func (l *link) handshake(nc net.Conn) {
 	shaken, auth, err := handshake(context.Background(), l.cfg.handshaker, nc, l.cfg.timeouts.Handshake)
 	if err != nil {
 		if l.cause() == nil { // or it is our own Close
+			traceRefused(l.conn, err)
 			l.cfg.log.Error("ttrpc: client handshake failed", "error", err)
 		}
 		l.conn.close(err)

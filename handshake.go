@@ -87,7 +87,11 @@ func (s *Server) shakeHands(ctx context.Context, c *conn, nc net.Conn) {
 		}
 	}
 	if err != nil {
-		if c.why() == nil { // or it is our own Close
+		switch c.why() { // else it is our own Close
+		case errCrowdedOut: // of which the log was told
+			traceRefused(c, errCrowdedOut)
+		case nil:
+			traceRefused(c, err)
 			s.unshaken.tell(c.cfg.log.Error, "ttrpc: connection refused", "error", err)
 		}
 		c.close(err)

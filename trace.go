@@ -19,6 +19,11 @@ type Trace struct {
 	// cause is that of [Client.Cause].
 	Conn func(ConnInfo) (end func(cause error))
 
+	// Refused is called when the handshake of a connection fails, or there are too many
+	// connections after it; Conn is never told of these. The error says why. Info.Peer has
+	// addresses, and no AuthInfo.
+	Refused func(info ConnInfo, err error)
+
 	// Call is called when a call or stream begins: at its caller once it has an id, at
 	// the other end before its handler runs. The function that it returns, which may be
 	// nil, is called once, when the call has ended at this side, with nil or an error
@@ -95,13 +100,21 @@ func (t *Trace) after(before tracer) *Trace {
 	if !ok {
 		return t
 	}
-	both := &Trace{Conn: joinTold(first.Conn, t.Conn), Call: joinTold(first.Call, t.Call), Frame: first.Frame}
+	both := &Trace{Conn: joinTold(first.Conn, t.Conn), Call: joinTold(first.Call, t.Call), Refused: first.Refused, Frame: first.Frame}
 	if both.Frame == nil {
 		both.Frame = t.Frame
 	} else if t.Frame != nil {
 		both.Frame = func(info FrameInfo) {
 			first.Frame(info)
 			t.Frame(info)
+		}
+	}
+	if both.Refused == nil {
+		both.Refused = t.Refused
+	} else if t.Refused != nil {
+		both.Refused = func(info ConnInfo, err error) {
+			first.Refused(info, err)
+			t.Refused(info, err)
 		}
 	}
 	return both
@@ -188,6 +201,11 @@ type callTracer interface {
 	servedBegins(d *dispatcher, call *serverCall) (end func(answer *frame) func())
 }
 
+// A refusalTracer is what a tracer is to connections that do not begin.
+type refusalTracer interface {
+	refused(*conn, error)
+}
+
 func (t *Trace) connBegins(c *conn) {
 	if t.Frame != nil {
 		c.ch.seen = func(h messageHeader, data []byte) { t.tellFrame(c, h, data, false) }
@@ -197,6 +215,20 @@ func (t *Trace) connBegins(c *conn) {
 	}
 	if ended := t.Conn(c.info()); ended != nil {
 		c.onEnd(ended)
+	}
+}
+
+// traceRefused tells the trace, if there is one, that the connection does not begin.
+func traceRefused(c *conn, err error) {
+	if t, ok := c.cfg.trace.(refusalTracer); ok {
+		t.refused(c, err)
+	}
+}
+
+func (t *Trace) refused(c *conn, err error) {
+	if t.Refused != nil {
+		peer := &Peer{Addr: c.nc.RemoteAddr(), LocalAddr: c.nc.LocalAddr()}
+		t.Refused(ConnInfo{ID: c.number, Server: c.role == roleServer, Peer: peer}, err)
 	}
 }
 

@@ -320,3 +320,74 @@ func TestSnapshot(t *testing.T) {
 		}
 	}, WithExtensions())
 }
+
+// TestTraceRefused holds that a trace is told of connections that do not begin, at either end,
+// and of none twice.
+func TestTraceRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []string
+		trace := func(name string) *Trace {
+			return &Trace{
+				Conn: func(info ConnInfo) func(error) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, name+" begins")
+					return nil
+				},
+				Refused: func(info ConnInfo, err error) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, fmt.Sprintf("%s refused server=%v %v", name, info.Server, err))
+					if info.ID == 0 || info.Peer == nil || info.Peer.AuthInfo != nil {
+						t.Errorf("B55: refused is %+v", info)
+					}
+				},
+			}
+		}
+		want := func(lines ...string) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(told, lines) {
+				t.Errorf("B55: told %q, want %q", told, lines)
+			}
+			told = nil
+		}
+		s, err := NewServer(WithServerTrace(trace("one")), WithServerTrace(new(Trace)), WithServerTrace(trace("two")),
+			WithServerHandshaker(RequireRoot()), WithServerLogger(new(countingLogger)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far := memconn.Pipe(0)
+		s.accept(t.Context(), far)
+		const why = "ttrpc: handshake: ttrpc: peer credentials: only unix sockets have them, and this is a *memconn.Conn (RequireCID is for vsock, certificates are for TCP)"
+		want("one refused server=true "+why, "two refused server=true "+why)
+		c := NewClient(near, WithClientTrace(trace("client")), WithClientHandshaker(RequireRoot()), WithClientLogger(new(countingLogger)))
+		want("client refused server=false " + why)
+		c.Close()
+
+		s, err = NewServer(WithServerTrace(trace("server")), WithServerLimits(Limits{Connections: 1}), WithServerLogger(new(countingLogger)),
+			WithServerHandshaker(byteHandshaker{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		connect := func() *memconn.Conn {
+			near, far := memconn.Pipe(0)
+			s.accept(t.Context(), far)
+			return near
+		}
+		defer connect().Close()
+		second := connect() // and the first is cut off: only one may shake hands
+		defer second.Close()
+		want("server refused server=true " + errCrowdedOut.Error())
+		second.Write([]byte{1})
+		want("server begins")
+		third := connect()
+		defer third.Close()
+		third.Write([]byte{1})
+		want("server refused server=true " + errTooManyConnections.Error())
+		s.Close()
+	})
+}
