@@ -151,6 +151,11 @@ func (c *caller) describe(ctx context.Context, s *schema.Schema) (err error) {
 		return err
 	}
 	c.clientStreams, c.serverStreams = c.described.IsStreamingClient(), c.described.IsStreamingServer()
+	if c.target.Verbose > 0 {
+		for _, name := range s.Differences(ctx, c.described) {
+			c.verbose("the server describes %s in another way than the files given, which count", name)
+		}
+	}
 	return s.Save(c.described)
 }
 

@@ -148,6 +148,8 @@ func serverExit(err error) error {
 	switch {
 	case status.Code(err) == codes.Unimplemented:
 		return cli.Input(DescribeHint, "%w", ErrNoReflection)
+	case errors.Is(err, context.Canceled):
+		return cli.CallExit(err)
 	case errors.Is(err, ttrpc.ErrClosed):
 		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err)}
 	default:
