@@ -145,6 +145,7 @@ func Prepare(root *cobra.Command) {
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
 	root.PersistentFlags().VarP(new(errorFormat), formatError, "", "how errors are printed: text, or json, which is google.rpc.Status")
+	root.RegisterFlagCompletionFunc(formatError, cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, sub := range root.Commands() {

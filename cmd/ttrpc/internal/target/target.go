@@ -8,6 +8,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +45,20 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	flags.BoolVar(&f.Expand, "expand", false, "replace ${NAME} in metadata by the environment's NAME")
 	flags.StringVarP(&f.Namespace, "namespace", "n", "", "containerd's namespace, which travels as "+namespaceKey+"; that of a shim: address is known")
 	flags.CountVarP(&f.Verbose, "verbose", "v", "tell more on standard error: -v of connections and metadata, -vv of each frame, -vvv with its bytes")
+	cmd.RegisterFlagCompletionFunc("namespace", completeNamespace)
 	flags.BoolVar(&f.Extended, "ext", false, "ask for the extended mode, and say whether the server has agreed")
+}
+
+// completeNamespace completes containerd's namespaces that have shims.
+func completeNamespace(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+	for _, state := range address.States() {
+		shims, _ := state.Shims()
+		for _, s := range shims {
+			names = append(names, s.Namespace)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // RegisterConnect adds only those flags that say how to connect.
