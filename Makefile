@@ -5,7 +5,7 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test test-386 thorough
 
-.PHONY: ci $(steps) bench containerd containerd-versions programs proof reliability seeded mutants soak-hour soak-grpc
+.PHONY: ci $(steps) bench dist containerd containerd-versions programs proof reliability seeded mutants soak-hour soak-grpc
 
 ci: ; .ci/run
 
@@ -13,6 +13,9 @@ $(steps): ; .ci/run $@
 
 # Measures for 25 minutes, on a machine that should do nothing else.
 bench: ; go -C bench run .
+
+# Binaries of the command ttrpc for all systems, in dist/. VERSION=v1.3.0 says which version.
+dist: ; cmd/ttrpc/dist.sh
 
 # What takes too long for continuous integration: see RELIABILITY.md.
 
