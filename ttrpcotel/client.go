@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/methods"
 )
 
 // callUnary is a [ttrpc.UnaryClientInterceptor].
@@ -22,21 +24,23 @@ func (s *spans) callUnary(ctx context.Context, req *ttrpc.Request, resp *ttrpc.R
 	if !s.takes(info.FullMethod) {
 		return invoke(ctx, req, resp)
 	}
-	ctx, span := s.start(ctx, s.methods.Find(info.FullMethod, false), info.FullMethod, s.server.get())
+	peer := s.server.get()
+	ctx, span := s.start(ctx, s.methods.Find(info.FullMethod, false), info.FullMethod, peer)
 	returned := false
 	defer span.endIfPanicking(&returned)
 	s.propagators.Inject(ctx, requestCarrier{req})
 	span.message(sent, len(req.Payload), true)
+	began := time.Now()
 	err := invoke(ctx, req, resp)
 	returned = true
-	code, text := calledCode(err)
-	switch st := resp.GetStatus(); {
-	case err != nil:
-	case st != nil && st.Code != 0:
-		code, text = codes.Code(st.Code), st.Message
-	default:
+	if peer == nil { // the call has waited for the connection
+		span.SetAttributes(s.connection(s.server.get())...)
+	}
+	code, text := methods.Called(err, resp)
+	if code == codes.OK {
 		span.message(received, len(resp.Payload), true)
 	}
+	s.measured.made(ctx, info.FullMethod, code, began)
 	span.finish(code, text)
 	return err
 }
@@ -76,7 +80,8 @@ func (s *spans) callStream(ctx context.Context, desc *ttrpc.StreamDesc, fullMeth
 		return open(ctx, desc, fullMethod)
 	}
 	caller := ctx
-	ctx, span := s.start(ctx, s.methods.Find(fullMethod, false), fullMethod, s.server.get())
+	peer := s.server.get()
+	ctx, span := s.start(ctx, s.methods.Find(fullMethod, false), fullMethod, peer)
 	returned := false
 	defer span.endIfPanicking(&returned)
 	md, _ := ttrpc.GetMetadata(ctx)
@@ -87,10 +92,16 @@ func (s *spans) callStream(ctx context.Context, desc *ttrpc.StreamDesc, fullMeth
 	if len(md) > 0 {
 		ctx = ttrpc.WithMetadata(ctx, md)
 	}
+	began := time.Now()
 	stream, err := open(ctx, desc, fullMethod)
 	returned = true
+	if peer == nil {
+		span.SetAttributes(s.connection(s.server.get())...)
+	}
 	if err != nil {
-		span.finish(calledCode(err))
+		code, text := methods.Called(err, nil)
+		s.measured.made(ctx, fullMethod, code, began)
+		span.finish(code, text)
 		return nil, err
 	}
 	if !desc.StreamingClient {
@@ -128,7 +139,7 @@ func (cs *clientStream) finish(err error) {
 	if stop != nil {
 		stop()
 	}
-	cs.span.finish(calledCode(err))
+	cs.span.finish(methods.Called(err, nil))
 }
 
 // bound is the type of what [ttrpc.Within] returns.
@@ -138,7 +149,7 @@ var bound = reflect.TypeOf(ttrpc.Within(context.Background(), nil))
 // these with a context has ended, and not the stream. If the stream's own context has ended
 // that is noticed elsewhere.
 func goesOn(m any, err error) bool {
-	code, _ := calledCode(err)
+	code, _ := methods.Called(err, nil)
 	return reflect.TypeOf(m) == bound && (code == codes.Canceled || code == codes.DeadlineExceeded)
 }
 

@@ -4,13 +4,8 @@
 package ttrpcotel
 
 import (
-	"context"
-	"errors"
-	"io"
-
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
 )
@@ -72,25 +67,4 @@ func servedCode(err error) (codes.Code, string) {
 	}
 	st := ttrpc.StatusOf(err)
 	return st.Code(), st.Message()
-}
-
-// calledCode is the code of a caller's error, which on a classic connection may be no status.
-func calledCode(err error) (codes.Code, string) {
-	if err == nil || err == io.EOF { // the end of a stream
-		return codes.OK, ""
-	}
-	if st, ok := status.FromError(err); ok {
-		return st.Code(), st.Message()
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return codes.Canceled, err.Error()
-	case errors.Is(err, context.DeadlineExceeded):
-		return codes.DeadlineExceeded, err.Error()
-	case errors.Is(err, ttrpc.ErrClosed):
-		return codes.Unavailable, err.Error()
-	case errors.Is(err, ttrpc.ErrStreamFull):
-		return codes.ResourceExhausted, err.Error()
-	}
-	return codes.Internal, err.Error()
 }

@@ -30,9 +30,11 @@
 // # Metrics
 //
 // rpc.client.call.duration and rpc.server.call.duration are histograms in seconds with
-// rpc.system.name, rpc.method, rpc.status_code and error.type. They come from a
-// [ttrpc.Trace], which sees calls of unknown methods, too, and how streams end that nobody
-// receives from.
+// rpc.system.name, rpc.method, rpc.status_code and error.type. A server's come from a
+// [ttrpc.Trace], which sees calls of unknown methods, too. A client's calls are measured by
+// interceptors, which see those, too, for which there is no connection, and what Dial's client
+// repeats as one; its streams by a Trace, which sees how they end that nobody receives from.
+// [Trace] alone sees of a client what gets to a connection, and each attempt.
 //
 // # Peers
 //

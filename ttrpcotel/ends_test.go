@@ -6,6 +6,8 @@ package ttrpcotel_test
 import (
 	"context"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -15,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/ttrpcotel"
@@ -78,6 +81,10 @@ func TestEnds(t *testing.T) {
 			defer cancel()
 			p.call(ctx, "Wait", "")
 		}, "DEADLINE_EXCEEDED"},
+		"a call when the client has closed": {func(_ *testing.T, ctx context.Context, _ func(), p *pair) {
+			p.client.Close()
+			p.call(ctx, "Greet", "")
+		}, "UNAVAILABLE"},
 		"a message that is not sent": {func(_ *testing.T, ctx context.Context, _ func(), p *pair) {
 			p.call(ctx, "Greet", string(make([]byte, 5<<20)))
 		}, "RESOURCE_EXHAUSTED"},
@@ -90,7 +97,56 @@ func TestEnds(t *testing.T) {
 				t.Errorf("B162: the client's span ends with %s, want %s", got, test.want)
 			}
 			cancel()
+			p.close() // and traces are told of all ends
+			points := p.histogram("rpc.client.call.duration")
+			if len(points) != 1 || points[0].Count != 1 || attributesOf(points[0].Attributes.ToSlice())["rpc.status_code"] != test.want {
+				t.Errorf("B164: the client's metrics are %v, want one call with %s", points, test.want)
+			}
 		})
+	}
+}
+
+// TestDial has a client that dials: calls before there is a server, and after that, each count
+// once, though one is tried several times.
+func TestDial(t *testing.T) {
+	p := newPair(t, setup{})
+	dir, err := os.MkdirTemp("", "dial")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	nowhere := filepath.Join(dir, "s")
+	quietly := ttrpc.WithClientLogger(quiet{})
+	for target, want := range map[string]string{nowhere: "UNAVAILABLE", p.socket: "OK"} {
+		reader := sdkmetric.NewManualReader()
+		opts := append(slices.Clone(p.options), ttrpcotel.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))))
+		c, err := ttrpc.Dial("unix:"+target, ttrpcotel.ClientOption(opts...), ttrpc.WithDialer(ttrpc.Dialer{FailFast: true}), quietly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = kinds["Greet"](t.Context(), c)
+		if (err == nil) != (want == "OK") {
+			t.Errorf("%s: %v", target, err)
+		}
+		c.Close()
+		measured := &pair{t: t, reader: reader}
+		points := measured.histogram("rpc.client.call.duration")
+		if len(points) != 1 || points[0].Count != 1 || attributesOf(points[0].Attributes.ToSlice())["rpc.status_code"] != want {
+			t.Errorf("B164: of a client of Dial the metrics are %v, want one call with %s", points, want)
+		}
+		var last string
+		for _, s := range p.spans.GetSpans() {
+			if s.SpanKind == trace.SpanKindClient {
+				attrs := attributesOf(s.Attributes)
+				last = attrs["rpc.status_code"]
+				if address := attrs["server.address"]; last == "OK" && address != target {
+					t.Errorf("B162: the server's address is %q, want %q", address, target)
+				}
+			}
+		}
+		if last != want {
+			t.Errorf("B162: of a client of Dial the span ends with %q, want %s", last, want)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 // metrics measures calls in both directions.
 type metrics struct {
 	config
-	made, served direction
+	calls, served direction // that this end makes, and that it serves
 }
 
 // A direction is the calls that this end makes, or those that it serves. It is immutable.
@@ -52,19 +52,20 @@ func newMetrics(c config) *metrics {
 	}
 	return &metrics{
 		config: c,
-		made:   direct("rpc.client.call.duration", "How long outgoing calls take."),
+		calls:  direct("rpc.client.call.duration", "How long outgoing calls take."),
 		served: direct("rpc.server.call.duration", "How long incoming calls take."),
 	}
 }
 
-// trace returns what tells of calls.
+// trace returns what tells of all calls.
 func (m *metrics) trace() *ttrpc.Trace { return &ttrpc.Trace{Call: m.callBegins} }
 
+// callBegins is that of a Trace.
 func (m *metrics) callBegins(info ttrpc.CallInfo) func(error) {
 	if info.FullMethod == helloMethod || m.filter != nil && !m.filter(info.FullMethod) {
 		return nil
 	}
-	d := &m.made
+	d := &m.calls
 	if info.Served {
 		d = &m.served
 	}
@@ -73,10 +74,27 @@ func (m *metrics) callBegins(info ttrpc.CallInfo) func(error) {
 		of = d.methods.Find(info.FullMethod, info.Known)
 	}
 	began := time.Now()
-	return func(err error) {
-		options := m.optionsOf(of, codeIndex(status.Code(err)), info.Served)
-		d.duration.Record(context.Background(), time.Since(began).Seconds(), options...)
+	return func(err error) { m.record(context.Background(), d, of, status.Code(err), began) }
+}
+
+// streamBegins is callBegins without a client's unary calls: an interceptor measures those,
+// as it sees also what never gets to a connection, and what is tried twice as one.
+func (m *metrics) streamBegins(info ttrpc.CallInfo) func(error) {
+	if info.Unary && !info.Served {
+		return nil
 	}
+	return m.callBegins(info)
+}
+
+// made records a client's call, or a stream that could not be opened, unless m is nil.
+func (m *metrics) made(ctx context.Context, fullMethod string, code codes.Code, began time.Time) {
+	if m != nil {
+		m.record(ctx, &m.calls, m.calls.methods.Find(fullMethod, false), code, began)
+	}
+}
+
+func (m *metrics) record(ctx context.Context, d *direction, of *metricsOf, code codes.Code, began time.Time) {
+	d.duration.Record(ctx, time.Since(began).Seconds(), m.optionsOf(of, codeIndex(code), d == &m.served)...)
 }
 
 // helloMethod agrees on the extended mode, and is no call of anybody's.

@@ -49,7 +49,10 @@ type spans struct {
 	kind    trace.SpanKind
 	tracer  trace.Tracer
 	methods *methods.Table[spanOf]
-	server  *serverOf // that of a client, or nil
+
+	// Of a client with [ClientOption], else nil.
+	server   *serverOf
+	measured *metrics // what is measured here, and not by the trace
 }
 
 // A spanOf is how the spans of a method begin.
@@ -93,18 +96,24 @@ func (s *spans) beginning(m *spanOf, peer *ttrpc.Peer) []trace.SpanStartOption {
 		return latest.options
 	}
 	attrs := append([]attribute.KeyValue{system, keyMethod.String(m.name)}, s.ofSpans...)
-	if peer != nil {
-		server := peer.LocalAddr
-		if s.kind == trace.SpanKindClient {
-			server = peer.Addr
-		}
-		attrs = append(attrs, addressOf(server, keyServerAddress, keyServerPort)...)
-		attrs = append(attrs, addressOf(peer.Addr, keyPeerAddress, keyPeerPort)...)
-		attrs = append(attrs, transportOf(peer.Addr)...)
-	}
+	attrs = append(attrs, s.connection(peer)...)
 	options := []trace.SpanStartOption{trace.WithSpanKind(s.kind), trace.WithAttributes(attrs...)}
 	m.latest.Store(&beginning{peer, options})
 	return options
+}
+
+// connection describes one by its other end; there may be none yet.
+func (s *spans) connection(peer *ttrpc.Peer) []attribute.KeyValue {
+	if peer == nil {
+		return nil
+	}
+	server := peer.LocalAddr
+	if s.kind == trace.SpanKindClient {
+		server = peer.Addr
+	}
+	attrs := addressOf(server, keyServerAddress, keyServerPort)
+	attrs = append(attrs, addressOf(peer.Addr, keyPeerAddress, keyPeerPort)...)
+	return append(attrs, transportOf(peer.Addr)...)
 }
 
 // A span is one that has begun. Its methods may be called concurrently.

@@ -30,11 +30,11 @@ func ServerOption(opts ...Option) ttrpc.ServerOpt {
 func ClientOption(opts ...Option) ttrpc.ClientOpts {
 	c := newConfig(opts)
 	m, s := newMetrics(c), newSpans(c, trace.SpanKindClient)
+	s.measured = m
 	return func(client *ttrpc.Client) {
 		own := *s // with the address of this client's server
 		own.server = new(serverOf)
-		t := m.trace()
-		t.Conn = own.server.connBegins
+		t := &ttrpc.Trace{Conn: own.server.connBegins, Call: m.streamBegins}
 		for _, opt := range []ttrpc.ClientOpts{
 			ttrpc.WithClientTrace(t),
 			ttrpc.WithChainUnaryClientInterceptor(own.callUnary),

@@ -62,11 +62,11 @@ it was due, so that a server that stops for a second is seen as what it is to th
   ttrpc bench -c 8 -z 30s --warmup 2s shim:ID containerd.task.v2.Task/State -d '{"id": "ID"}'
   ttrpc bench --rate 2000 -c 64 --json ADDRESS package.Service/Method >before.json
   ttrpc bench --rate 2000 -c 64 --compare before.json ADDRESS package.Service/Method`,
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: completeAddress,
-		RunE:              func(cmd *cobra.Command, args []string) error { return b.run(cmd.Context(), args[0], args[1]) },
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return b.run(cmd.Context(), args[0], args[1]) },
 	}
 	b.register(cmd)
+	cmd.ValidArgsFunction = completeSymbol(&b.target, &b.schema, true)
 	return cmd
 }
 

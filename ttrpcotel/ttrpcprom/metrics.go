@@ -4,6 +4,7 @@
 package ttrpcprom
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -14,7 +15,6 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/methods"
-	"github.com/containerd/ttrpc/internal/wire"
 )
 
 // metrics is what both ends have.
@@ -160,18 +160,24 @@ func (m *metrics) callServed(info ttrpc.CallInfo) func(error) {
 	return m.end(k, info.Unary, k.sent)
 }
 
-// helloMethod agrees on the extended mode, and is no call of anybody's.
-const helloMethod = "/" + wire.HelloService + "/" + wire.HelloMethod
-
-// callMade is told by a client's trace.
-func (m *metrics) callMade(info ttrpc.CallInfo) func(error) {
-	if info.Served || info.FullMethod == helloMethod {
+// streamMade is told by a client's trace. It leaves unary calls to an interceptor, which sees
+// also those for which there is no connection.
+func (m *metrics) streamMade(info ttrpc.CallInfo) func(error) {
+	if info.Served || info.Unary {
 		return nil
 	}
-	k := m.find(info.FullMethod, false, info.Unary, info.StreamingClient, info.StreamingServer)
+	k := m.find(info.FullMethod, false, false, info.StreamingClient, info.StreamingServer)
 	k.started.Inc()
-	if info.Unary {
-		k.sent.Inc()
-	}
-	return m.end(k, info.Unary, k.received)
+	return m.end(k, false, k.received)
+}
+
+// callUnary is a [ttrpc.UnaryClientInterceptor].
+func (m *metrics) callUnary(ctx context.Context, req *ttrpc.Request, resp *ttrpc.Response, info *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
+	k := m.find(info.FullMethod, false, true, false, false)
+	k.started.Inc()
+	k.sent.Inc()
+	end := m.end(k, true, k.received)
+	err := invoke(ctx, req, resp)
+	end(status.Error(methods.Called(err, resp))) // which is nil if that is OK
+	return err
 }

@@ -6,7 +6,10 @@ package ttrpcprom
 import (
 	"context"
 
+	"google.golang.org/grpc/status"
+
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/methods"
 )
 
 // serveStream is a [ttrpc.StreamServerInterceptor] that counts messages.
@@ -48,11 +51,14 @@ func (s *serverStream) RecvMsg(m any) error {
 
 // callStream is a [ttrpc.StreamClientInterceptor] that counts messages.
 func (m *metrics) callStream(ctx context.Context, desc *ttrpc.StreamDesc, fullMethod string, open ttrpc.Streamer) (ttrpc.ClientStream, error) {
+	k := m.find(fullMethod, false, false, desc.StreamingClient, desc.StreamingServer)
+	end := m.end(k, false, nil)
 	stream, err := open(ctx, desc, fullMethod)
-	if err != nil {
+	if err != nil { // and no trace is told
+		k.started.Inc()
+		end(status.Error(methods.Called(err, nil)))
 		return nil, err
 	}
-	k := m.find(fullMethod, false, false, desc.StreamingClient, desc.StreamingServer)
 	if !desc.StreamingClient {
 		k.sent.Inc() // the request, which interceptors do not see
 	}

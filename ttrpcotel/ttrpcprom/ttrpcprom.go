@@ -98,7 +98,8 @@ func NewClientMetrics(opts ...Option) *ClientMetrics {
 // Option has a client's calls counted: of NewClient or Dial.
 func (m *ClientMetrics) Option() ttrpc.ClientOpts {
 	return func(c *ttrpc.Client) {
-		ttrpc.WithClientTrace(&ttrpc.Trace{Call: m.callMade})(c)
+		ttrpc.WithClientTrace(&ttrpc.Trace{Call: m.streamMade})(c)
+		ttrpc.WithChainUnaryClientInterceptor(m.callUnary)(c)
 		ttrpc.WithChainStreamClientInterceptor(m.callStream)(c)
 	}
 }

@@ -47,10 +47,14 @@ func echo(_ context.Context, s ttrpc.StreamServer) (any, error) {
 	}
 }
 
-// serve serves until the test ends, and returns a client.
+// serve serves until the test ends, and returns a client. Without metrics nothing is counted.
 func serve(t testing.TB, client *ttrpcprom.ClientMetrics, server *ttrpcprom.ServerMetrics, extended bool) *ttrpc.Client {
 	t.Helper()
-	opts, clients := []ttrpc.ServerOpt{server.Option()}, []ttrpc.ClientOpts{client.Option()}
+	var opts []ttrpc.ServerOpt
+	var clients []ttrpc.ClientOpts
+	if client != nil {
+		opts, clients = append(opts, server.Option()), append(clients, client.Option())
+	}
 	if extended {
 		opts, clients = append(opts, ttrpc.WithServerExtensions()), append(clients, ttrpc.WithExtensions())
 	}
@@ -78,7 +82,9 @@ func serve(t testing.TB, client *ttrpcprom.ClientMetrics, server *ttrpcprom.Serv
 			"Bidi":   {Handler: echo, StreamingClient: true, StreamingServer: true},
 		},
 	})
-	server.Initialize(s)
+	if server != nil {
+		server.Initialize(s)
+	}
 	dir, err := os.MkdirTemp("", "prom")
 	if err != nil {
 		t.Fatal(err)
@@ -296,5 +302,48 @@ func TestMadeUp(t *testing.T) {
 	}
 	if after := len(gather(t, r, true)); after > before+5 {
 		t.Errorf("B165: the server has %d metrics, and had %d", after, before)
+	}
+}
+
+// TestClosed has calls for which there is no connection: they count.
+func TestClosed(t *testing.T) {
+	client, server := ttrpcprom.NewClientMetrics(), ttrpcprom.NewServerMetrics()
+	c := serve(t, client, server, false)
+	c.Close()
+	c.Call(t.Context(), "a.B", "Unary", new(text), new(text))
+	c.NewStream(t.Context(), &ttrpc.StreamDesc{StreamingServer: true}, "a.B", "Server", nil)
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(client)
+	lines := gather(t, r, false)
+	for kind, method := range map[string]string{"unary": "Unary", "server_stream": "Server"} {
+		for _, want := range []string{
+			"grpc_client_started_total{grpc_method=" + method + ",grpc_service=a.B,grpc_type=" + kind + "} 1",
+			"grpc_client_handled_total{grpc_code=Unavailable,grpc_method=" + method + ",grpc_service=a.B,grpc_type=" + kind + "} 1",
+		} {
+			if !slices.Contains(lines, want) {
+				t.Errorf("B166: the metrics are\n%s\nwant %s", strings.Join(lines, "\n"), want)
+			}
+		}
+	}
+}
+
+// BenchmarkCall makes calls over a unix socket whose both ends are in this process, and are
+// counted or not.
+func BenchmarkCall(b *testing.B) {
+	for _, counted := range []bool{false, true} {
+		b.Run(map[bool]string{false: "uncounted", true: "counted"}[counted], func(b *testing.B) {
+			var client *ttrpcprom.ClientMetrics
+			var server *ttrpcprom.ServerMetrics
+			if counted {
+				client, server = ttrpcprom.NewClientMetrics(), ttrpcprom.NewServerMetrics()
+			}
+			c := serve(b, client, server, false)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.Call(context.Background(), "a.B", "Unary", wrapperspb.String("x"), new(text)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
