@@ -95,20 +95,21 @@ func (l *ledger) connBegins(info ttrpc.ConnInfo) func(error) {
 	l.opened++
 	l.begun[info.ID] = began
 	return func(cause error) {
+		end := newConnEnd(info, began, cause)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.ended++
 		delete(l.begun, info.ID)
-		l.ends.add(newConnEnd(info, began, cause))
+		l.ends.add(end)
 	}
 }
 
 func (l *ledger) connRefused(info ttrpc.ConnInfo, err error) {
+	end := newConnEnd(info, time.Now(), err)
+	end.Refused = true
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused++
-	end := newConnEnd(info, time.Now(), err)
-	end.Refused = true
 	l.ends.add(end)
 }
 
@@ -135,6 +136,10 @@ func (l *ledger) callBegins(info ttrpc.CallInfo) func(error) {
 	return func(err error) {
 		took := since(began)
 		code := status.Code(err)
+		var failed failure
+		if code != codes.OK {
+			failed = newFailure(info, took, err)
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		count.running--
@@ -142,11 +147,15 @@ func (l *ledger) callBegins(info ttrpc.CallInfo) func(error) {
 		count.total += time.Duration(took)
 		count.longest = max(count.longest, time.Duration(took))
 		if code != codes.OK {
-			l.failures.add(failure{
-				At: time.Now(), Method: clean(info.FullMethod), Served: info.Served, Conn: info.Conn.ID, Stream: info.StreamID,
-				Peer: peerText(info.Conn.Peer), Duration: took, Code: codeText(code), Cause: clean(status.Convert(err).Message()),
-			})
+			l.failures.add(failed)
 		}
+	}
+}
+
+func newFailure(info ttrpc.CallInfo, took duration, err error) failure {
+	return failure{
+		At: time.Now(), Method: clean(info.FullMethod), Served: info.Served, Conn: info.Conn.ID, Stream: info.StreamID,
+		Peer: peerText(info.Conn.Peer), Duration: took, Code: codeText(status.Code(err)), Cause: clean(status.Convert(err).Message()),
 	}
 }
 
