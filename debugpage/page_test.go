@@ -269,6 +269,7 @@ func TestRecordingEnds(t *testing.T) {
 	var rs recorder
 	rs.record(time.Hour, 0)
 	defer rs.forget()
+	late := rs.last // what has looked at it before it ended
 	data := make([]byte, 1<<20)
 	for i := range 2 * mostFrames {
 		rs.frame(ttrpc.FrameInfo{StreamID: uint32(i), Type: uint8(wire.TypeData), Length: len(data), Data: data})
@@ -276,6 +277,9 @@ func TestRecordingEnds(t *testing.T) {
 	r := rs.report()
 	if r.Running || !r.Full || len(r.Frames) != mostFrames || r.Frames[mostFrames-1].Stream != mostFrames-1 || rs.running.Load() != nil {
 		t.Errorf("B161: %d frames, running %v, full %v", len(r.Frames), r.Running, r.Full)
+	}
+	if late.add(ttrpc.FrameInfo{}) || len(late.frames) != mostFrames {
+		t.Errorf("B161: a full recording has taken a frame more")
 	}
 	if f := r.Frames[0]; len(f.Data) != 2*mostData || f.Length != 1<<20 {
 		t.Errorf("B161: of a frame of 1 MiB %d digits are kept", len(f.Data))
