@@ -163,3 +163,31 @@ func TestSilentReflection(t *testing.T) { // B177
 		}
 	})
 }
+
+func TestManyTypes(t *testing.T) { // B177
+	for name, test := range map[string]struct {
+		pause time.Duration
+		most  int
+	}{"quick": {0, mostTypes}, "slow": {4 * time.Second, 3}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				s := open(t, &Flags{}, lie(t, func(context.Context, *pb.ServerReflectionRequest) []*descriptorpb.FileDescriptorProto {
+					asked++
+					time.Sleep(test.pause)
+					return []*descriptorpb.FileDescriptorProto{file("a.proto", "A")}
+				}))
+				for range 2 {
+					for i := range 1000 {
+						if _, err := s.Types().FindMessageByURL(fmt.Sprintf("x.y/h.T%d", i)); err == nil {
+							t.Errorf("B177: T%d was found", i)
+						}
+					}
+				}
+				if asked != test.most {
+					t.Errorf("B177: the server was asked %d times, want %d", asked, test.most)
+				}
+			})
+		})
+	}
+}

@@ -38,6 +38,9 @@ type server struct {
 	refused  error // why it is not asked any more
 	layer    *layer
 	missing  map[protoreflect.FullName]error // names that it does not have, or not in a form that can be used
+
+	types     int           // how many types of Any values it was asked for
+	typesTook time.Duration // how long that took
 }
 
 func newServer(ctx context.Context, client *ttrpc.Client) *server {
@@ -121,6 +124,34 @@ func (s *server) find(ctx context.Context, name protoreflect.FullName) (protoref
 	}
 	s.missing[name] = err
 	return nil, err
+}
+
+// mostTypes is for how many types of Any values a server is asked.
+const mostTypes = 100
+
+// findType is find for the type of an Any value, or nil. What a server sends decides how many of
+// these there are. So it is asked for mostTypes, and not once that has taken long enough.
+func (s *server) findType(ctx context.Context, name protoreflect.FullName) protoreflect.Descriptor {
+	s.mu.Lock()
+	d, err := s.layer.find(name)
+	_, missing := s.missing[name]
+	enough := s.types == mostTypes || s.typesTook >= patience
+	if err != nil && !missing && !enough {
+		s.types++
+	}
+	s.mu.Unlock()
+	if err == nil {
+		return d
+	}
+	if missing || enough {
+		return nil
+	}
+	begin := time.Now()
+	d, _ = s.find(ctx, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.typesTook += time.Since(begin)
+	return d
 }
 
 func (s *server) addLocked(files []*descriptorpb.FileDescriptorProto) error {

@@ -30,7 +30,7 @@ func (t types) FindMessageByName(name protoreflect.FullName) (protoreflect.Messa
 	}
 	d, err := t.s.given.find(name)
 	if err != nil && t.s.server != nil {
-		d, _ = t.s.server.find(t.s.ctx, name)
+		d = t.s.server.findType(t.s.ctx, name)
 	}
 	if d == nil {
 		d, err = builtin().find(name)
