@@ -109,18 +109,14 @@ func (b *bench) check() error {
 		return cli.Usage("", "--calls, --duration, --warmup and --messages are not negative")
 	case !(b.rate >= 0 && b.rate <= 1e7):
 		return cli.Usage("", "--rate %v: it is between 0 and 10,000,000 calls a second", b.rate)
-	case b.kind != "" && !b.raw:
-		return cli.Usage("", "--stream goes with --raw; else the method's description says who streams")
 	case b.json && b.compare != "":
 		return cli.Usage("--json alone prints a result that --compare can read.", "--json and --compare do not go together")
 	}
-	switch b.kind {
-	case "", "client", "server", "both":
-	default:
-		return cli.Usage("", "--stream is client, server or both, not %q", b.kind)
+	described := len(b.schema.Proto)+len(b.schema.Protosets) > 0 || b.schema.ProtosetOut != ""
+	var err error
+	if b.clientStreams, b.serverStreams, err = checkRaw(b.raw, described, b.kind); err != nil {
+		return err
 	}
-	b.clientStreams = b.kind == "client" || b.kind == "both"
-	b.serverStreams = b.kind == "server" || b.kind == "both"
 	if b.calls == 0 && b.duration == 0 {
 		b.duration = 10 * time.Second
 	}
@@ -202,6 +198,9 @@ func (b *bench) describe(ctx context.Context) error {
 			return err
 		}
 		b.clientStreams, b.serverStreams = b.described.IsStreamingClient(), b.described.IsStreamingServer()
+		if err := s.Save(b.described); err != nil {
+			return err
+		}
 	}
 	switch both := b.clientStreams && b.serverStreams; {
 	case b.pairs && !both:

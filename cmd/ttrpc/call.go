@@ -92,23 +92,31 @@ func (c *caller) run(cmd *cobra.Command, args []string) (err error) {
 
 // check looks for flags that do not go together.
 func (c *caller) check() error {
-	switch described := len(c.schema.Proto)+len(c.schema.Protosets) > 0 || c.schema.ProtosetOut != "" || c.format.Text || c.format.EmitDefaults; {
-	case c.raw && described:
-		return cli.Usage("", "--raw does without descriptions: --proto, --protoset, --protoset-out, --text and --emit-defaults do not apply")
-	case c.kind != "" && !c.raw:
-		return cli.Usage("", "--stream goes with --raw; else the method's description says who streams")
+	described := len(c.schema.Proto)+len(c.schema.Protosets) > 0 || c.schema.ProtosetOut != "" || c.format.Text || c.format.EmitDefaults
+	var err error
+	if c.clientStreams, c.serverStreams, err = checkRaw(c.raw, described, c.kind); err != nil {
+		return err
 	}
-	switch c.kind {
-	case "", "client", "server", "both":
-	default:
-		return cli.Usage("", "--stream is client, server or both, not %q", c.kind)
-	}
-	c.clientStreams = c.kind == "client" || c.kind == "both"
-	c.serverStreams = c.kind == "server" || c.kind == "both"
 	if len(c.files) > 0 || c.saveFiles != "" || len(c.answers) > 0 {
 		c.target.Extended = true
 	}
 	return nil
+}
+
+// checkRaw looks at --raw, the flags that do not go with it, and --stream, which goes with
+// nothing else, and returns who streams.
+func checkRaw(raw, described bool, kind string) (client, server bool, err error) {
+	switch {
+	case raw && described:
+		return false, false, cli.Usage("", "--raw does without descriptions: --proto, --protoset, --protoset-out, --text and --emit-defaults do not apply")
+	case kind != "" && !raw:
+		return false, false, cli.Usage("", "--stream goes with --raw; else the method's description says who streams")
+	}
+	switch kind {
+	case "", "client", "server", "both":
+		return kind == "client" || kind == "both", kind == "server" || kind == "both", nil
+	}
+	return false, false, cli.Usage("", "--stream is client, server or both, not %q", kind)
 }
 
 // connect connects, finds out what is to be called, and calls it.
