@@ -93,10 +93,7 @@ func (f *dumpFlags) run(cmd *cobra.Command, e *cli.Env, name string) error {
 	defer file.Close()
 	progress := e.Progress("bytes read", size)
 	defer progress.Done()
-	d := &dump{printer: printer, trunk: f.nri, feeds: make(map[int]*feed)}
-	d.selected = f.printing.filter.Select(func(conn int, e watch.Event) {
-		d.note(printer.Event(conn, e))
-	})
+	d := newDump(printer, &f.printing.filter, f.nri)
 	err = d.read(bufio.NewReaderSize(&counted{file, progress}, 64<<10), f.format, name)
 	progress.Done()
 	if flushed := out.Flush(); err == nil && d.failed == nil {
@@ -193,6 +190,12 @@ type dump struct {
 	shown    int  // how many connections are, if not all
 	found    bool // there was a frame that makes sense
 	failed   error
+}
+
+func newDump(printer *lines.Printer, filter *lines.Filter, trunk bool) *dump {
+	d := &dump{printer: printer, trunk: trunk, feeds: make(map[int]*feed)}
+	d.selected = filter.Select(func(conn int, e watch.Event) { d.note(printer.Event(conn, e)) })
+	return d
 }
 
 // read shows all that is in a file. The error is of type [*cli.Exit], but for one of the output.
@@ -307,7 +310,7 @@ func (f *feed) begin(d *dump, conn int) {
 		name = first.Comment // what the connection was, in captures of ours
 		f.held = f.held[1:]
 	}
-	d.note(d.printer.About(f.n, f.last, "open", name))
+	d.note(d.printer.About(f.n, f.last, lines.Open, name))
 	held := f.held
 	f.held = nil
 	for _, s := range held {

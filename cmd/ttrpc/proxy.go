@@ -103,7 +103,7 @@ func (f *printFlags) printer(e *cli.Env, s *schema.Schema) (*lines.Printer, erro
 	if f.limit < 0 {
 		return nil, cli.Usage("", "--limit %d is less than nothing", f.limit)
 	}
-	return &lines.Printer{Out: e.Stdout, Schema: s, Paint: e.Paint, JSON: f.json, Clock: f.clock, Verbose: f.verbose, Limit: f.limit}, nil
+	return &lines.Printer{Out: e.Stdout, Schema: s, Paint: e.Paint, JSON: f.json, Clock: f.clock, Verbose: f.verbose, Limit: f.limit, Lazy: f.filter.Active()}, nil
 }
 
 // check returns what is wrong with the flags by themselves.

@@ -138,7 +138,7 @@ type observed struct {
 func (o *output) observe(n int, who string, trunk bool) *observed {
 	c := &observed{n: n, out: o, begun: time.Now()}
 	c.watch = watch.New(watch.Config{Trunk: trunk, Frames: o.printer.Verbose >= 2, Tell: c.tell})
-	o.about(n, "open", who)
+	o.about(n, lines.Open, who)
 	c.record(packet{open: true, comment: who, at: c.begun})
 	return c
 }
@@ -184,7 +184,7 @@ func (c *observed) End(fromServer bool, err error) {
 func (c *observed) close() {
 	now := time.Now()
 	c.look(func() { c.watch.Close(now) })
-	c.out.about(c.n, "closed", fmt.Sprintf("after %s; calls: %d, failed: %d; bytes: %d →, %d ←",
+	c.out.about(c.n, lines.Closed, fmt.Sprintf("after %s; calls: %d, failed: %d; bytes: %d →, %d ←",
 		lines.Duration(now.Sub(c.begun)), c.calls.Load(), c.failures.Load(), c.bytes[0].Load(), c.bytes[1].Load()))
 	c.record(packet{close: true, at: now})
 }

@@ -38,9 +38,10 @@ type proxy struct {
 
 	wg sync.WaitGroup // of connections
 
-	mu    sync.Mutex
-	last  int                   // number of the newest connection
-	conns map[net.Conn]struct{} // both ends of those that pass; nil once they are cut off
+	mu      sync.Mutex
+	last    int                   // number of the newest connection
+	passing int                   // how many are passed on
+	conns   map[net.Conn]struct{} // both ends of those that pass; nil once they are cut off
 }
 
 // endSignals returns what should end the proxy. A pipe that nobody reads any more is no reason to
@@ -64,8 +65,9 @@ func (p *proxy) run(ctx context.Context, l net.Listener, signals <-chan os.Signa
 	err := p.wait(signals, accepted)
 	p.giveBack() // first of all: clients that come now go to the server
 	if err == nil && p.place != nil {
-		p.place.Listener.SetDeadline(time.Now().Add(inplace.Grace))
+		p.place.Interrupt()
 		<-accepted
+		p.place.Rest(func(client net.Conn) { p.take(ctx, client) })
 		p.drain(signals)
 	}
 	l.Close()
@@ -94,7 +96,7 @@ func (p *proxy) wait(signals <-chan os.Signal, accepted <-chan error) error {
 // look to clients as if the server had died. The next signal ends that.
 func (p *proxy) drain(signals <-chan os.Signal) {
 	p.mu.Lock()
-	n := len(p.conns) / 2
+	n := p.passing
 	p.mu.Unlock()
 	if p.place == nil || n == 0 {
 		return
@@ -153,17 +155,24 @@ func (p *proxy) accept(ctx context.Context, l net.Listener) error {
 			continue
 		}
 		pause = 0
-		p.mu.Lock()
-		p.last++
-		n := p.last
-		p.wg.Add(1)
-		p.mu.Unlock()
-		go func() {
-			defer p.wg.Done()
-			defer p.guard()
-			p.pass(ctx, n, client)
-		}()
+		p.take(ctx, client)
 	}
+}
+
+// take passes a connection on, on a goroutine of its own.
+func (p *proxy) take(ctx context.Context, client net.Conn) {
+	p.mu.Lock()
+	p.last++
+	p.passing++
+	n := p.last
+	p.mu.Unlock()
+	p.wg.Go(func() {
+		defer p.guard()
+		p.pass(ctx, n, client)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.passing--
+	})
 }
 
 // pass passes one connection on.
@@ -189,7 +198,7 @@ func (p *proxy) pass(ctx context.Context, n int, client net.Conn) {
 func (p *proxy) dial(ctx context.Context) (net.Conn, error) {
 	switch {
 	case p.place != nil:
-		return new(net.Dialer).DialContext(ctx, "unix", p.place.Aside)
+		return p.place.Dial(ctx)
 	case p.to.NRI:
 		return new(net.Dialer).DialContext(ctx, "unix", p.to.Path)
 	}

@@ -533,3 +533,101 @@ func TestProxyGRPC(t *testing.T) {
 		t.Errorf("B180: %v", err)
 	}
 }
+
+// TestProxyNRI passes NRI's trunk on, with a call of each end, and shows both.
+func TestProxyNRI(t *testing.T) {
+	dir := shortDir(t)
+	runtime, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer runtime.Close()
+	r := startProxy(t, proxyFlags{to: "nri:" + filepath.Join(dir, "s"), listen: filepath.Join(dir, "p")})
+	plugin, err := net.Dial("unix", filepath.Join(dir, "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plugin.Close()
+	conn, err := runtime.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	piece := func(n int, data []byte) []byte {
+		return append([]byte{0, 0, 0, byte(n), 0, 0, 0, byte(len(data))}, data...)
+	}
+	for _, step := range []struct {
+		from, to net.Conn
+		data     []byte
+		line     string
+	}{
+		{plugin, conn, piece(2, call(1)), "[1 runtime] → 1 /demo.Greeter/Greet"},
+		{conn, plugin, piece(1, call(1)), "[1 plugin] ← 1 /demo.Greeter/Greet"},
+		{plugin, conn, piece(1, answer(1)), "[1 plugin] → 1 OK"},
+		{conn, plugin, piece(2, answer(1)), "[1 runtime] ← 1 OK"},
+	} {
+		if _, err := step.from.Write(step.data); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(step.data))
+		if _, err := io.ReadFull(step.to, got); err != nil || !bytes.Equal(got, step.data) {
+			t.Errorf("B180: %x, %v", got, err)
+		}
+		r.stdout.await(t, step.line)
+	}
+}
+
+// TestProxyReflect asks the server for descriptions, also if the proxy is in its place.
+func TestProxyReflect(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		server := serveDemo(t)
+		f := proxyFlags{to: server, inPlace: inPlace, reflect: true}
+		path := server
+		if !inPlace {
+			path = filepath.Join(shortDir(t), "p")
+			f.listen = path
+		}
+		r := startProxy(t, f)
+		client := dialPath(t, path)
+		if err := greet(bounded(t), client, "Ada"); err != nil {
+			t.Errorf("B180: %v", err)
+		}
+		r.stdout.await(t, `→ 1 /demo.Greeter/Greet {"name":"Ada"}`)
+		client.Close()
+		if err := r.end(t); err != nil {
+			t.Errorf("B180: %v", err)
+		}
+		if strings.Contains(r.stdout.String(), "Reflection") {
+			t.Errorf("B180: the proxy shows its own questions:\n%s", r.stdout)
+		}
+	}
+}
+
+// TestQueue holds what is dropped, how that is told, and that an error is told once.
+func TestQueue(t *testing.T) {
+	q := newQueue[int](30)
+	for i := range 5 {
+		if got := q.put(i, 10); got != (i < 3) {
+			t.Errorf("B180: %d was put: %v", i, got)
+		}
+	}
+	var got []string
+	next := func(handled error) func(int) error {
+		return func(i int) error { got = append(got, fmt.Sprint(i)); return handled }
+	}
+	dropped := func(n int) error { got = append(got, fmt.Sprint("dropped ", n)); return nil }
+	q.close()
+	q.drain(next(nil), dropped, func(err error) { t.Error(err) })
+	if text := strings.Join(got, ", "); text != "0, 1, 2, dropped 2" {
+		t.Errorf("B180: handled were %s", text)
+	}
+	q, got = newQueue[int](100), nil
+	q.put(1, 1)
+	q.put(2, 1)
+	q.close()
+	failures := 0
+	q.drain(next(io.ErrShortWrite), dropped, func(error) { failures++ })
+	if len(got) != 1 || failures != 1 {
+		t.Errorf("B180: after an error %v were handled, and it was told %d times", got, failures)
+	}
+}

@@ -28,9 +28,10 @@ const (
 	// maxPath is how long the path of a socket may be to be dialled everywhere.
 	maxPath = 103
 
-	// Grace is for how long the listener should still accept after Restore: those that have
-	// connected, or have just found the socket and will.
-	Grace = 200 * time.Millisecond
+	// What has found the listener's socket before Restore connects within grace, and is accepted
+	// by as many attempts as there may be accidents of scheduling.
+	grace    = 50 * time.Millisecond
+	attempts = 4
 
 	// patience bounds the question whether somebody listens on a socket.
 	patience = 5 * time.Second
@@ -125,7 +126,7 @@ func second(path, name string) error {
 // begun anew meanwhile and made another socket at its path, that one stays. It may be called
 // concurrently and more than once; all calls return the same.
 //
-// Clients that have connected before may still wait to be accepted; see Grace.
+// Clients that have connected before may still wait to be accepted: see Interrupt.
 func (p *Place) Restore() error {
 	p.once.Do(func() {
 		there, err := os.Lstat(p.Path)
@@ -139,6 +140,32 @@ func (p *Place) Restore() error {
 		}
 	})
 	return p.restore
+}
+
+// Dial connects to the server, before Restore and after it.
+func (p *Place) Dial(ctx context.Context) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", p.Aside)
+	if errors.Is(err, fs.ErrNotExist) { // it is back at its path, where the listener is no more
+		return new(net.Dialer).DialContext(ctx, "unix", p.Path)
+	}
+	return conn, err
+}
+
+// Interrupt has Accept return, with an error that [Place.Rest] handles.
+func (p *Place) Interrupt() { p.Listener.SetDeadline(time.Unix(1, 0)) }
+
+// Rest calls f with the connections that have come before Restore, after Accept has ended.
+func (p *Place) Rest(f func(net.Conn)) {
+	for left := attempts; left > 0; {
+		p.Listener.SetDeadline(time.Now().Add(grace))
+		conn, err := p.Listener.Accept()
+		if err != nil {
+			left--
+			continue
+		}
+		left = attempts
+		f(conn)
+	}
 }
 
 // recover puts right what is found of a process that was in the place and was killed.

@@ -178,6 +178,53 @@ func TestNobodyFindsNothing(t *testing.T) {
 	wg.Wait()
 }
 
+// TestDial reaches the server before and after Restore, never the listener itself.
+func TestDial(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	serve(t, path, "server")
+	p := take(t, path)
+	for range 2 {
+		conn, err := p.Dial(context.Background())
+		if err != nil {
+			t.Fatalf("B181: %v", err)
+		}
+		if name, _ := io.ReadAll(conn); string(name) != "server" {
+			t.Errorf("B181: dialled was %q", name)
+		}
+		conn.Close()
+		p.Restore()
+	}
+}
+
+// TestRest holds that connections that wait to be accepted at the end are.
+func TestRest(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	serve(t, path, "server")
+	p, err := Take(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Listener.Close()
+	for range 3 {
+		conn, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	p.Restore()
+	p.Interrupt()
+	if conn, err := p.Listener.Accept(); err == nil {
+		conn.Close()
+		t.Error("B181: Accept is not interrupted")
+	}
+	rest := 0
+	p.Rest(func(conn net.Conn) { rest++; conn.Close() })
+	if rest != 3 {
+		t.Errorf("B181: %d of 3 that waited were accepted", rest)
+	}
+}
+
 // kill leaves things as a process does that is killed in the place.
 func kill(p *Place) { p.Listener.Close() }
 

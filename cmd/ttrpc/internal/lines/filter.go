@@ -29,6 +29,9 @@ func (f *Filter) Register(cmd *cobra.Command) {
 	flags.BoolVar(&f.Failed, "failed", false, "show only calls that fail, once they have")
 }
 
+// Active tells whether there is something that it does not let through.
+func (f *Filter) Active() bool { return len(f.Methods) > 0 || len(f.Streams) > 0 || f.Failed }
+
 // Check returns what is wrong with the patterns.
 func (f *Filter) Check() error {
 	for _, pattern := range f.Methods {
@@ -71,9 +74,8 @@ func (f *Filter) Select(tell func(conn int, e watch.Event)) *Selection {
 // Event takes an event, and passes on what is to be shown.
 func (s *Selection) Event(conn int, e watch.Event) {
 	f := s.filter
-	all := len(f.Methods) == 0 && len(f.Streams) == 0 && !f.Failed
 	switch {
-	case all, e.Kind == watch.Note:
+	case !f.Active(), e.Kind == watch.Note:
 		s.tell(conn, e)
 	case e.Kind == watch.Agreed, e.Kind == watch.Goodbye, e.Call == nil && len(f.Methods) > 0, !s.matches(e):
 	case f.Failed:

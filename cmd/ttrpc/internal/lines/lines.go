@@ -14,6 +14,7 @@ package lines
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +39,16 @@ type Printer struct {
 	Clock   bool // the time of day stands before each line
 	Verbose int  // 1: metadata, timeouts and what holds connections up; 2: each frame, too
 	Limit   int  // how many bytes of a message a line of text shows
+	Lazy    bool // connections of which nothing else is printed are not told of
 
 	described described
+	unopened  map[int]opening // with Lazy
+}
+
+// An opening is what is to be said of a connection that has begun.
+type opening struct {
+	at   time.Time
+	text string
 }
 
 // Colours of [cli.Env.Paint].
@@ -63,6 +72,9 @@ func (p *Printer) Event(conn int, e watch.Event) error {
 	if !p.shows(e.Kind) {
 		return nil
 	}
+	if err := p.open(conn); err != nil {
+		return err
+	}
 	if p.JSON {
 		return p.eventJSON(conn, e)
 	}
@@ -80,8 +92,42 @@ func (p *Printer) shows(k watch.Kind) bool {
 	return true
 }
 
-// About prints something about a connection as a whole: "open", "closed", or what becomes of it.
+// The kinds of [Printer.About] for the begin and the end of a connection.
+const (
+	Open   = "open"
+	Closed = "closed"
+)
+
+// About prints something about a connection as a whole: Open, Closed, or what else becomes of it.
 func (p *Printer) About(conn int, at time.Time, kind, text string) error {
+	if p.Lazy && kind == Open {
+		if p.unopened == nil {
+			p.unopened = make(map[int]opening)
+		}
+		p.unopened[conn] = opening{at, text}
+		return nil
+	}
+	if _, silent := p.unopened[conn]; silent && kind == Closed {
+		delete(p.unopened, conn)
+		return nil
+	}
+	if err := p.open(conn); err != nil {
+		return err
+	}
+	return p.about(conn, at, kind, text)
+}
+
+// open tells of a connection that was not told of yet.
+func (p *Printer) open(conn int) error {
+	first, ok := p.unopened[conn]
+	if !ok {
+		return nil
+	}
+	delete(p.unopened, conn)
+	return p.about(conn, first.at, Open, first.text)
+}
+
+func (p *Printer) about(conn int, at time.Time, kind, text string) error {
 	if p.JSON {
 		return p.write(record{Conn: conn, At: at, Kind: kind, Text: text})
 	}
@@ -149,7 +195,7 @@ func (p *Printer) what(e watch.Event) string {
 	case watch.Finish:
 		return p.finish(e)
 	case watch.Lost:
-		return p.paint(red, "lost") + " " + strings.TrimSpace(took(e)+method(e)) + ": the connection has ended before the call"
+		return join(p.paint(red, "lost"), took(e), method(e)) + ": the connection has ended before the call"
 	case watch.Goodbye:
 		return p.paint(yellow, "goodbye") + fmt.Sprintf(", serves up to id %d", e.Number) + status(e)
 	case watch.Note:
@@ -181,14 +227,14 @@ func (p *Printer) begin(e watch.Event) string {
 func (p *Printer) finish(e watch.Event) string {
 	code := codes.Code(e.Status.GetCode())
 	if code == codes.OK {
-		text := p.paint(green, "OK") + " " + took(e)
-		if m := p.message(e); m != "" {
-			text += " " + m
-		}
-		return strings.TrimRight(text, " ") + files(e.Files)
+		return join(p.paint(green, "OK"), took(e), p.message(e)) + files(e.Files)
 	}
-	text := p.paint(red, code.String()) + " " + strings.TrimSpace(took(e)+method(e))
-	return strings.TrimRight(text, " ") + status(e) + p.details(e.Status)
+	return join(p.paint(red, code.String()), took(e), method(e)) + status(e) + p.details(e.Status)
+}
+
+// join puts a space between what is not empty.
+func join(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
 // took is how long a call has taken, as far as that was seen.
@@ -212,7 +258,7 @@ func Duration(d time.Duration) string {
 // method names the method where it helps: at the end of what has failed.
 func method(e watch.Event) string {
 	if name := e.Call.FullMethod(); name != "" {
-		return " " + printable(name)
+		return printable(name)
 	}
 	return ""
 }
