@@ -77,43 +77,72 @@ func TestCarriers(t *testing.T) {
 	}
 }
 
-// TestSockdump has exchanges come as sockdump records them, two connections at a time,
-// where another process has called listen than the one that serves.
+// TestSockdump has exchanges come as sockdump records them, where another process has
+// called listen than the one that serves.
 func TestSockdump(t *testing.T) {
 	files, exchanges := all(t)
 	every := slices.Concat(exchanges...)
-	file := wire.AppendNumber(nil, 0xa1b2c3d4)
-	for _, n := range []uint32{2<<16 | 4, 0, 0, 1 << 18, 147} {
-		file = wire.AppendNumber(file, n)
+	file, packets := sockdump(every)
+	sameAsGolden(t, "sockdump", files, every, packets, rows(t, file))
+}
+
+// sockdump returns a file with exchanges, and the packets in which their frames end.
+func sockdump(all []exchange) (file []byte, packets [][]int) {
+	numbers := func(n ...uint32) {
+		for _, n := range n {
+			file = wire.AppendNumber(file, n)
+		}
 	}
-	packets := make([][]int, len(every))
-	total, seconds := 0, uint32(0)
-	add := func(i int, client, server uint32) {
-		for j, f := range every[i].frames {
-			from, to := client, server
+	numbers(0xa1b2c3d4, 2<<16|4, 0, 0, 1<<18, 147)
+	packets = make([][]int, len(all))
+	total := 0
+	for i, e := range all {
+		client := uint32(10_000 + i)
+		for j, f := range e.frames {
+			from, to := client, uint32(77)
 			if f.server {
-				from, to = server+1000, client
-			}
-			if j == 0 {
-				seconds++
+				from, to = 1077, client
 			}
 			for piece := range pieces(f.b, 50<<10) {
-				file = wire.AppendNumber(wire.AppendNumber(file, seconds), uint32(j)*1000)
 				n := uint32(len(piece) + 16)
-				file = wire.AppendNumber(wire.AppendNumber(file, n), n)
-				for _, n := range []uint32{0, to, 0, from} {
-					file = wire.AppendNumber(file, n)
-				}
+				numbers(uint32(i), uint32(j)*1000, n, n, 0, to, 0, from)
 				file = append(file, piece...)
 				total++
 			}
 			packets[i] = append(packets[i], total)
 		}
 	}
-	for i := range every {
-		add(i, uint32(10_000+i), 77)
+	return file, packets
+}
+
+// TestPreferences has ports named by preference, and by Decode As, and leaves sockdump's
+// link type to others.
+func TestPreferences(t *testing.T) {
+	s := new(script)
+	s.response('S', 1, 0, "") // by which nobody recognizes it
+	c := newCapture(t)
+	c.port = 4321
+	c.add("", s.frames, 0)
+	c.add("", inTrunk(s.exchange, 1, 0).frames, 0)
+	dump, _ := sockdump([]exchange{s.exchange})
+	for _, p := range []struct {
+		capture []byte
+		args    []string
+		want    string
+	}{
+		{c.file.Bytes(), nil, ""},
+		{c.file.Bytes(), []string{"-o", "ttrpc.ports:80,4000-5000"}, ",,0x02\n1,,0x02\n"},
+		{c.file.Bytes(), []string{"-d", "tcp.port==4321,ttrpc"}, ",,0x02\n1,,0x02\n"},
+		{dump, nil, ",1077,0x02\n"},
+		{dump, []string{"-o", "ttrpc.sockdump:FALSE"}, ""},
+	} {
+		args := append(p.args, "-Y", "ttrpc.type", "-T", "fields", "-E", "separator=,",
+			"-e", "ttrpc_trunk.conn", "-e", "ttrpc_sockdump.pid", "-e", "ttrpc.type")
+		got := string(tshark(t, p.capture, args...))
+		if got != p.want {
+			t.Errorf("B185: with %q there is %q, want %q", p.args, got, p.want)
+		}
 	}
-	sameAsGolden(t, "sockdump", files, every, packets, rows(t, file))
 }
 
 // sameAsGolden compares what is shown of exchanges with the golden files.
