@@ -140,6 +140,7 @@ func run(args []string, stdout, stderr io.Writer) (failed bool, err error) {
 		}
 	}
 	f.Progress = progress(stderr)
+	f.Short = func(name string) bool { return r.Known[name] != "" }
 	r.Verdicts = f.Run(cases)
 	if f.Progress != nil {
 		fmt.Fprint(stderr, "\r\x1b[K")

@@ -252,13 +252,22 @@ class Client:
             if not command.get("keep_open"):
                 stream.close_send()
         if not stream.server_streams:
-            out.append(stream.result().hex())
+            out.append(checked(stream.result()))
             return
         while True:
             message = stream.receive()
             if message is None:
                 return
-            out.append(message.hex())
+            out.append(checked(message))
+
+
+def checked(message):
+    """Returns an Answer in hexadecimal, if it is one."""
+    try:
+        list(ttrpc.fields(message))
+    except ttrpc.Malformed as e:
+        raise Status(Status.LOST, "the answer does not parse: %s" % e)
+    return message.hex()
 
 
 if __name__ == "__main__":

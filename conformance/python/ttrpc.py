@@ -504,6 +504,9 @@ class Connection:
             if not (isinstance(holder, Called) and not holder.inbox):
                 return
         missing, holder.want = holder.want - holder.given, 0
+        if holder is self:  # who asks for less than half gets it with what is consumed
+            missing += holder.given
+            missing = missing if missing > CONNECTION_WINDOW // 2 else 0
         if missing > 0:
             self.turn = holder
             holder.given += missing
@@ -538,7 +541,7 @@ class Connection:
                 raise Status(Status.LOST, "the connection has ended")
             if self.heard is not None:
                 raise Status(14, "not executed: the peer has said goodbye")
-            if self.extended and not self.peer.serves and not self.dialled:
+            if self.extended and not self.peer.serves:
                 raise Status(12, "the peer serves nothing")
             stream.sid = self.next_id
             self.next_id += 2
@@ -656,7 +659,10 @@ class Connection:
                     break
                 if self.extended:
                     self.check_header(size, sid, kind)
-                if size > (MAX_FRAME if self.extended else self.max_message):
+                if self.extended and kind >= 0x80:
+                    self.skip(size)
+                    continue
+                if size > self.max_message and not self.extended:
                     self.skip(size)
                     with self.lock:
                         self.too_long(sid, kind, size)
@@ -697,6 +703,8 @@ class Connection:
             self.answer(sid, 3, ODD)
             return
         call = self.theirs.get(sid)
+        if call and call.ended or kind not in (REQUEST, DATA):
+            return
         if call and kind == DATA and not call.unary:
             self.finish(call, Status(8, message))
         else:

@@ -138,6 +138,7 @@ func (l *link) read(b []byte) (int, error) {
 		return l.conn.Read(b)
 	}
 	n, files, err := readFiles(conn, b)
+	n = max(0, n)
 	l.files = append(l.files, files...)
 	if n == 0 && err == nil {
 		err = io.EOF

@@ -6,6 +6,7 @@ package runner
 import (
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -20,6 +21,11 @@ type Runner struct {
 	Client  string // a command that starts a client
 	Jobs    int    // how many cases at once; each has its own process, if processes are started
 	Timeout time.Duration
+	// Short has the names of cases that wait for a second only, as they are known to fail.
+	Short func(name string) bool
+	// Wrap, if it is not nil, stands between the runner and the peer. Tests of the cases put a
+	// peer that does wrong there.
+	Wrap func(net.Conn) net.Conn
 	// Progress, if it is not nil, is called before each case, not concurrently.
 	Progress func(done, all int, c *vector.Case)
 }
@@ -77,9 +83,13 @@ func (r *Runner) work(take func() *Verdict) {
 		server = &subject.Server{Address: r.Address, Command: r.Start}
 		defer server.Close()
 	}
+	lacks := make(map[string]error)
 	for v := take(); v != nil; v = take() {
 		begin := time.Now()
-		err := r.play(v.Case, server, client)
+		err := r.lacking(v.Case, server, client, lacks)
+		if err == nil {
+			err = r.play(v.Case, server, client)
+		}
 		v.Took = time.Since(begin)
 		if skip := (Skip{}); errors.As(err, &skip) {
 			v.Skipped = skip.Why
@@ -101,14 +111,22 @@ func (r *Runner) restart(server *subject.Server, client *subject.Client) {
 	}
 }
 
+func (r *Runner) session(c *vector.Case, server *subject.Server, client *subject.Client, cut int) *session {
+	s := &session{c: c, server: server, client: client, timeout: r.Timeout, cut: cut, wrap: r.Wrap}
+	if r.Short != nil && r.Short(c.Name) {
+		s.timeout = min(s.timeout, time.Second)
+	}
+	return s
+}
+
 // play plays a case, at all places at which it is to be cut.
 func (r *Runner) play(c *vector.Case, server *subject.Server, client *subject.Client) error {
 	if !c.Cut {
-		s := &session{c: c, server: server, client: client, timeout: r.Timeout, cut: -1}
+		s := r.session(c, server, client, -1)
 		return s.play()
 	}
 	for cut, end := 0, 1; cut < end; cut++ {
-		s := &session{c: c, server: server, client: client, timeout: r.Timeout, cut: cut}
+		s := r.session(c, server, client, cut)
 		if err := s.play(); err != nil {
 			return fmt.Errorf("cut after %d bytes: %w", cut, err)
 		}

@@ -35,7 +35,9 @@ type session struct {
 	listener net.Listener
 	dir      string
 	base     int // ids of commands are above this
-	first    int // how long the first send is, once it is known
+	wrap     func(net.Conn) net.Conn
+	last     func() error // what else is done in the end, if anything
+	first    int          // how long the first send is, once it is known
 }
 
 func (s *session) rawCalls() bool { return s.server != nil }
@@ -49,13 +51,11 @@ func (s *session) isAnswer(stream uint32, fromPeer bool) bool {
 // play plays the case.
 func (s *session) play() error {
 	defer s.close()
-	for i := range s.c.Steps {
-		if err := s.step(&s.c.Steps[i]); err != nil {
-			if skip := (Skip{}); errors.As(err, &skip) {
-				return skip
-			}
-			return fmt.Errorf("step %d: %w", i+1, err)
-		}
+	if err := s.steps(s.c.Steps); err != nil {
+		return err
+	}
+	if s.last != nil {
+		return s.last()
 	}
 	if s.link != nil {
 		if err := s.link.quiet(); err != nil {
@@ -66,6 +66,27 @@ func (s *session) play() error {
 		return s.server.Check()
 	}
 	return s.client.Check()
+}
+
+func (s *session) steps(steps []vector.Step) error {
+	for i := range steps {
+		if err := s.step(&steps[i]); err != nil {
+			if skip := (Skip{}); errors.As(err, &skip) {
+				return skip
+			}
+			return fmt.Errorf("step %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func (s *session) repeat(r *vector.Repeat) error {
+	for i := range r.Times {
+		if err := s.steps(vector.Moved(r.Steps, i*r.Streams, i*r.Calls)); err != nil {
+			return fmt.Errorf("time %d: %w", i+1, err)
+		}
+	}
+	return nil
 }
 
 func (s *session) close() {
@@ -85,6 +106,13 @@ func (s *session) close() {
 }
 
 func (s *session) step(step *vector.Step) error {
+	if step.Repeat != nil {
+		return s.repeat(step.Repeat)
+	}
+	if step.Connect && s.link != nil {
+		s.link.close()
+		s.link = nil
+	}
 	if s.link == nil && step.Call == nil {
 		if err := s.connect(); err != nil {
 			return err
@@ -103,6 +131,8 @@ func (s *session) step(step *vector.Step) error {
 		return s.aliveSame()
 	case step.Alive == "new":
 		return s.aliveNew()
+	case step.Connect:
+		return nil
 	case step.Closed:
 		return s.closed()
 	case step.Close == "both":
@@ -131,7 +161,7 @@ func (s *session) connect() error {
 		if err != nil {
 			return err
 		}
-		s.link = newLink(conn)
+		s.link = newLink(s.wrapped(conn))
 		return s.sayHello()
 	}
 	if s.listener == nil {
@@ -144,8 +174,15 @@ func (s *session) connect() error {
 	if err != nil {
 		return errors.Join(errors.New("the client has not connected in time"), s.client.Check())
 	}
-	s.link = newLink(conn)
+	s.link = newLink(s.wrapped(conn))
 	return s.hearHello()
+}
+
+func (s *session) wrapped(conn net.Conn) net.Conn {
+	if s.wrap == nil {
+		return conn
+	}
+	return s.wrap(conn)
 }
 
 func (s *session) sayHello() error {

@@ -4,7 +4,9 @@
 package vector
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -39,8 +41,13 @@ func newMessage(answer bool, method string) proto.Message {
 
 var repeated = regexp.MustCompile(`"\$x(\d+)"`)
 
-// expand replaces "$xN" by a string of N letters x.
+// nonce makes texts differ from run to run, for servers remember some.
+var nonce = rand.Text()
+
+// expand replaces "$xN" by a string of N letters x, and $nonce in a string by one that no other
+// run has.
 func expand(raw []byte) []byte {
+	raw = bytes.ReplaceAll(raw, []byte("$nonce"), []byte(nonce))
 	return repeated.ReplaceAllFunc(raw, func(b []byte) []byte {
 		n, err := strconv.Atoi(string(repeated.FindSubmatch(b)[1]))
 		if err != nil || n > 64<<20 {
@@ -100,7 +107,7 @@ func (f *Frame) Wire(answer bool) ([]byte, error) {
 		return wire.AppendNumber(nil, *f.Number), nil
 	case f.Goodbye != nil:
 		status, err := f.Goodbye.Status.Wire()
-		return wire.AppendGoodbye(nil, f.Goodbye.Last, status), err
+		return wire.AppendGoodbye(nil, uint32(f.Goodbye.Last.First()), status), err
 	case f.Metadata != nil:
 		return appendPairs(nil, f.Metadata), nil
 	}

@@ -125,3 +125,81 @@ func (r *Range) UnmarshalJSON(b []byte) error {
 	r.Max = r.Min
 	return err
 }
+
+// UnmarshalJSON reads a number, or a list of them.
+func (f *Flags) UnmarshalJSON(b []byte) error {
+	if strings.HasPrefix(string(b), "[") {
+		return json.Unmarshal(b, (*[]int)(f))
+	}
+	*f = make(Flags, 1)
+	return json.Unmarshal(b, &(*f)[0])
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (f Flags) MarshalJSON() ([]byte, error) {
+	if len(f) == 1 {
+		return json.Marshal(f[0])
+	}
+	return json.Marshal([]int(f))
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (c Codes) MarshalJSON() ([]byte, error) {
+	switch {
+	case c.Any:
+		return []byte(`"any"`), nil
+	case len(c.List) == 1:
+		return json.Marshal(c.List[0])
+	}
+	return json.Marshal(c.List)
+}
+
+// MarshalJSON writes what UnmarshalJSON reads.
+func (r Range) MarshalJSON() ([]byte, error) { return json.Marshal([]int64{r.Min, r.Max}) }
+
+// First are the flags that are sent.
+func (f Flags) First() uint8 {
+	if len(f) == 0 {
+		return 0
+	}
+	return uint8(f[0])
+}
+
+// Has tells whether flags are among those that are expected.
+func (f Flags) Has(flags uint8) bool {
+	return slices.Contains(f, int(flags)) || len(f) == 0 && flags == 0
+}
+
+// Moved returns steps whose odd streams and whose calls have higher ids.
+func Moved(steps []Step, streams, calls int) []Step {
+	steps = slices.Clone(steps)
+	move := func(frames []Frame) []Frame {
+		frames = slices.Clone(frames)
+		for i := range frames {
+			if frames[i].Stream%2 == 1 {
+				frames[i].Stream += uint32(streams)
+			}
+		}
+		return frames
+	}
+	for i := range steps {
+		s := &steps[i]
+		s.Send, s.Expect = move(s.Send), move(s.Expect)
+		if s.Ask != nil && s.Ask.Stream%2 == 1 {
+			ask := *s.Ask
+			ask.Stream += uint32(streams)
+			s.Ask = &ask
+		}
+		if s.Call != nil {
+			call := *s.Call
+			call.ID += calls
+			s.Call = &call
+		}
+		if s.Result != nil {
+			result := *s.Result
+			result.Of += calls
+			s.Result = &result
+		}
+	}
+	return steps
+}

@@ -53,6 +53,9 @@ type Step struct {
 	Alive  string  `json:"alive,omitempty"`  // the connection works ("same"), or a new one does ("new")
 	Closed bool    `json:"closed,omitempty"` // the peer closes the connection
 	Close  string  `json:"close,omitempty"`  // the raw peer closes it: "both" directions, or "write"
+	// Connect closes the connection with a server, if there is one, and makes a new one.
+	Connect bool    `json:"connect,omitempty"`
+	Repeat  *Repeat `json:"repeat,omitempty"` // steps again and again
 
 	Call   *Call   `json:"call,omitempty"`   // the client under test makes a call
 	Cancel int     `json:"cancel,omitempty"` // it gives that call up
@@ -75,7 +78,7 @@ type Hello struct {
 type Frame struct {
 	Stream uint32 `json:"stream"`
 	Type   Type   `json:"type"`
-	Flags  uint8  `json:"flags,omitempty"`
+	Flags  Flags  `json:"flags,omitempty"`
 	Length *int64 `json:"length,omitempty"` // sent: what the header says; there is as much data as stands here
 
 	Request  *Request        `json:"request,omitempty"`
@@ -123,7 +126,7 @@ type Status struct {
 
 // A Goodbye is the data of one.
 type Goodbye struct {
-	Last   uint32  `json:"last"`
+	Last   Codes   `json:"last"` // of what is expected a list, of which one comes
 	Status *Status `json:"status,omitempty"`
 }
 
@@ -159,6 +162,7 @@ type Result struct {
 	Code     Codes             `json:"code"`
 	Text     string            `json:"text,omitempty"` // "*" stands for any text; without it, any
 	Messages []json.RawMessage `json:"messages,omitempty"`
+	Partial  bool              `json:"partial,omitempty"` // whatever messages have come
 	Details  []json.RawMessage `json:"details,omitempty"`
 	Header   []Pair            `json:"header,omitempty"`
 	Trailer  []Pair            `json:"trailer,omitempty"`
@@ -167,6 +171,18 @@ type Result struct {
 
 // A Type is a frame's type, by name or number.
 type Type uint8
+
+// Flags are a frame's flags; of what is expected a list of those that are taken.
+type Flags []int
+
+// A Repeat plays its steps several times. Each time the ids of odd streams and of calls are
+// higher by as much as Streams and Calls say.
+type Repeat struct {
+	Times   int    `json:"times"`
+	Streams int    `json:"streams,omitempty"`
+	Calls   int    `json:"calls,omitempty"`
+	Steps   []Step `json:"steps"`
+}
 
 // Codes are those that are taken: one number, a list, or "any" but success.
 type Codes struct {
