@@ -162,20 +162,9 @@ func call(ctx context.Context, client *ttrpc.Client, c *command) (r result) {
 
 // exchange sends the messages, and receives all that come.
 func exchange(ctx context.Context, client *ttrpc.Client, c *command, r *result) error {
-	var asks []proto.Message
-	for _, text := range c.Messages {
-		b, err := hex.DecodeString(text)
-		if err != nil {
-			return err
-		}
-		ask := proto.Message(new(service.Request))
-		if c.Method == "Fail" {
-			ask = new(service.Status)
-		}
-		if err := proto.Unmarshal(b, ask); err != nil {
-			return err
-		}
-		asks = append(asks, ask)
+	asks, err := messages(c)
+	if err != nil {
+		return err
 	}
 	desc := &ttrpc.StreamDesc{
 		StreamingClient: c.Method == "ClientStream" || c.Method == "Bidi",
@@ -224,6 +213,25 @@ func exchange(ctx context.Context, client *ttrpc.Client, c *command, r *result) 
 			return err
 		}
 	}
+}
+
+// messages decodes what a command has to send.
+func messages(c *command) (asks []proto.Message, err error) {
+	for _, text := range c.Messages {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			return nil, err
+		}
+		ask := proto.Message(new(service.Request))
+		if c.Method == "Fail" {
+			ask = new(service.Status)
+		}
+		if err := proto.Unmarshal(b, ask); err != nil {
+			return nil, err
+		}
+		asks = append(asks, ask)
+	}
+	return asks, nil
 }
 
 func (r *result) add(m proto.Message) error {

@@ -27,7 +27,7 @@ const (
 	rustRelease = "v1.2.10"
 
 	rustCrate    = "/usr/share/cargo/registry/ttrpc-0.5.2"
-	rustPackages = "cargo librust-async-trait-dev librust-protobuf-dev librust-tokio-dev librust-ttrpc-dev"
+	rustPackages = "cargo librust-async-trait-dev librust-protobuf-dev librust-serde-json-dev librust-tokio-dev librust-ttrpc-dev"
 )
 
 var rustPeers = []string{rustSync, rustAsync}

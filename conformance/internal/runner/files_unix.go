@@ -35,7 +35,9 @@ func readFiles(conn *net.UnixConn, b []byte) (int, []*os.File, error) {
 
 // writeFiles writes b with a descriptor for each text, from which the text is read.
 func writeFiles(conn net.Conn, b []byte, texts []string) error {
-	socket, ok := conn.(*net.UnixConn)
+	socket, ok := conn.(interface {
+		WriteMsgUnix(b, oob []byte, addr *net.UnixAddr) (n, oobn int, err error)
+	})
 	if !ok {
 		return Skip{"descriptors need a unix socket"}
 	}

@@ -23,6 +23,9 @@ type Runner struct {
 	Timeout time.Duration
 	// Short has the names of cases that wait for a second only, as they are known to fail.
 	Short func(name string) bool
+	// Keep keeps a process that has failed a case, if it has not ended. Else the next case gets a
+	// new one.
+	Keep bool
 	// Wrap, if it is not nil, stands between the runner and the peer. Tests of the cases put a
 	// peer that does wrong there.
 	Wrap func(net.Conn) net.Conn
@@ -95,7 +98,7 @@ func (r *Runner) work(take func() *Verdict) {
 			v.Skipped = skip.Why
 			continue
 		}
-		if v.Err = err; err != nil {
+		if v.Err = err; err != nil && !r.Keep {
 			r.restart(server, client)
 		}
 	}

@@ -7,6 +7,7 @@ package subject
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -55,19 +56,24 @@ func start(command string) (*process, error) {
 	return p, nil
 }
 
-// stop ends the program and waits until it has gone.
-func (p *process) stop() {
+// stop ends the program and waits until it has gone. It returns the first line that it has printed
+// meanwhile.
+func (p *process) stop() (first string) {
 	p.stdin.Close()
 	timer := time.AfterFunc(5*time.Second, func() { p.cmd.Process.Kill() })
 	defer timer.Stop()
-	for range p.lines { // Wait must not come before the end of these
+	for line := range p.lines { // Wait must not come before the end of these
+		first = cmp.Or(first, line)
 	}
 	p.cmd.Wait()
+	return first
 }
 
 // gone tells how a program has ended that should not have.
 func (p *process) gone() error {
-	p.stop()
+	if line := p.stop(); line != "" {
+		return fmt.Errorf("the program under test has ended: %v; before, it has printed %.100q\n%s", p.cmd.ProcessState, line, p.stderr.String())
+	}
 	return fmt.Errorf("the program under test has ended: %v\n%s", p.cmd.ProcessState, p.stderr.String())
 }
 

@@ -35,6 +35,9 @@ func (s *Server) Dial(timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := ttrpc.DialAddress(ctx, s.address)
+	if err != nil && s.Command != "" {
+		err = fmt.Errorf("connecting at %q, the address that %q has printed: %w", s.address, s.Command, err)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.Check())
 	}
