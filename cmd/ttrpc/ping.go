@@ -90,7 +90,11 @@ func (p *ping) print(a *address.Address, peer *probe.Peer) {
 	for _, trip := range peer.Trips {
 		sum += trip
 	}
-	fmt.Fprintf(p.env.Stdout, "%v: %d answers, least %v, mean %v, most %v; connected in %v\n", a, len(peer.Trips),
+	answers := "answers"
+	if len(peer.Trips) == 1 {
+		answers = "answer"
+	}
+	fmt.Fprintf(p.env.Stdout, "%v: %d %s, least %v, mean %v, most %v; connected in %v\n", a, len(peer.Trips), answers,
 		slices.Min(peer.Trips).Round(time.Microsecond), (sum / time.Duration(len(peer.Trips))).Round(time.Microsecond),
 		slices.Max(peer.Trips).Round(time.Microsecond), peer.Connect.Round(time.Microsecond))
 	fmt.Fprintf(p.env.Stdout, "It seems to be %s.\n", describePeer(peer))

@@ -138,7 +138,7 @@ func (s Shim) compute(looked []string) (*Address, error) {
 		}
 		looked = append(looked, place(path, err))
 	}
-	return nil, &notFound{looked}
+	return nil, &NotFound{looked}
 }
 
 // parse understands what a shim has said. It may be a bare name, then of an abstract socket.
@@ -187,10 +187,11 @@ func place(path string, err error) string {
 	return fmt.Sprintf("%s: %v", path, err)
 }
 
-// A notFound is an error that names places that were looked at.
-type notFound struct{ looked []string }
+// A NotFound is the error for a shim that was not found. It names the places that were looked at.
+type NotFound struct{ looked []string }
 
-func (e *notFound) Error() string {
+// Error implements error.
+func (e *NotFound) Error() string {
 	return "nothing tells where it listens; looked at\n  " + strings.Join(e.looked, "\n  ")
 }
 
@@ -270,12 +271,12 @@ func computedShim(namespace, id string, looked []string) (*Address, error) {
 			if err == nil {
 				return a, nil
 			}
-			var none *notFound
+			var none *NotFound
 			if !errors.As(err, &none) {
 				return nil, err
 			}
 			looked = append(looked, none.looked...)
 		}
 	}
-	return nil, &notFound{looked}
+	return nil, &NotFound{looked}
 }

@@ -6,6 +6,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"slices"
@@ -89,6 +90,9 @@ func (f *Flags) Dial(ctx context.Context, text string, opts ...ttrpc.ClientOpts)
 // Parse understands an address. Errors are of type [*cli.Exit].
 func Parse(text string) (*address.Address, error) {
 	a, err := address.Parse(text)
+	if none := new(address.NotFound); errors.As(err, &none) {
+		return nil, &cli.Exit{Code: cli.ExitConnect, Err: err, Hint: `"ttrpc ps" lists the shims that there are; root sees those of all users.`}
+	}
 	if err != nil {
 		return nil, cli.Usage(`"ttrpc help ping" lists the forms of addresses.`, "%w", err)
 	}
