@@ -226,13 +226,8 @@ func (b *bench) measure(ctx context.Context, address string) (*report, error) {
 		b.counts = counts{}
 	}
 	b.counts.trips = load.NewTimes()
-	total, what := b.calls, "calls"
-	progress := b.env.Progress(what, total)
-	defer progress.Done()
 	plan.Calls, plan.Duration = b.calls, b.duration
-	if b.env.StderrTerminal {
-		plan.Began = func() { progress.Add(1) }
-	}
+	defer b.showProgress(&plan)()
 	here, _ := load.Watch(os.Getpid())
 	there, why := b.watchServer()
 	result := plan.Run(ctx)
@@ -251,6 +246,35 @@ func (b *bench) measure(ctx context.Context, address string) (*report, error) {
 		return nil, cli.Usage("", "no call was made, or has ended, in that time")
 	}
 	return r, nil
+}
+
+// showProgress shows on a terminal how many calls have begun, until the function that it returns
+// is called. It looks now and then, so that no call waits for it.
+func (b *bench) showProgress(plan *load.Plan) (stop func()) {
+	if !b.env.StderrTerminal {
+		return func() {}
+	}
+	var begun atomic.Int64
+	plan.Began = func() { begun.Add(1) }
+	progress := b.env.Progress("calls", b.calls)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer progress.Done()
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		for shown := int64(0); ; {
+			select {
+			case <-ticker.C:
+			case <-end:
+				return
+			}
+			now := begun.Load()
+			progress.Add(now - shown)
+			shown = now
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 // watchServer looks at the server's process, if it is known, or says why it does not.

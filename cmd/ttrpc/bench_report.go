@@ -49,6 +49,7 @@ type report struct {
 // benchSettings is what two reports that are compared should have in common.
 type benchSettings struct {
 	Method      string  `json:"method"`
+	Kind        string  `json:"kind"` // who streams, as --stream has it, or "unary"
 	Callers     int     `json:"callers"`
 	Connections int     `json:"connections"`
 	Rate        float64 `json:"rate,omitempty"`
@@ -100,7 +101,7 @@ func (b *bench) newReport(address string, result *load.Result) *report {
 	r := &report{
 		Time: time.Now().UTC().Truncate(time.Second), Address: address, Version: cli.Version(),
 		benchSettings: benchSettings{
-			b.service + "/" + b.method, b.callers, b.connections, b.rate, b.messages, b.clients[0].Snapshot().Extended,
+			b.service + "/" + b.method, b.kindName(), b.callers, b.connections, b.rate, b.messages, b.clients[0].Snapshot().Extended,
 		},
 		Seconds: result.Took.Seconds(), Calls: result.Calls, OK: result.Latency.Count(), Missed: result.Missed, Undone: result.Unfinished,
 		PerSecond: float64(result.Calls) / result.Took.Seconds(),
@@ -111,6 +112,19 @@ func (b *bench) newReport(address string, result *load.Result) *report {
 		r.Errors = append(r.Errors, reportError{f.Code.String(), f.Count, status.Convert(f.First).Message()})
 	}
 	return r
+}
+
+// kindName tells who streams.
+func (b *bench) kindName() string {
+	switch {
+	case b.clientStreams && b.serverStreams:
+		return "both"
+	case b.clientStreams:
+		return "client"
+	case b.serverStreams:
+		return "server"
+	}
+	return "unary"
 }
 
 // readReport reads what --json has written.
@@ -212,8 +226,8 @@ func (r *report) warn(w io.Writer, before *report) {
 
 // String says them in words.
 func (s benchSettings) String() string {
-	return fmt.Sprintf("%s, callers %d, connections %d, rate %v, messages %d, extended mode %t",
-		s.Method, s.Callers, s.Connections, s.Rate, s.Messages, s.Extended)
+	return fmt.Sprintf("%s (%s), callers %d, connections %d, rate %v, messages %d, extended mode %t",
+		s.Method, s.Kind, s.Callers, s.Connections, s.Rate, s.Messages, s.Extended)
 }
 
 // A row is one number of a report.
@@ -233,7 +247,7 @@ func (r *report) rows() []row {
 	if r.Rate > 0 {
 		rows = append(rows, row{"due and not begun", count, func(r *report) float64 { return float64(r.Missed) }})
 	}
-	if r.Sent != r.Calls || r.Received != r.OK {
+	if r.Kind != "unary" {
 		rows = append(rows,
 			row{"messages sent", count, func(r *report) float64 { return float64(r.Sent) }},
 			row{"messages received", count, func(r *report) float64 { return float64(r.Received) }},
