@@ -25,7 +25,7 @@ import (
 const dumpExample = `  ttrpc dump calls.pcapng
   ttrpc dump --failed --method 'containerd.task.*/State' calls.pcapng
   strace -f -yy -ttt -xx -s 9999999 -e trace=%network,%desc -o out.txt -p PID; ttrpc dump out.txt
-  sockdump --format pcap --output out.pcap /run/service.sock; ttrpc dump out.pcap`
+  ttrpc dump - < calls.pcapng`
 
 const dumpLong = `Show the calls that are in a file, in the lines that "ttrpc proxy" prints.
 

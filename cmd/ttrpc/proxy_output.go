@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -171,7 +172,7 @@ func (c *observed) Data(fromServer bool, data []byte, files int) {
 // End implements [relay.Tap].
 func (c *observed) End(fromServer bool, err error) {
 	c.look(func() { c.watch.End(fromServer, time.Now()) })
-	if err != nil {
+	if err != nil && !errors.Is(err, net.ErrClosed) { // that one is the proxy's own doing
 		from := "client"
 		if fromServer {
 			from = "server"

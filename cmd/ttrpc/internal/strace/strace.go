@@ -148,6 +148,9 @@ func (r *Reader) handle(c call, at time.Time) {
 			f := r.begin(c.resultText)
 			f.server = true
 			f.name = "accepted as descriptor " + c.resultText
+			if path := stringForm.FindStringSubmatch(c.resultText); path != nil {
+				f.name = "accepted on " + string(unescape(path[1]))
+			}
 		}
 	case "connect":
 		f := r.begin(c.fd)

@@ -68,6 +68,7 @@ func TestLines(t *testing.T) {
 		"connect(5, {sa_family=AF_UNIX, sun_path=\"\\x2f\\x73\"}, 5) = 0\nwrite(5, \"a\", 1) = 1":                                                 `0 → "a" connected to /s`,
 		"connect(5<UNIX-STREAM:[12]>, {sa_family=AF_UNIX, sun_path=@\"x\"}, 5) = 0\nwrite(5<UNIX-STREAM:[12->13]>, \"a\", 1) = 1":                 `0 → "a" connected to @x`,
 		"accept4(3, NULL, NULL, SOCK_CLOEXEC) = 7\nread(7, \"a\", 1) = 1\nwrite(7, \"b\", 1) = 1":                                                 `0 → "a" accepted as descriptor 7|0 ← "b" accepted as descriptor 7`,
+		"accept4(3, NULL, NULL, 0) = 7<UNIX-STREAM:[2->1,\"\\x2f\\x73\"]>\nread(7<UNIX-STREAM:[2->1,\"\\x2f\\x73\"]>, \"a\", 1) = 1":              `0 → "a" accepted on /s`,
 		"read(5, \"a\", 1) = 1\nread(5, \"\", 1) = 0\nclose(5) = 0\nread(5, \"b\", 1) = 1":                                                        `0 ← "a" descriptor 5|0 ← "" end descriptor 5|0 → "" end descriptor 5|0 ← "" end descriptor 5|1 ← "b" descriptor 5`,
 		"write(5, \"a\", 1) = 1\nshutdown(5, SHUT_WR) = 0":                                                                                        `0 → "a" descriptor 5|0 → "" end descriptor 5`,
 		"12 read(5,  <unfinished ...>\n13 write(6, \"x\", 1 <unfinished ...>\n12 <... read resumed>\"a\", 4096) = 1\n13 <... write resumed>) = 1": `0 ← "a" descriptor 5|1 → "x" descriptor 6`,
