@@ -450,3 +450,39 @@ func TestPublicEndpoint(t *testing.T) {
 		t.Error("B162: an attribute of the program's is missing")
 	}
 }
+
+// TestMalformed has callers send what is no trace: calls go on, and spans begin traces of
+// their own.
+func TestMalformed(t *testing.T) {
+	for name, md := range map[string]ttrpc.MD{
+		"empty":    {"traceparent": {""}},
+		"short":    {"traceparent": {"00-0af7651916cd43dd8448eb211c80319c"}},
+		"zeros":    {"traceparent": {"00-00000000000000000000000000000000-0000000000000000-01"}},
+		"not hex":  {"traceparent": {"00-zzf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
+		"large":    {"traceparent": {strings.Repeat("0", 1<<20)}, "tracestate": {strings.Repeat("a=b,", 1<<18)}, "baggage": {strings.Repeat("k=v,", 1<<18)}},
+		"no text":  {"traceparent": {"\x01"}, "baggage": {"\x00"}},
+		"two bags": {"baggage": {"a=b", "c=d"}},
+	} {
+		p := newPair(t, setup{})
+		conn, err := net.Dial("unix", p.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := ttrpc.NewClient(conn) // which is not traced
+		for _, call := range kinds {
+			if err := call(ttrpc.WithMetadata(t.Context(), md), c); err != nil {
+				t.Errorf("B163: %s: %v", name, err)
+			}
+		}
+		c.Close()
+		_, servers := p.ended()
+		if len(servers) != len(kinds) {
+			t.Errorf("B163: %s: there are %d spans", name, len(servers))
+		}
+		for _, s := range servers {
+			if s.Parent.IsValid() || !s.SpanContext.IsValid() {
+				t.Errorf("B163: %s: a span is below %v", name, s.Parent)
+			}
+		}
+	}
+}
