@@ -250,3 +250,20 @@ func TestBegunLate(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeUpTCP has Wireshark look for what is wrong with the packets of a capture.
+func TestMadeUpTCP(t *testing.T) {
+	c := newCapture(t)
+	for _, e := range vectors(t) { // one of which has 4 MiB, and no answer meanwhile
+		c.add(e.name, e.frames, 0)
+	}
+	check := func(filter string) string {
+		return string(tshark(t, c.file.Bytes(), "-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-Y", filter))
+	}
+	if got := check("ip.checksum.status != 1 || tcp.checksum.status != 1 || tcp.analysis.flags || (tcp.len > 0 && tcp.window_size < 1000000000)"); got != "" {
+		t.Errorf("B183: Wireshark complains of\n%s", got)
+	}
+	if check("tcp.checksum.status == 1") == "" {
+		t.Error("B183: no checksums were looked at")
+	}
+}

@@ -86,16 +86,18 @@ func TestRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	const conns = 200
-	w.conns = ports - conns/2
 	type sent [2][]byte
 	written := make(map[string]*sent)
 	var wg sync.WaitGroup
 	for n := range conns {
 		name, mine := fmt.Sprintf("conn %d", n), new(sent)
 		written[name] = mine
+		if n == conns/2 {
+			w.conns = ports // the others have the ports of those that there are
+		}
+		s := w.Conn(Conn{Comment: name, Start: start})
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(1, uint64(n)))
-			s := w.Conn(Conn{Comment: name, Start: start})
 			length := 20
 			if n%50 == 0 {
 				length = 3 * maxSegment
@@ -175,13 +177,13 @@ func TestComments(t *testing.T) {
 	}
 }
 
-// failing takes some writes and no more.
+// failing fails one write.
 type failing struct{ left int }
 
 var errFull = errors.New("the disk is full")
 
 func (f *failing) Write(b []byte) (int, error) {
-	if f.left--; f.left < 0 {
+	if f.left--; f.left == -1 {
 		return 0, errFull
 	}
 	return len(b), nil
