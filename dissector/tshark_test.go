@@ -140,6 +140,7 @@ func (r row) text(renumber func(string) string) string {
 		}
 		values = slices.Clone(values)
 		for i, v := range values {
+			v = strings.TrimSpace(v) // as tshark 4.4 does
 			switch {
 			case numbers[field]:
 				v = renumber(v)
