@@ -69,12 +69,18 @@ func CallExit(err error) error {
 	if err == nil || errors.As(err, &exit) {
 		return err
 	}
+	if errors.Is(err, ttrpc.ErrClosed) && strings.Contains(err.Error(), refused) {
+		return &Exit{Code: ExitConnect, Err: err, Hint: "The server takes other users only, or other processes."}
+	}
 	if errors.Is(err, ttrpc.ErrClosed) {
 		return &Exit{Code: ExitLost, Err: err, Hint: `"ttrpc ping" tells whether the server still answers.`}
 	}
 	st := asStatus(err)
 	return &Exit{Code: ExitStatus + int(st.Code()), Err: err, Hint: hintFor(st.Code())}
 }
+
+// refused is in the text of the error of a call whose connection the server has refused.
+const refused = "the peer refuses the connection"
 
 // asStatus returns the status of an error of a call. An error that is none has not come from
 // the server.

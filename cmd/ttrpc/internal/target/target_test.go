@@ -17,13 +17,14 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/testpeer"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/testpeer/demo"
+	"github.com/containerd/ttrpc/integration/kit"
 	"github.com/containerd/ttrpc/internal/leak"
-	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 func TestMain(m *testing.M) { os.Exit(leak.Check(m)) }
@@ -127,6 +128,31 @@ func TestAnswer(t *testing.T) {
 	_, stderr, err := run(t, address, "-v", "--ext")
 	if err != nil || !strings.Contains(stderr, "answer's metadata greeting: hello") || !strings.Contains(stderr, "trailing metadata parting: bye") {
 		t.Errorf("B169: %s, %v", stderr, err)
+	}
+}
+
+// refusing takes nobody.
+type refusing struct{}
+
+func (refusing) Handshake(context.Context, net.Conn) (net.Conn, any, error) {
+	return nil, nil, errors.New("go away")
+}
+
+// TestRefused is of servers that refuse a connection, in silence or with a reason.
+func TestRefused(t *testing.T) {
+	for _, test := range []struct {
+		opts []ttrpc.ServerOpt
+		args []string
+		code int
+		text string
+	}{
+		{[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(refusing{})}, nil, cli.ExitLost, "closed"},
+		{[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.RequireUser(4242)), ttrpc.WithServerExtensions()}, []string{"--ext"}, cli.ExitConnect, "refuses the connection"},
+	} {
+		_, _, err := run(t, serve(t, append(test.opts, ttrpc.WithServerLogger(new(kit.Logger)))...), test.args...)
+		if exit := new(cli.Exit); !errors.As(err, &exit) || exit.Code != test.code || !strings.Contains(err.Error(), test.text) || exit.Hint == "" {
+			t.Errorf("B168: %#v, want code %d and %s", err, test.code, test.text)
+		}
 	}
 }
 
