@@ -138,7 +138,7 @@ func (p *Probe) version(ctx context.Context) Kind {
 	switch {
 	case err != nil:
 		return Version1x
-	case answers[1] == codes.InvalidArgument && zero:
+	case answers[1] == codes.InvalidArgument:
 		return Version12
 	case answers[1] == codes.Unimplemented && zero:
 		return ThisLibrary
