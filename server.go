@@ -29,7 +29,7 @@ type Server struct {
 	mu sync.Mutex
 
 	// Guarded by mu.
-	listeners map[net.Listener]struct{}
+	listeners map[*net.Listener]struct{} // not each listener can be a key itself
 	admission
 	stopping bool          // no new connections
 	empty    chan struct{} // made by Shutdown; closed when no connection is left
@@ -55,7 +55,7 @@ func NewServer(opts ...ServerOpt) (*Server, error) {
 	s := &Server{
 		config:    cfg,
 		closing:   make(chan struct{}),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: make(map[*net.Listener]struct{}),
 		admission: admission{connections: make(map[*conn]struct{})},
 		dispatcher: dispatcher{
 			unknown:        cfg.unknown,
@@ -93,10 +93,10 @@ func (s *Server) RegisterService(name string, desc *ServiceDesc) {
 // handled, in contexts that have ended from the start. Shutdown and Close stop it.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer l.Close()
-	if !s.addListener(l) {
+	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
-	defer s.removeListener(l)
+	defer s.removeListener(&l)
 	var delay time.Duration
 	for {
 		nc, err := l.Accept()
@@ -267,7 +267,7 @@ func (s *Server) Close() error {
 
 // stopLocked stops accepting. It returns the listeners, which the caller
 // closes without locks.
-func (s *Server) stopLocked() []net.Listener {
+func (s *Server) stopLocked() []*net.Listener {
 	if s.stopping || s.config == nil {
 		return nil
 	}
@@ -280,16 +280,16 @@ func (s *Server) stopLocked() []net.Listener {
 }
 
 // closeAll returns the first error.
-func closeAll(listeners []net.Listener) (err error) {
+func closeAll(listeners []*net.Listener) (err error) {
 	for _, l := range listeners {
-		if e := l.Close(); err == nil {
+		if e := (*l).Close(); err == nil {
 			err = e
 		}
 	}
 	return err
 }
 
-func (s *Server) addListener(l net.Listener) bool {
+func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping || s.config == nil {
@@ -299,7 +299,7 @@ func (s *Server) addListener(l net.Listener) bool {
 	return true
 }
 
-func (s *Server) removeListener(l net.Listener) {
+func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	delete(s.listeners, l)
 	s.mu.Unlock()

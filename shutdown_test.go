@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/containerd/ttrpc/internal/memconn"
@@ -359,4 +360,46 @@ func TestShutdownWhileShakingHands(t *testing.T) {
 		}
 		a.Close()
 	})
+}
+
+// A funcListener is one that cannot be the key of a map.
+type funcListener struct {
+	net.Listener
+	closed func()
+}
+
+func (l funcListener) Close() error {
+	l.closed()
+	return l.Listener.Close()
+}
+
+// TestListenerOfAnyType holds that a listener may be of a type that cannot be compared.
+func TestListenerOfAnyType(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan struct{}, 2)
+	s, err := NewServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(t.Context(), funcListener{l, func() { closed <- struct{}{} }}) }()
+	nc, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(nc)
+	if err := c.Call(t.Context(), "none", "None", new(wrapperspb.StringValue), nil); status.Code(err) != codes.Unimplemented {
+		t.Errorf("B25: %v", err)
+	}
+	c.Close()
+	if err := s.Close(); err != nil {
+		t.Errorf("B25: Close: %v", err)
+	}
+	if err := <-served; err != ErrServerClosed {
+		t.Errorf("B25: Serve: %v", err)
+	}
+	<-closed
 }
