@@ -19,6 +19,8 @@ import (
 var built string
 
 func TestMain(m *testing.M) {
+	// Programs that are built with the race detector wait for a second when they end.
+	os.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	var err error
 	if built, err = os.MkdirTemp("", "peers"); err != nil {
 		panic(err)

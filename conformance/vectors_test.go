@@ -37,6 +37,9 @@ func TestSchema(t *testing.T) {
 		if err := check(text); err != nil {
 			t.Errorf("B187: %s: %v", level, err)
 		}
+		if level != "classic-streams" {
+			continue // one is enough for what follows
+		}
 		for what, wrong := range map[string][2]string{
 			"a field that there is not": {`"force"`, `"farce"`},
 			"a peer that there is not":  {`"peer": "client"`, `"peer": "proxy"`},
@@ -44,7 +47,7 @@ func TestSchema(t *testing.T) {
 			"a type that there is not":  {`"type": "response"`, `"type": "reply"`},
 		} {
 			broken := bytes.Replace(text, []byte(wrong[0]), []byte(wrong[1]), 1)
-			if err := check(broken); err == nil && !bytes.Equal(broken, text) {
+			if err := check(broken); err == nil {
 				t.Errorf("B187: %s: the schema allows %s", level, what)
 			}
 		}

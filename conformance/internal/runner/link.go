@@ -41,6 +41,7 @@ type link struct {
 	extended bool
 	hello    wire.Hello // the peer's
 
+	room    []byte // for a read
 	buf     []byte
 	ended   error
 	queues  map[uint32][]frame
@@ -52,7 +53,7 @@ type link struct {
 }
 
 func newLink(conn net.Conn) *link {
-	return &link{conn: conn, queues: make(map[uint32][]frame), parts: make(map[uint32]*frame),
+	return &link{conn: conn, room: make([]byte, 64<<10), queues: make(map[uint32][]frame), parts: make(map[uint32]*frame),
 		got: make(map[uint32]uint64), spent: make(map[uint32]uint64)}
 }
 

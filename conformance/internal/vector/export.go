@@ -25,9 +25,12 @@ type Exported struct {
 	Steps []map[string]any `json:"steps"`
 }
 
-// Export writes cases with the bytes of all frames beside them: send_bytes, and expect_bytes, in
-// which a frame that has a wildcard is "". A peer may order the fields of what it sends as it
-// likes.
+// maxExported is how long a frame may be whose bytes are written.
+const maxExported = 16 << 10
+
+// Export writes cases with the bytes of all frames beside them: send_bytes and expect_bytes. Those
+// of a frame that has a wildcard, or is over 16 KiB, are "". A peer may order the fields of what
+// it sends as it likes.
 func Export(w io.Writer, cases []Case) error {
 	out := make([]Exported, 0, len(cases))
 	for _, c := range cases {
@@ -75,16 +78,20 @@ func exportStep(c *Case, step Step) (map[string]any, error) {
 			if err != nil {
 				return nil, err
 			}
+			if len(data) > maxExported && f.Zeros == 0 {
+				all = append(all, "")
+				continue
+			}
 			length := uint32(len(data))
 			if f.Length != nil {
 				length = uint32(*f.Length)
 			}
 			header := wire.AppendHeader(nil, wire.Header{Length: length, StreamID: f.Stream, Type: wire.Type(f.Type), Flags: f.Flags.First()})
-			text := hex.EncodeToString(header) + hex.EncodeToString(data)
-			if f.Zeros > 64 {
-				text = fmt.Sprintf("%x zeros:%d", header, f.Zeros)
+			rest := fmt.Sprintf(" zeros:%d", f.Zeros)
+			if f.Zeros <= 64 {
+				rest = hex.EncodeToString(data)
 			}
-			all = append(all, text)
+			all = append(all, hex.EncodeToString(header)+rest)
 		}
 		if all != nil {
 			one[name+"_bytes"] = all
