@@ -178,6 +178,18 @@ func TestNobodyFindsNothing(t *testing.T) {
 	wg.Wait()
 }
 
+// TestSecondName holds that the server's socket keeps its first name until the other is renamed to
+// it, which is one step.
+func TestSecondName(t *testing.T) {
+	path := filepath.Join(shortDir(t), "s")
+	serve(t, path, "server")
+	if err := second(path, path+asideSuffix); err != nil {
+		t.Fatal(err)
+	}
+	wantAnswer(t, path, "server")
+	wantAnswer(t, path+asideSuffix, "server")
+}
+
 // TestDial reaches the server before and after Restore, never the listener itself.
 func TestDial(t *testing.T) {
 	path := filepath.Join(shortDir(t), "s")

@@ -164,6 +164,22 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// TestReadsNoMore holds that who writes to a peer that reads no more is told so, while the
+// other direction goes on.
+func TestReadsNoMore(t *testing.T) {
+	b := newBetween(t, testkit.SocketPair)
+	testkit.Within(t, "B180", func() {
+		b.server.(*net.UnixConn).CloseRead()
+		for err := error(nil); err == nil; _, err = b.client.Write(make([]byte, 1<<10)) {
+		}
+		write(t, b.server, "still there")
+		b.server.Close()
+		if got, err := io.ReadAll(b.client); string(got) != "still there" || err != nil {
+			t.Errorf("B180: %q, %v", got, err)
+		}
+	})
+}
+
 func write(t *testing.T, conn net.Conn, text string) {
 	t.Helper()
 	if _, err := conn.Write([]byte(text)); err != nil {

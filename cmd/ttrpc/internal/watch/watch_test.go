@@ -42,15 +42,23 @@ var began = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // look watches some pieces, and returns what is told of them in lines.
 func look(config watch.Config, pieces []piece) []string {
-	var told []string
-	config.Tell = func(e watch.Event) { told = append(told, line(e)) }
+	var events []watch.Event
+	config.Tell = func(e watch.Event) { events = append(events, e) }
 	w := watch.New(config)
 	for _, p := range pieces {
-		w.Write(p.fromServer, began, p.data)
+		b := slices.Clone(p.data)
+		w.Write(p.fromServer, began, b)
+		for i := range b {
+			b[i] = 0xee // the memory is the caller's again
+		}
 	}
 	w.End(false, began)
 	w.End(true, began)
 	w.Close(began)
+	var told []string
+	for _, e := range events {
+		told = append(told, line(e))
+	}
 	return told
 }
 
