@@ -25,6 +25,7 @@ func TestMain(m *testing.M) {
 	if built, err = os.MkdirTemp("", "peers"); err != nil {
 		panic(err)
 	}
+	os.Setenv("TMPDIR", built) // a program that crashes leaves its directory
 	code := leak.Check(m)
 	os.RemoveAll(built)
 	os.Exit(code)
