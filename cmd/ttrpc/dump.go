@@ -258,6 +258,7 @@ type feed struct {
 	watch  *watch.Conn // nil until that is known
 	n      int         // its number in lines
 	turned bool        // the client is who the source takes for the server
+	whole  bool        // it is there from its beginning, with the client as the source says: a capture of ours
 	ended  [2]bool
 	over   bool // it has ended, or is left out
 	last   time.Time
@@ -272,7 +273,10 @@ func (f *feed) orient(d *dump, s pcapng.Segment) {
 	f.held = append(f.held, s)
 	f.bytes += len(s.Data)
 	fromServer, known := watch.Sender(s.Data)
-	if d.trunk {
+	if first := f.held[0]; len(first.Data) == 0 && first.Comment != "" {
+		f.whole = true
+	}
+	if d.trunk || f.whole {
 		fromServer, known = s.FromServer, len(s.Data) > 0
 	}
 	switch {
@@ -301,13 +305,13 @@ func (f *feed) begin(d *dump, conn int) {
 		d.shown++
 		f.n = d.shown
 	}
-	f.watch = watch.New(watch.Config{Midway: true, Trunk: d.trunk, Frames: d.printer.Verbose >= 2, Tell: func(e watch.Event) {
+	f.watch = watch.New(watch.Config{Midway: !f.whole, Trunk: d.trunk, Frames: d.printer.Verbose >= 2, Tell: func(e watch.Event) {
 		d.found = d.found || e.Kind != watch.Note && e.Kind != watch.Control
 		d.selected.Event(f.n, e)
 	}})
 	name := d.source.Name(conn)
-	if first := f.held[0]; len(first.Data) == 0 && first.Comment != "" {
-		name = first.Comment // what the connection was, in captures of ours
+	if f.whole {
+		name = f.held[0].Comment // what the connection was
 		f.held = f.held[1:]
 	}
 	d.note(d.printer.About(f.n, f.last, lines.Open, name))

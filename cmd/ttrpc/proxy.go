@@ -74,6 +74,8 @@ func newProxyCommand(e *cli.Env) *cobra.Command {
 	flags.BoolVar(&f.reflect, "reflect", false, "ask the server for descriptions of its methods, on a connection of the proxy's own")
 	f.printing.register(cmd)
 	f.descriptions.Register(cmd)
+	cmd.RegisterFlagCompletionFunc("to", completeAddress)
+	cmd.RegisterFlagCompletionFunc("listen", completeAddress)
 	return cmd
 }
 
