@@ -188,6 +188,11 @@ func (b *bench) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, erro
 
 // describe finds the method's description, and makes the messages of one call.
 func (b *bench) describe(ctx context.Context) error {
+	ctx, cancel, err := b.target.Context(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
 	s, err := b.schema.Open(ctx, b.clients[0])
 	if err != nil {
 		return err

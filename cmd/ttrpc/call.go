@@ -130,7 +130,12 @@ func (c *caller) connect(ctx context.Context, address string, in *input) error {
 		return err
 	}
 	defer client.Close()
-	s, err := c.schema.Open(ctx, client)
+	asking, cancel, err := c.target.Context(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	s, err := c.schema.Open(asking, client)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/target"
 )
@@ -30,22 +29,20 @@ func completeSymbol(t *target.Flags, f *schema.Flags, methods bool) cobra.Comple
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionPatience)
 		defer cancel()
-		client, s, err := openSchema(ctx, t, f, args[0])
+		asked, err := openSchema(ctx, t, f, args[0])
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		if client != nil {
-			defer client.Close()
-		}
-		return symbolsFor(ctx, client, s, word, methods)
+		defer asked.close()
+		return symbolsFor(asked, word, methods)
 	}
 }
 
-func symbolsFor(ctx context.Context, client *ttrpc.Client, s *schema.Schema, word string, methods bool) (found []string, _ cobra.ShellCompDirective) {
+func symbolsFor(a *asked, word string, methods bool) (found []string, _ cobra.ShellCompDirective) {
 	if service, _, ok := strings.Cut(word, "/"); ok && methods {
-		return methodsOf(ctx, s, service), cobra.ShellCompDirectiveNoFileComp
+		return methodsOf(a.ctx, a.schema, service), cobra.ShellCompDirectiveNoFileComp
 	}
-	names, _, _ := serviceNames(ctx, client, s)
+	names, _, _ := serviceNames(a)
 	for _, name := range names {
 		if strings.HasPrefix(name, word) {
 			found = append(found, name)
@@ -55,7 +52,7 @@ func symbolsFor(ctx context.Context, client *ttrpc.Client, s *schema.Schema, wor
 	case !methods:
 		return found, cobra.ShellCompDirectiveNoFileComp
 	case len(found) == 1:
-		return methodsOf(ctx, s, found[0]), cobra.ShellCompDirectiveNoFileComp
+		return methodsOf(a.ctx, a.schema, found[0]), cobra.ShellCompDirectiveNoFileComp
 	}
 	for i := range found {
 		found[i] += "/"

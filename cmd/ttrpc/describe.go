@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/message"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
@@ -52,14 +51,13 @@ func (d *describer) run(cmd *cobra.Command, args []string) error {
 	if d.template && len(args) == 1 {
 		return cli.Usage("", "--template needs a message, or a method for its request")
 	}
-	client, s, err := openSchema(cmd.Context(), &d.target, &d.schema, args[0])
+	asked, err := openSchema(cmd.Context(), &d.target, &d.schema, args[0])
 	if err != nil {
 		return err
 	}
-	if client != nil {
-		defer client.Close()
-	}
-	found, err := d.find(cmd.Context(), client, s, args[1:])
+	defer asked.close()
+	s := asked.schema
+	found, err := d.find(asked, args[1:])
 	if err != nil {
 		return err
 	}
@@ -76,14 +74,14 @@ func (d *describer) run(cmd *cobra.Command, args []string) error {
 }
 
 // find returns what is to be described: the symbol that is named, or all services.
-func (d *describer) find(ctx context.Context, client *ttrpc.Client, s *schema.Schema, names []string) (found []protoreflect.Descriptor, err error) {
+func (d *describer) find(a *asked, names []string) (found []protoreflect.Descriptor, err error) {
 	if len(names) == 0 {
-		if names, _, err = serviceNames(ctx, client, s); err != nil {
+		if names, _, err = serviceNames(a); err != nil {
 			return nil, err
 		}
 	}
 	for _, name := range names {
-		symbol, err := findSymbol(ctx, s, name)
+		symbol, err := findSymbol(a.ctx, a.schema, name)
 		if err != nil {
 			return nil, err
 		}

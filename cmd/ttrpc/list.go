@@ -48,21 +48,20 @@ type lister struct {
 }
 
 func (l *lister) run(cmd *cobra.Command, args []string) error {
-	client, s, err := openSchema(cmd.Context(), &l.target, &l.schema, args[0])
+	asked, err := openSchema(cmd.Context(), &l.target, &l.schema, args[0])
 	if err != nil {
 		return err
 	}
-	if client != nil {
-		defer client.Close()
-	}
+	defer asked.close()
+	s := asked.schema
 	if len(args) == 2 {
-		return l.methods(cmd.Context(), s, args[1])
+		return l.methods(asked.ctx, s, args[1])
 	}
-	names, err := l.services(cmd.Context(), client, s)
+	names, err := l.services(asked)
 	var found []protoreflect.Descriptor
 	for _, name := range names {
 		fmt.Fprintln(l.env.Stdout, name)
-		if d, err := s.Find(cmd.Context(), name); err == nil {
+		if d, err := s.Find(asked.ctx, name); err == nil {
 			found = append(found, d)
 			if l.long {
 				l.writeMethods(d)
@@ -72,29 +71,54 @@ func (l *lister) run(cmd *cobra.Command, args []string) error {
 	return errors.Join(err, s.Save(found...))
 }
 
+// An asked is a server that is asked what it has, or nobody.
+type asked struct {
+	ctx    context.Context // with the metadata and the deadline of calls
+	client *ttrpc.Client   // or nil
+	schema *schema.Schema
+	cancel context.CancelFunc
+}
+
 // openSchema connects to an address and reads what the flags name. With the address "-" there is
-// no client.
-func openSchema(ctx context.Context, t *target.Flags, f *schema.Flags, address string) (*ttrpc.Client, *schema.Schema, error) {
+// no client, and the flags of calls are an error.
+func openSchema(ctx context.Context, t *target.Flags, f *schema.Flags, address string) (*asked, error) {
+	var client *ttrpc.Client
+	var err error
 	if address == "-" {
-		s, err := f.Open(ctx, nil)
-		return nil, s, err
+		err = t.Unused(`with "-" no server is asked`)
+	} else {
+		client, err = t.Dial(ctx, address)
 	}
-	client, err := t.Dial(ctx, address)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s, err := f.Open(ctx, client)
+	a := &asked{client: client}
+	if a.ctx, a.cancel, err = t.Context(ctx); err == nil {
+		a.schema, err = f.Open(a.ctx, client)
+	}
 	if err != nil {
-		client.Close()
-		return nil, nil, err
+		a.close()
+		return nil, err
 	}
-	return client, s, nil
+	return a, nil
+}
+
+func (a *asked) close() {
+	if a.schema != nil {
+		a.schema.Close()
+	}
+	if a.cancel != nil {
+		a.cancel()
+	}
+	if a.client != nil {
+		a.client.Close()
+	}
 }
 
 // services returns the names of all services, and says how they are known if the server did not
 // tell them.
-func (l *lister) services(ctx context.Context, client *ttrpc.Client, s *schema.Schema) ([]string, error) {
-	names, how, err := serviceNames(ctx, client, s)
+func (l *lister) services(a *asked) ([]string, error) {
+	names, how, err := serviceNames(a)
 	if how != "" {
 		fmt.Fprintln(l.env.Stderr, how)
 	}
@@ -104,12 +128,12 @@ func (l *lister) services(ctx context.Context, client *ttrpc.Client, s *schema.S
 // serviceNames returns the names of all services: those that the server tells; or, if it does not
 // serve reflection, those that it is found to have; or, if that cannot be found out, those in the
 // files given. how says which of the latter it was. The error is of type [*cli.Exit].
-func serviceNames(ctx context.Context, client *ttrpc.Client, s *schema.Schema) (names []string, how string, err error) {
-	given, err := s.Services(ctx)
+func serviceNames(a *asked) (names []string, how string, err error) {
+	given, err := a.schema.Services(a.ctx)
 	if !errors.Is(err, schema.ErrNoReflection) {
 		return given, "", err
 	}
-	found, told, failed := s.Probe(ctx, client)
+	found, told, failed := a.schema.Probe(a.ctx, a.client)
 	switch {
 	case failed != nil:
 		return nil, "", cli.CallExit(failed)

@@ -148,7 +148,9 @@ func TestSilentReflection(t *testing.T) { // B177
 		})
 		s := open(t, &Flags{}, client)
 		for range 3 {
-			if _, err := s.Find(t.Context(), "h.S"); err == nil || !strings.Contains(err.Error(), "it has not answered within 10s") {
+			_, err := s.Find(t.Context(), "h.S")
+			exit := new(cli.Exit)
+			if !errors.As(err, &exit) || exit.Code != cli.CodeDeadline || !strings.Contains(err.Error(), "it has not answered within 10s") {
 				t.Errorf("B177: %v", err)
 			}
 		}

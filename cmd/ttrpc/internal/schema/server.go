@@ -79,7 +79,7 @@ func (s *server) askLocked(ctx context.Context) error {
 
 // waitLocked runs a question, and gives the server up if there is no answer in time.
 func (s *server) waitLocked(ctx context.Context, question func() error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it has not answered within %v", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, silentExit("it has not answered within %v", patience))
 	defer cancel()
 	stop := context.AfterFunc(ctx, s.client.Close)
 	err := question()
@@ -174,15 +174,27 @@ var ErrNoReflection = errors.New("the server does not serve reflection")
 // DescribeHint is what to try if something is not described.
 const DescribeHint = "Describe its services with --proto FILE or --protoset FILE."
 
+// silentExit is the error of a server that has not answered in time.
+func silentExit(format string, args ...any) *cli.Exit {
+	return &cli.Exit{Code: cli.CodeDeadline, Err: fmt.Errorf("the server's reflection cannot be used: "+format, args...),
+		Hint: `"ttrpc ping" tells whether the server answers at all. --timeout sets another deadline.`}
+}
+
 // serverExit makes the error of a server's reflection one that ends the command.
 func serverExit(err error) error {
+	exit := new(cli.Exit)
 	switch {
+	case errors.As(err, &exit):
+		return exit
 	case status.Code(err) == codes.Unimplemented:
 		return cli.Input(DescribeHint, "%w", ErrNoReflection)
+	case status.Code(err) == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded):
+		return silentExit("it has not answered before the deadline")
 	case errors.Is(err, context.Canceled):
 		return cli.CallExit(err)
 	case errors.Is(err, ttrpc.ErrClosed):
-		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err)}
+		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("the connection was lost while the server was asked by reflection: %w", err),
+			Hint: `"ttrpc ping" tells whether the server still answers, and whether it speaks ttrpc.`}
 	default:
 		prefix := fmt.Sprintf("rpc error: code = %v desc = ", status.Code(err)) // of the text of a status
 		err = errors.New(strings.Replace(err.Error(), prefix, "", 1))

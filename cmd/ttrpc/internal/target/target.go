@@ -67,6 +67,21 @@ func (f *Flags) RegisterConnect(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.ConnectTimeout, "connect-timeout", 10*time.Second, "how long to try to connect")
 }
 
+// Unused returns an error of type [*cli.Exit] if one of the flags was given, which does not apply for
+// the reason that why tells.
+func (f *Flags) Unused(why string) error {
+	var given []string
+	for _, name := range []string{"connect-timeout", "timeout", "header", "expand", "namespace", "verbose", "ext"} {
+		if f.cmd.Flags().Changed(name) {
+			given = append(given, "--"+name)
+		}
+	}
+	if len(given) == 0 {
+		return nil
+	}
+	return cli.Usage("", "%s: %s", strings.Join(given, ", "), why)
+}
+
 // Dial connects to an address. The options are in addition to those of the flags. Errors are
 // of type [*cli.Exit]. Errors of calls are statuses, for [cli.CallExit].
 func (f *Flags) Dial(ctx context.Context, text string, opts ...ttrpc.ClientOpts) (*ttrpc.Client, error) {
