@@ -21,6 +21,7 @@ import (
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/load"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/message"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/sockets"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/target"
 )
 
@@ -46,8 +47,8 @@ type bench struct {
 	template                     *template
 	timeout                      time.Duration // of each call
 	clients                      []*ttrpc.Client
-	server                       atomic.Pointer[ttrpc.PeerCredentials] // nil if it is not known
-	counts                       counts                                // of messages, since the warm-up
+	server                       atomic.Pointer[benchPeer] // nil if it is not known
+	counts                       counts                    // of messages, since the warm-up
 }
 
 func newBenchCommand(e *cli.Env) *cobra.Command {
@@ -178,10 +179,16 @@ func (b *bench) connect(ctx context.Context, address string) error {
 	return nil
 }
 
+// A benchPeer is the process that began to listen at a unix socket's name.
+type benchPeer struct {
+	pid  int
+	name string
+}
+
 // Handshake implements [ttrpc.Handshaker]: it sees who is at the other end.
 func (b *bench) Handshake(_ context.Context, conn net.Conn) (net.Conn, any, error) {
 	if peer, err := ttrpc.PeerCredentialsOf(conn); err == nil {
-		b.server.Store(peer)
+		b.server.Store(&benchPeer{peer.PID, conn.RemoteAddr().String()})
 	}
 	return conn, nil, nil
 }
@@ -287,9 +294,9 @@ func (b *bench) watchServer() (*load.Process, error) {
 	switch peer := b.server.Load(); {
 	case peer == nil:
 		return nil, errors.New("the connection does not tell which process the server is")
-	case peer.PID == 0:
+	case peer.pid == 0:
 		return nil, errors.New("the server is in another pid namespace")
 	default:
-		return load.Watch(peer.PID)
+		return load.Watch(sockets.Holder(peer.name, peer.pid))
 	}
 }

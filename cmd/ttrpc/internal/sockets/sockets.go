@@ -93,3 +93,26 @@ func FindOwners() *Owners {
 // PID returns the process that holds a socket, or 0 if it is not known. Of several it is the one
 // with the lowest number.
 func (o *Owners) PID(s Socket) int { return o.pids[s.inode] }
+
+// Holder returns the process that holds a listening socket, of which the kernel tells only who
+// began to listen. That may be gone: containerd's shims hand their sockets on to another process.
+// If nobody is seen to hold a socket of that name, it returns the one that began.
+func Holder(name string, began int) int {
+	owners, holder := FindOwners(), 0
+	for _, s := range Listening() {
+		if s.Path != name {
+			continue
+		}
+		switch pid := owners.PID(s); pid {
+		case began:
+			return began
+		case 0:
+		default:
+			holder = pid
+		}
+	}
+	if holder == 0 {
+		return began
+	}
+	return holder
+}

@@ -51,3 +51,28 @@ func TestListening(t *testing.T) {
 		t.Errorf("B172: it is of process %d, not %d", pid, os.Getpid())
 	}
 }
+
+// TestHolder finds who holds a socket, whoever began to listen.
+func TestHolder(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells")
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, one := range []struct {
+		name        string
+		began, want int
+	}{
+		{path, os.Getpid(), os.Getpid()},
+		{path, 1 << 30, os.Getpid()}, // which is no process
+		{path + "-none", 1 << 30, 1 << 30},
+	} {
+		if got := Holder(one.name, one.began); got != one.want {
+			t.Errorf("B167: %s, where process %d began to listen, is held by %d, want %d", one.name, one.began, got, one.want)
+		}
+	}
+}
