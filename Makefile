@@ -5,7 +5,7 @@
 
 steps := lint budget vet-cross lowest-go generate check-generate demo fuzz soak nested test test-386 thorough
 
-.PHONY: ci $(steps) bench dist containerd containerd-versions programs proof reliability seeded mutants soak-hour soak-grpc
+.PHONY: ci $(steps) bench dist containerd containerd-tools containerd-versions programs proof reliability seeded mutants soak-hour soak-grpc
 
 ci: ; .ci/run
 
@@ -20,6 +20,9 @@ dist: ; cmd/ttrpc/dist.sh
 # What takes too long for continuous integration: see RELIABILITY.md.
 
 containerd: ; integration/containerd/run.sh
+
+# The command ttrpc with containerd and a container; transcripts go to docs/transcripts.
+containerd-tools: ; RELEASE=v1.2.10 TRANSCRIPTS=$(CURDIR)/docs/transcripts integration/containerd/run.sh tools
 
 containerd-versions:
 	for version in v1.7.35 v2.2.9 v2.4.2 nri@v0.12.5; do \

@@ -37,6 +37,8 @@ fetch() {
 	done
 	go mod edit -replace "github.com/containerd/ttrpc=$repo" "$cache/ours.mod"
 	released=$(go -C "$src" list -m -f '{{.Version}}' github.com/containerd/ttrpc)
+	[[ -z $RELEASE ]] || released=$RELEASE
+	go mod edit -require "github.com/containerd/ttrpc@$released" "$cache/released.mod"
 }
 
 # with VERSION WORD... is a go command in the source, with a version of ttrpc.

@@ -5,9 +5,10 @@
 # Builds containerd with the ttrpc that it asks for and with this one, runs its
 # tests with both, and runs containers under each pair of daemon and shim:
 #
-#	integration/containerd/run.sh [units] [containers] [client_tests]
+#	integration/containerd/run.sh [units] [containers] [client_tests] [tools]
 #
-# Without arguments it does all three; the last needs the second in the same run.
+# Without arguments it does the first three; client_tests needs containers in the same run.
+# tools tries the command ttrpc with a daemon and the shim of a container.
 # It needs Go, gcc and a module proxy. Containers need root, runc and a static
 # busybox, which it installs with apt-get; where they do not run it says so and
 # does the rest. It ends with a table and fails if anything failed with ours
@@ -15,6 +16,8 @@
 #
 #	CONTAINERD  version of containerd (v2.2.0), or nri@VERSION for NRI; of NRI and of
 #	            containerd 1 the unit tests alone
+#	RELEASE     the released version of ttrpc, as v1.2.10 (the one that containerd asks for)
+#	TRANSCRIPTS where tools writes what was typed and printed (transcripts, in CACHE)
 #	CACHE       where source and binaries stay (~/.cache/ttrpc-containerd)
 #	TIMES       how often each unit test is run (3)
 #	RACE        not empty: ours with the race detector
@@ -27,6 +30,8 @@ repo=$(readlink -f "$here/../..")
 containerd=${CONTAINERD:-v2.2.0}
 cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ttrpc-containerd}
 TIMES=${TIMES:-3}
+RELEASE=${RELEASE:-}
+TRANSCRIPTS=${TRANSCRIPTS:-$cache/transcripts}
 RACE=${RACE:-}
 versions=(released ours)
 
@@ -51,6 +56,8 @@ ls -d /run/containerd/s/* >"$run/sockets-before" 2>/dev/null || true
 . "$here/containers.sh"
 # shellcheck source=client.sh
 . "$here/client.sh"
+# shellcheck source=tools.sh
+. "$here/tools.sh"
 
 # finish prints what there is, also of a run that was cut short.
 finish() {
@@ -92,7 +99,7 @@ step() {
 build_all() {
 	local version
 	for version in "${versions[@]}"; do build "$version"; done
-	note "$module $wanted with ttrpc $released, which it asks for, and with ours${RACE:+, ours with the race detector}."
+	note "$module $wanted with ttrpc $released${RELEASE:+ in place of the one that it asks for}, and with ours${RACE:+, ours with the race detector}."
 }
 
 choose
