@@ -4,6 +4,7 @@
 package dissector
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -12,6 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/containerd/ttrpc/internal/testkit"
 	"github.com/containerd/ttrpc/internal/wire"
@@ -98,6 +104,62 @@ func TestHostile(t *testing.T) {
 	}
 	tshark(t, c.file.Bytes(), errorsOnly...)
 	sameAsGolden(t, "after harm", files, every, packets, rows(t, c.file.Bytes()))
+}
+
+// TestBeyondProtobuf has messages that Wireshark's dissector for protobuf fails on, and takes that for
+// a bug of its own: an error that passes Lua by, after which Wireshark crashes. That dissector must not
+// be asked, and it must be told why.
+func TestBeyondProtobuf(t *testing.T) {
+	nested := func(levels int) (b []byte) {
+		for range levels {
+			b = protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b)
+		}
+		return b
+	}
+	length := func(n uint64) []byte {
+		return append(protowire.AppendVarint(protowire.AppendTag(nil, 9, protowire.BytesType), n), "abc"...)
+	}
+	many := bytes.Repeat([]byte{0x10, 1}, 49_000)
+	details := &spb.Status{Code: 5}
+	for range 5 {
+		details.Details = append(details.Details, &anypb.Any{TypeUrl: "type.googleapis.com/vec.Text", Value: many})
+	}
+	failed, err := proto.Marshal(details)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name    string
+		request []byte
+		answer  []byte
+		want    string // is told of it, or nothing is
+	}{
+		{"a length of 1 GiB", length(1 << 30), nil, "a length of 1 GiB or more"},
+		{"a length of 4 GiB less one", length(1<<32 - 1), nil, "a length of 1 GiB or more"},
+		{"such a length in a message", append([]byte{0x0a, 9}, length(1<<31)...), nil, "a length of 1 GiB or more"},
+		{"a length that is too large", length(1<<30 - 1), nil, ""},
+		{"deep", nested(2000), nil, "more than 100 levels deep"},
+		{"not deep", nested(50), nil, ""},
+		{"many fields", bytes.Repeat(many, 5), nil, "more than 100,000 fields"},
+		{"some fields", many, nil, ""},
+		{"details of many fields", []byte(helloText), failed, "more than 100,000 fields"},
+	} {
+		s := &script{}
+		s.request('C', 1, 0, "Nest", string(c.request))
+		if c.answer != nil {
+			s.say('S', 1, wire.TypeResponse, 0, string(wire.Response{Status: c.answer}.Append(nil)))
+		}
+		s.request('C', 3, 0, "Echo", helloText)
+		capture := newCapture(t)
+		capture.add(c.name, s.frames, 0)
+		out := string(tshark(t, capture.file.Bytes(), "-V"))
+		if c.want != "" && !strings.Contains(out, c.want) || c.want == "" && strings.Contains(out, "not shown as protobuf") {
+			t.Errorf("B186: of %s it tells\n%s", c.name, out[:min(len(out), 3000)])
+		}
+		if !strings.Contains(out, "ttrpc, Request 3 vec.Echo/Echo") {
+			t.Errorf("B186: after %s the next call is not shown", c.name)
+		}
+	}
 }
 
 // TestCutPackets has captures of which packets were cut, as tcpdump -s does it.

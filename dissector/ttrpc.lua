@@ -730,10 +730,62 @@ end
 
 local protobuf = Dissector.get("protobuf")
 
+-- fields_left is how many more fields of protobuf a packet's tree has room for. One takes up to nine items.
+local fields_left = 0
+
+-- too_much tells why Wireshark's dissector for protobuf must not see a message, or returns nil. That
+-- one reports as its own bug a length of almost 2 GiB or more, and a tree of more than 1,000,000 items or
+-- 500 levels. Such an error passes Lua by and leaves it broken: Wireshark crashes later. What may be a
+-- message in a message is looked at, too.
+local function too_much(s, at, to, depth)
+	if depth > 100 then
+		return "messages in messages, more than 100 levels deep"
+	end
+	while at <= to do
+		local tag, _, next = varint(s, at)
+		fields_left = fields_left - 1
+		if fields_left < 0 then
+			return "more than 100,000 fields, with those of the same packet"
+		end
+		if not tag then
+			return nil
+		end
+		local wire = tag % 8
+		if wire == 0 then
+			_, _, next = varint(s, next)
+		elseif wire == 1 or wire == 5 then
+			next = next + (wire == 1 and 8 or 4)
+		elseif wire == 2 then
+			local n, _, content = varint(s, next)
+			if n and n >= 2 ^ 30 then
+				return "a field with a length of 1 GiB or more"
+			end
+			next = n and content + n
+			local odd = n and s:find("[^ -~]", content)
+			if odd and odd < next and odd <= to then -- not of plain text alone
+				local why = too_much(s, content, math.min(next - 1, to), depth + 1)
+				if why then
+					return why
+				end
+			end
+		end
+		if not next then
+			return nil
+		end
+		at = next
+	end
+	return nil
+end
+
 -- payload hands a payload to Wireshark's dissector. What it is there is "message,NAME", or
 -- a method and a direction in the form in which gRPC's dissector says so.
 local function payload(tree, m, f, what, pinfo)
 	if f.length == 0 then
+		return
+	end
+	local why = too_much(m.s, f.content, f.content + f.length - 1, 1)
+	if why then
+		tree:add_proto_expert_info(E.malformed, "This is not shown as protobuf: it has " .. why)
 		return
 	end
 	pinfo.private["pb_msg_type"] = what
@@ -984,6 +1036,7 @@ end
 -- that. What other dissectors put into the columns meanwhile is gone.
 local function columns(pinfo, dissect)
 	local lines = {}
+	fields_left = 100000
 	local result = dissect(function(line)
 		lines[#lines + 1] = line
 	end)
