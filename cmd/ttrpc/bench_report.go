@@ -310,13 +310,13 @@ func micros(us float64) string {
 // foot tells of errors, and what a reader must know.
 func (r *report) foot(w io.Writer) {
 	if len(r.Errors) > 0 {
-		fmt.Fprintf(w, "\n%d calls have failed, which are not in the times:\n", r.Calls-r.OK)
+		fmt.Fprintf(w, "\nCalls that have failed, not in the times: %d\n", r.Calls-r.OK)
 		for _, e := range r.Errors {
 			fmt.Fprintf(w, "  %d %s, the first: %s\n", e.Count, e.Code, strings.TrimSpace(e.First))
 		}
 	}
 	if r.Undone > 0 {
-		fmt.Fprintf(w, "\n%d calls were still under way %v after the end, and are not counted.\n", r.Undone, load.Grace)
+		fmt.Fprintf(w, "\nCalls without an answer at the end, not counted: %d.\n", r.Undone)
 	}
 	if r.Missed*100 > r.Calls { // a few are what was due in the last moment
 		fmt.Fprintf(w, "\nThe server, or %d callers, could not keep up: %d calls were due and had not begun at the end.\n", r.Callers, r.Missed)

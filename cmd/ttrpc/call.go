@@ -41,6 +41,7 @@ from --proto and --protoset, the server's reflection, and what is built in; --ra
 	flags.StringVarP(&c.data, "data", "d", "", "`MESSAGES` as JSON, @FILE with them, or @- for standard input")
 	flags.BoolVar(&c.raw, "raw", false, "no descriptions: messages are hex, or base64 behind \"base64:\", each in a line; answers are trees of fields, or hex with --compact")
 	flags.StringVar(&c.kind, "stream", "", "who streams, with --raw: `client|server|both`")
+	cmd.RegisterFlagCompletionFunc("stream", cobra.FixedCompletions([]string{"client", "server", "both"}, cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&c.copyLine, "copy", false, "write the command line that repeats the call to standard error")
 	flags.StringArrayVar(&c.files, "file", nil, "have an open file come with message N, as `N=PATH`, or N=fd:3 for a descriptor that the shell has opened, in extended mode; may be repeated")
 	flags.StringVar(&c.saveFiles, "save-files", "", "save what the open files of answers hold in `DIR`, in extended mode")

@@ -4,7 +4,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,7 +43,7 @@ type watchedSession struct {
 func newChannelsCommand(e *cli.Env) *cobra.Command {
 	w := &watchedSession{env: e}
 	cmd := &cobra.Command{
-		Use:   "channels ADDRESS",
+		Use:   "channels [flags] ADDRESS",
 		Short: "List the channels that a server of libchan opens, and print their messages",
 		Long: `List the channels that a server of libchan opens, and print their messages as JSON.
 
@@ -61,7 +60,7 @@ session, with -c or --quiet, or with ^C.`,
 	w.target.RegisterConnect(cmd)
 	cmd.Flags().BoolVarP(&w.list, "list", "l", false, "list channels only, and take no messages")
 	cmd.Flags().IntVarP(&w.count, "count", "c", 0, "end after so many messages, or with --list channels; 0 is never")
-	cmd.Flags().DurationVarP(&w.quiet, "quiet", "q", 0, "end when nothing has come for so long; 0 is never")
+	cli.Duration(cmd.Flags(), &w.quiet, "quiet", "q", 0, "end when nothing has come for so long; 0 is never")
 	cmd.Flags().BoolVar(&w.json, "json", false, "print a line of JSON for all that happens")
 	return cmd
 }
@@ -75,14 +74,9 @@ func (w *watchedSession) run(ctx context.Context, text string) error {
 	if err != nil {
 		return target.ConnectExit(a, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	w.session, err = libchan.NewClient(conn)
-	if !stop() {
-		err = cmp.Or(ctx.Err(), err)
-	}
-	if err != nil {
+	if w.session, err = w.begin(ctx, conn); err != nil {
 		conn.Close()
-		return sessionExit(err)
+		return err
 	}
 	ctx, w.enough = context.WithCancel(ctx)
 	defer w.enough()
@@ -91,6 +85,27 @@ func (w *watchedSession) run(ctx context.Context, text string) error {
 		defer w.idle.Stop()
 	}
 	return w.watch(ctx)
+}
+
+// begin begins the session, in the time that there is for the connection.
+func (w *watchedSession) begin(ctx context.Context, conn net.Conn) (*libchan.Session, error) {
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if w.target.ConnectTimeout > 0 {
+		limited, cancel = context.WithTimeout(ctx, w.target.ConnectTimeout)
+	}
+	defer cancel()
+	stop := context.AfterFunc(limited, func() { conn.Close() })
+	session, err := libchan.NewClient(conn)
+	switch {
+	case stop() && err != nil:
+		return nil, sessionExit(err)
+	case ctx.Err() != nil:
+		return nil, cli.CallExit(ctx.Err())
+	case limited.Err() != nil:
+		return nil, &cli.Exit{Code: cli.CodeDeadline, Err: errors.New("the server takes connections, and does not answer the question for a session"),
+			Hint: `"ttrpc ping ADDRESS" tells whether it answers at all. --connect-timeout sets how long to try.`}
+	}
+	return session, nil
 }
 
 // sessionExit is the error of a session that has not begun.

@@ -174,3 +174,22 @@ func shortDir(t *testing.T) string {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
+
+// TestChannelsSilent asks a server for a session that takes connections and does not answer.
+func TestChannelsSilent(t *testing.T) {
+	dir, err := os.MkdirTemp("", "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	code, _, stderr := runCommand("channels", "--connect-timeout", "50ms", path)
+	if code != cli.CodeDeadline || !strings.Contains(stderr, "does not answer") || !strings.Contains(stderr, "ttrpc ping") {
+		t.Errorf("B172: it ends with %d and %s", code, stderr)
+	}
+}

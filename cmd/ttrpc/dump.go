@@ -59,6 +59,7 @@ func newDumpCommand(e *cli.Env) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.format, "format", "", "`FORMAT` of the file, if it is not seen from its beginning: pcap, strace or raw")
+	cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"pcap", "strace", "raw"}, cobra.ShellCompDirectiveNoFileComp))
 	flags.BoolVar(&f.nri, "nri", false, "the connections are trunks of NRI")
 	f.printing.register(cmd)
 	f.descriptions.Register(cmd)

@@ -40,7 +40,7 @@ type healthCommand struct {
 func newHealthCommand(e *cli.Env) *cobra.Command {
 	h := &healthCommand{Env: e}
 	cmd := &cobra.Command{
-		Use:     "health ADDRESS [SERVICE]",
+		Use:     "health [flags] ADDRESS [SERVICE]",
 		Short:   "Ask a server whether it serves",
 		Long:    healthHelp,
 		Example: healthExample,

@@ -33,7 +33,7 @@ type ping struct {
 func newPingCommand(e *cli.Env) *cobra.Command {
 	p := &ping{env: e}
 	cmd := &cobra.Command{
-		Use:   "ping ADDRESS",
+		Use:   "ping [flags] ADDRESS",
 		Short: "Tell whether a server answers, how fast, and what it seems to be",
 		Long: `Tell whether a server answers, how fast, and what it seems to be.
 
@@ -49,8 +49,8 @@ and any status is an answer. What is no ttrpc server, as one of gRPC, is told.
 	}
 	p.target.RegisterConnect(cmd)
 	cmd.Flags().IntVarP(&p.count, "count", "c", 3, "how many answers to wait for")
-	cmd.Flags().DurationVarP(&p.interval, "interval", "i", 100*time.Millisecond, "how long to pause between them")
-	cmd.Flags().DurationVar(&p.patience, "timeout", 5*time.Second, "how long to wait for each")
+	cli.Duration(cmd.Flags(), &p.interval, "interval", "i", 100*time.Millisecond, "how long to pause between them")
+	cli.Duration(cmd.Flags(), &p.patience, "timeout", "", 5*time.Second, "how long to wait for each")
 	cmd.Flags().BoolVar(&p.json, "json", false, "print the result as JSON")
 	return cmd
 }

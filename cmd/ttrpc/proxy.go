@@ -105,6 +105,9 @@ func (f *printFlags) printer(e *cli.Env, s *schema.Schema) (*lines.Printer, erro
 	if f.limit < 0 {
 		return nil, cli.Usage("", "--limit %d is less than nothing", f.limit)
 	}
+	if f.json && f.clock {
+		return nil, cli.Usage("", "--time is for lines of text; with --json each event has its time")
+	}
 	return &lines.Printer{Out: e.Stdout, Schema: s, Paint: e.Paint, JSON: f.json, Clock: f.clock, Verbose: f.verbose, Limit: f.limit, Lazy: f.filter.Active()}, nil
 }
 

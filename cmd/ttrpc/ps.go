@@ -54,7 +54,7 @@ $` + address.StateVariable + `, a list as PATH is one.`,
 	cmd.Flags().StringArrayVar(&p.states, "state", nil, "a containerd's state directory, instead of the usual ones; may be repeated")
 	cmd.Flags().BoolVarP(&p.all, "all", "a", false, "list all other unix sockets that listen, too, on Linux")
 	cmd.Flags().BoolVar(&p.json, "json", false, "print a line of JSON for each")
-	cmd.Flags().DurationVar(&p.patience, "timeout", 2*time.Second, "how long to wait for each answer")
+	cli.Duration(cmd.Flags(), &p.patience, "timeout", "", 2*time.Second, "how long to wait for each answer")
 	cmd.MarkFlagDirname("state")
 	return cmd
 }

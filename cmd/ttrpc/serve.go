@@ -69,7 +69,7 @@ type serveCommand struct {
 func newServeCommand(e *cli.Env) *cobra.Command {
 	s := &serveCommand{Env: e}
 	cmd := &cobra.Command{
-		Use:     "serve ADDRESS",
+		Use:     "serve [flags] ADDRESS",
 		Short:   "Answer calls from a script, for tests of clients",
 		Long:    serveHelp,
 		Example: serveExample,

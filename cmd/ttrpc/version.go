@@ -5,7 +5,6 @@ package main
 
 import (
 	"fmt"
-	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +18,7 @@ func newVersionCommand(e *cli.Env) *cobra.Command {
 		Example: "  ttrpc version",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(e.Stdout, "ttrpc %s %s %s/%s\n", cli.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintln(e.Stdout, cli.VersionLine())
 			return err
 		},
 	}

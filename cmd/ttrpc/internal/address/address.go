@@ -189,6 +189,12 @@ func (a *Address) Listen(ctx context.Context) (net.Listener, error) {
 	return ttrpc.ListenAddress(ctx, a.scheme+":"+a.rest)
 }
 
+// isOther tells whether there is something at a path that is no socket.
+func isOther(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode()&fs.ModeSocket == 0
+}
+
 // Hint says what to try when an address could not be dialled or listened on; empty if nothing
 // comes to mind.
 func (a *Address) Hint(err error) string {
@@ -200,6 +206,10 @@ func (a *Address) Hint(err error) string {
 		return `No socket has that path. "ttrpc ps" shows what listens.`
 	case errors.Is(err, fs.ErrPermission):
 		return "The socket is another user's: try it as that one, or as root."
+	case a.Path != "" && isOther(a.Path):
+		return "What has that path is no socket."
+	case errors.Is(err, syscall.EPROTOTYPE):
+		return "It is a socket of another kind, for datagrams perhaps, so no ttrpc server's."
 	case errors.Is(err, syscall.EADDRINUSE) && a.Path != "":
 		return "Another process listens there, or one has left the socket behind: then remove it."
 	case errors.Is(err, syscall.ECONNREFUSED) && a.Path != "":

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -80,6 +81,11 @@ func Version() string {
 	return buildVersion(info)
 }
 
+// VersionLine tells it with all that matters for a report of a fault.
+func VersionLine() string {
+	return fmt.Sprintf("ttrpc %s %s %s/%s", Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 // buildVersion makes a version of what the go command notes: the module's version, or the
 // commit and whether files were changed.
 func buildVersion(info *debug.BuildInfo) string {
@@ -107,14 +113,17 @@ func buildVersion(info *debug.BuildInfo) string {
 func Run(e *Env, newRoot func(*Env) *cobra.Command, args []string) int {
 	ctx, stop := interruptible()
 	defer stop()
+	out := &output{Writer: e.Stdout}
+	e.Stdout = out
 	root := newRoot(e)
-	Prepare(root)
 	root.SetArgs(args)
 	root.SetIn(e.Stdin)
-	root.SetOut(e.Stdout)
+	root.SetOut(e.Stdout) // which completion notes in Prepare
 	root.SetErr(e.Stderr)
+	Prepare(root)
 	e.JSONErrors = wantsJSON(args)
-	return e.end(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	return e.end(cmd, out.end(err))
 }
 
 // interruptible returns a context that ends with the first interrupt. Once it has ended, the next
@@ -141,7 +150,7 @@ const formatError = "format-error"
 func Prepare(root *cobra.Command) {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.Version = Version()
-	root.SetVersionTemplate("ttrpc {{.Version}}\n")
+	root.SetVersionTemplate(VersionLine() + "\n")
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
 	root.PersistentFlags().VarP(new(errorFormat), formatError, "", "how errors are printed: text, or json, which is google.rpc.Status")
@@ -149,9 +158,10 @@ func Prepare(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, sub := range root.Commands() {
+		tellArguments(sub)
 		switch sub.Name() {
 		case "help":
-			sub.Example = "  ttrpc help call"
+			prepareHelp(sub)
 		case "completion":
 			prepareCompletion(sub)
 		}
@@ -160,6 +170,13 @@ func Prepare(root *cobra.Command) {
 
 func prepareCompletion(cmd *cobra.Command) {
 	cmd.Example = "  source <(ttrpc completion bash)"
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("there is no completion for %q", args[0])
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	for _, shell := range cmd.Commands() {
 		shell.Example = map[string]string{
 			"bash":       "  source <(ttrpc completion bash)\n  ttrpc completion bash > /etc/bash_completion.d/ttrpc",

@@ -78,7 +78,7 @@ func TestCodes(t *testing.T) {
 		text   string
 	}{
 		{nil, 0, 0, ""},
-		{errors.New("wrong"), 1, codes.InvalidArgument, "ttrpc: wrong\n\"ttrpc help\""},
+		{errors.New("wrong"), 1, codes.InvalidArgument, "ttrpc: wrong\n\"ttrpc fail --help\""},
 		{Usage("try it", "bad %d", 1), 1, codes.InvalidArgument, "ttrpc: bad 1\ntry it\n"},
 		{&Exit{Code: ExitConnect, Err: errors.New("ttrpc: nobody")}, 2, codes.Unavailable, "ttrpc: nobody\n"},
 		{CallExit(fmt.Errorf("reading: %w", ttrpc.ErrClosed)), 3, codes.Unavailable, "ttrpc: reading: ttrpc: closed\n\"ttrpc ping\""},

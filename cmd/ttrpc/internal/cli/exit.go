@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -88,7 +89,9 @@ func asStatus(err error) *status.Status {
 	st, ok := status.FromError(err)
 	switch {
 	case ok:
-		return st
+		p := st.Proto() // whose text, if something wraps the status, tells the code once more
+		p.Message = strings.Replace(p.GetMessage(), fmt.Sprintf("rpc error: code = %v desc = ", st.Code()), "", 1)
+		return status.FromProto(p)
 	case errors.Is(err, context.Canceled):
 		return status.New(codes.Canceled, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
@@ -103,17 +106,17 @@ func hintFor(code codes.Code) string {
 	case codes.Unimplemented:
 		return `The server does not have that method. "ttrpc list ADDRESS" shows what it has, if it tells; or it is the wrong server.`
 	case codes.DeadlineExceeded:
-		return "--timeout sets another deadline."
+		return `--timeout sets another deadline. "ttrpc ping ADDRESS" tells whether the server answers at all.`
 	}
 	return ""
 }
 
-// end tells of an error and returns the code for it.
-func (e *Env) end(err error) int {
+// end tells of the error of a command, and returns the code for it.
+func (e *Env) end(cmd *cobra.Command, err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	exit := &Exit{Code: ExitUsage, Err: err, Hint: `"ttrpc help" shows how it is called.`}
+	exit := &Exit{Code: ExitUsage, Err: err, Hint: fmt.Sprintf(`"%s --help" shows how it is called.`, cmd.CommandPath())}
 	errors.As(err, &exit)
 	if e.JSONErrors {
 		fmt.Fprintf(e.Stderr, "%s\n", exit.json())
@@ -126,7 +129,8 @@ func (e *Env) end(err error) int {
 // text is what people read.
 func (x *Exit) text() string {
 	var b strings.Builder
-	if st, ok := status.FromError(x.Err); ok && x.Code >= ExitStatus {
+	if _, ok := status.FromError(x.Err); ok && x.Code >= ExitStatus {
+		st := asStatus(x.Err)
 		fmt.Fprintf(&b, "ttrpc: %v (%d): %s\n", st.Code(), st.Code(), st.Message())
 	} else {
 		fmt.Fprintf(&b, "ttrpc: %s\n", strings.TrimPrefix(x.Err.Error(), "ttrpc: "))

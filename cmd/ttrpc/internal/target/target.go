@@ -41,7 +41,7 @@ func (f *Flags) Register(cmd *cobra.Command) {
 	f.cmd = cmd
 	f.RegisterConnect(cmd)
 	flags := cmd.Flags()
-	flags.DurationVar(&f.Timeout, "timeout", 0, "deadline of each call, which travels with it; 0 is none")
+	cli.Duration(flags, &f.Timeout, "timeout", "", 0, "deadline of each call, which travels with it; 0 is none")
 	flags.StringArrayVarP(&f.Headers, "header", "H", nil, "metadata of each call, as 'key: value' or key=value; may be repeated")
 	flags.BoolVar(&f.Expand, "expand", false, "replace ${NAME} in metadata by the environment's NAME")
 	flags.StringVarP(&f.Namespace, "namespace", "n", "", "containerd's namespace, which travels as "+namespaceKey+"; that of a shim: address is known")
@@ -64,7 +64,7 @@ func completeNamespace(*cobra.Command, []string, string) (names []string, _ cobr
 
 // RegisterConnect adds only those flags that say how to connect.
 func (f *Flags) RegisterConnect(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&f.ConnectTimeout, "connect-timeout", 10*time.Second, "how long to try to connect")
+	cli.Duration(cmd.Flags(), &f.ConnectTimeout, "connect-timeout", "", 10*time.Second, "how long to try to connect")
 }
 
 // Unused returns an error of type [*cli.Exit] if one of the flags was given, which does not apply for
@@ -156,6 +156,9 @@ func (f *Flags) Context(ctx context.Context) (context.Context, context.CancelFun
 
 // metadata returns what the flags say of it.
 func (f *Flags) metadata() (ttrpc.MD, error) {
+	if f.Expand && len(f.Headers) == 0 {
+		return nil, cli.Usage("", "--expand is for --header, which is not given")
+	}
 	md := ttrpc.MD{}
 	for _, header := range f.Headers {
 		key, value, err := f.header(header)
