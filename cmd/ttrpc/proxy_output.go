@@ -53,7 +53,7 @@ type printed struct {
 func (p *proxy) start(f *proxyFlags, printer *lines.Printer, capture io.Writer) {
 	o := &output{printer: printer, events: newQueue[printed](f.waiting), failed: make(chan error, 1)}
 	o.selected = f.printing.filter.Select(func(conn int, e watch.Event) {
-		o.events.put(printed{conn: conn, event: e}, eventSize+len(e.Payload))
+		o.events.put(printed{conn: conn, event: e}, eventSize+e.Bytes())
 	})
 	p.output = o
 	quiet := p.quiet

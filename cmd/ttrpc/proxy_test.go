@@ -225,6 +225,24 @@ func TestSlowOutput(t *testing.T) {
 	}
 }
 
+// TestSlowOutputOfMetadata holds that metadata that waits to be printed is bounded as messages are.
+func TestSlowOutputOfMetadata(t *testing.T) {
+	server, path := serveDemo(t), filepath.Join(shortDir(t), "p")
+	r := &running{stdout: newSink(), stderr: newSink(), signals: make(chan os.Signal, 2), ended: make(chan error, 1)}
+	r.stdout.blocked = make(chan struct{})
+	r.start(t, proxyFlags{to: server, listen: path, waiting: 1 << 20})
+	client := dialPath(t, path)
+	ctx := ttrpc.WithMetadata(bounded(t), ttrpc.MD{"k": {strings.Repeat("v", 100<<10)}})
+	for range 30 { // 3 MB
+		if err := greet(ctx, client, "Ada"); err != nil {
+			t.Fatalf("B180: %v", err)
+		}
+	}
+	client.Close()
+	close(r.stdout.blocked)
+	r.stdout.await(t, "events are not shown, as they could not be printed in time")
+}
+
 // TestOutputGone holds that the end of who reads the lines ends the proxy in order.
 func TestOutputGone(t *testing.T) {
 	server := serveDemo(t)

@@ -44,7 +44,7 @@ func (f *Filter) Check() error {
 
 const (
 	maxMatched = 4096     // names whose match is remembered
-	maxKept    = 32 << 20 // bytes of messages that wait to see whether their calls fail
+	maxKept    = 32 << 20 // bytes of what waits to see whether their calls fail
 	maxEvents  = 1 << 16  // and events
 )
 
@@ -128,13 +128,13 @@ func (s *Selection) await(conn int, e watch.Event) {
 		if e.Kind == watch.Begin {
 			s.forget(at)
 		}
-		if s.bytes+len(e.Payload) > maxKept && e.HasMessage {
-			e.Payload = nil // its size is told
+		if s.bytes+e.Bytes() > maxKept {
+			e.Payload, e.Metadata, e.Status, e.Text = nil, nil, nil, "" // the message's size is told
 		}
 		if s.events < maxEvents {
 			s.waiting[at] = append(s.waiting[at], e)
 			s.events++
-			s.bytes += len(e.Payload)
+			s.bytes += e.Bytes()
 		}
 		return
 	}
@@ -152,7 +152,7 @@ func (s *Selection) await(conn int, e watch.Event) {
 func (s *Selection) forget(at place) []watch.Event {
 	kept := s.waiting[at]
 	for _, e := range kept {
-		s.bytes -= len(e.Payload)
+		s.bytes -= e.Bytes()
 	}
 	s.events -= len(kept)
 	delete(s.waiting, at)

@@ -260,12 +260,15 @@ func TestFilter(t *testing.T) {
 func TestFailedIsBounded(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	kept := 0
-	s := (&lines.Filter{Failed: true}).Select(func(_ int, e watch.Event) { kept += len(e.Payload) })
+	s := (&lines.Filter{Failed: true}).Select(func(_ int, e watch.Event) { kept += e.Bytes() })
 	call := &watch.Call{Service: "s", Method: "m", Begun: began}
 	for range 100 {
 		s.Event(1, watch.Event{Kind: watch.Message, StreamID: r.Uint32N(10), Call: call, HasMessage: true, Payload: make([]byte, 1<<20), Size: 1 << 20})
 	}
-	for id := range uint32(10) {
+	for range 100 {
+		s.Event(1, watch.Event{Kind: watch.Begin, StreamID: 10 + r.Uint32N(1000), Call: call, Metadata: []wire.KeyValue{{Value: strings.Repeat("v", 1<<20)}}})
+	}
+	for id := range uint32(1010) {
 		s.Event(1, watch.Event{Kind: watch.Lost, StreamID: id, Call: call})
 	}
 	if kept == 0 || kept > 33<<20 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/containerd/ttrpc/internal/wire"
 )
@@ -59,6 +60,16 @@ type Event struct {
 	Text     string
 }
 
+// Bytes returns about how many bytes of memory the event has of what a peer has sent, for those
+// who keep events.
+func (e *Event) Bytes() int {
+	n := len(e.Payload) + len(e.Text) + proto.Size(e.Status) + 128*len(e.Status.GetDetails())
+	for _, kv := range e.Metadata {
+		n += 32 + len(kv.Key) + len(kv.Value) // the two strings themselves
+	}
+	return n
+}
+
 // Cut tells whether the message was too long to be kept.
 func (e *Event) Cut() bool { return e.HasMessage && e.Payload == nil }
 
@@ -75,7 +86,6 @@ type Call struct {
 	Method     string    // "Method"
 	Begun      time.Time // when the request was complete
 	Timeout    time.Duration
-	Metadata   []wire.KeyValue
 
 	// What the request says of the call. A request without flags may be that of a stream to
 	// peers of the releases before v1.2 only.

@@ -273,6 +273,14 @@ func TestMemory(t *testing.T) {
 				w.Write(false, began, open)
 			}
 		},
+		"metadata": func(w *watch.Conn) {
+			r := wire.Request{Service: "s", Method: "m", Metadata: []wire.KeyValue{{Key: "k", Value: strings.Repeat("v", 1<<20)}}}
+			open := wire.AppendFrame(nil, 3, wire.TypeRequest, wire.FlagRemoteOpen, r.Append(nil))
+			for i := range 100 {
+				wire.PutStreamID(open, uint32(2*i+3))
+				w.Write(false, began, open)
+			}
+		},
 		"a frame": func(w *watch.Conn) {
 			w.Write(false, began, wire.AppendHeader(nil, wire.Header{Length: wire.MaxLength, StreamID: 3, Type: wire.TypeData}))
 			for range 15 {

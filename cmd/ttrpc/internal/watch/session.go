@@ -178,7 +178,7 @@ func (s *session) request(e Event, h wire.Header, m *message) {
 		call.Service, call.Method = name(service), name(method)
 	} else {
 		v, err := wire.ParseRequest(m.data, func(key, value []byte) {
-			call.Metadata = append(call.Metadata, wire.KeyValue{Key: string(key), Value: string(value)})
+			e.Metadata = append(e.Metadata, wire.KeyValue{Key: string(key), Value: string(value)})
 		})
 		if err != nil {
 			broken = fmt.Sprintf("a request on id %d that does not parse: %v", h.StreamID, err)
@@ -186,7 +186,7 @@ func (s *session) request(e Event, h wire.Header, m *message) {
 		call.Service, call.Method = name(v.Service), name(v.Method)
 		call.Timeout, payload = time.Duration(v.TimeoutNano), v.Payload
 	}
-	e.Kind, e.Call, e.Metadata, e.Files = Begin, call, call.Metadata, m.files
+	e.Kind, e.Call, e.Files = Begin, call, m.files
 	e.HasMessage = !call.Sends || len(payload) > 0 || h.Flags&wire.FlagNoData == 0 && m.cut()
 	e.keep(payload, m)
 	s.remember(h.StreamID, &stream{call: call, closed: !call.Sends})
