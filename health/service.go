@@ -151,6 +151,9 @@ func (s *Service) watch(ctx context.Context, stream ttrpc.StreamServer) (any, er
 	told := Status(-1)
 	for {
 		left := isClosed(leaving)
+		if err := ctx.Err(); err != nil { // the client has gone
+			return nil, err
+		}
 		state, changed := s.state(request.Service, left)
 		if state != told {
 			if err := stream.SendMsg(response(state)); err != nil {

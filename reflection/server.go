@@ -63,22 +63,24 @@ type service struct {
 // serve answers the questions of one stream.
 func (s *service) serve(ctx context.Context, stream ttrpc.StreamServer) (any, error) {
 	leaving := ttrpc.DrainingFromContext(ctx)
-	ctx, cancel := context.WithCancel(ctx)
+	staying, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {
 		select {
 		case <-leaving:
 			cancel()
-		case <-ctx.Done():
+		case <-staying.Done():
 		}
 	}()
 	c := &conversation{service: s, sent: map[string]bool{}}
 	for {
 		request := new(pb.ServerReflectionRequest)
-		err := stream.RecvMsg(ttrpc.Within(ctx, request))
+		err := stream.RecvMsg(ttrpc.Within(staying, request))
 		switch {
 		case err == io.EOF:
 			return nil, nil
+		case err != nil && ctx.Err() != nil: // the client has gone
+			return nil, ctx.Err()
 		case err != nil && isClosed(leaving):
 			return nil, status.Error(codes.Unavailable, "the server is shutting down")
 		case err != nil:
