@@ -184,7 +184,8 @@ func (p *ps) complete(list []*listener) []*listener {
 	owners := sockets.FindOwners()
 	byAddress := make(map[string]*listener)
 	for _, s := range sockets.Listening() {
-		byAddress[s.Address()] = &listener{Address: s.Address(), PID: owners.PID(s)}
+		address := owners.Reachable(s)
+		byAddress[address] = &listener{Address: address, PID: owners.PID(s)}
 	}
 	for _, l := range list {
 		if l.at == nil {

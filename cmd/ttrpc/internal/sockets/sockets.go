@@ -7,6 +7,7 @@ package sockets
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -93,6 +94,21 @@ func FindOwners() *Owners {
 // PID returns the process that holds a socket, or 0 if it is not known. Of several it is the one
 // with the lowest number.
 func (o *Owners) PID(s Socket) int { return o.pids[s.inode] }
+
+// Reachable returns the address to dial from here. A relative path leads from the directory of the
+// process that holds the socket, if that has not changed it.
+func (o *Owners) Reachable(s Socket) string {
+	if filepath.IsAbs(s.Path) || strings.HasPrefix(s.Path, "@") {
+		return s.Address()
+	}
+	theirs, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", o.PID(s)))
+	ours, _ := os.Getwd()
+	path := filepath.Join(theirs, s.Path)
+	if info, err := os.Stat(path); theirs == ours || err != nil || info.Mode()&os.ModeSocket == 0 {
+		return s.Address()
+	}
+	return "unix:" + path
+}
 
 // Holder returns the process that holds a listening socket, of which the kernel tells only who
 // began to listen. That may be gone: containerd's shims hand their sockets on to another process.

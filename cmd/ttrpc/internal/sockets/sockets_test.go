@@ -4,8 +4,10 @@
 package sockets
 
 import (
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -73,6 +75,45 @@ func TestHolder(t *testing.T) {
 	} {
 		if got := Holder(one.name, one.began); got != one.want {
 			t.Errorf("B167: %s, where process %d began to listen, is held by %d, want %d", one.name, one.began, got, one.want)
+		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	there := exec.Command("sleep", "60")
+	there.Dir = dir
+	if err := there.Start(); err != nil {
+		t.Skip("there is no program to stand for a server: ", err)
+	}
+	defer func() { there.Process.Kill(); there.Wait() }()
+	if _, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", there.Process.Pid)); err != nil {
+		t.Skip("the system does not tell directories of processes")
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "here.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	o := &Owners{map[string]int{"1": there.Process.Pid, "2": os.Getpid()}}
+	for _, test := range []struct {
+		socket Socket
+		want   string
+	}{
+		{Socket{"here.sock", "1"}, "unix:" + dir + "/here.sock"},
+		{Socket{"./here.sock", "1"}, "unix:" + dir + "/here.sock"},
+		{Socket{"gone.sock", "1"}, "unix:gone.sock"},
+		{Socket{"here.sock", "2"}, "unix:here.sock"},
+		{Socket{"here.sock", "unknown"}, "unix:here.sock"},
+		{Socket{"/here.sock", "1"}, "unix:/here.sock"},
+		{Socket{"@here.sock", "1"}, "unix:@here.sock"},
+	} {
+		if got := o.Reachable(test.socket); got != test.want {
+			t.Errorf("B172: %v of %s is reachable at %s, want %s", test.socket, dir, got, test.want)
 		}
 	}
 }
