@@ -4,6 +4,9 @@
 package ttrpcotel
 
 import (
+	"context"
+	"errors"
+
 	"go.opentelemetry.io/otel/attribute"
 	"google.golang.org/grpc/codes"
 
@@ -60,10 +63,14 @@ func isFailure(code codes.Code, served bool) bool {
 	return false
 }
 
-// servedCode is the code that a caller gets of a handler's error.
-func servedCode(err error) (codes.Code, string) {
-	if err == nil {
+// servedCode is the code that a caller gets of a handler's error. One that has gone, connection and
+// all, has cancelled the call.
+func servedCode(ctx context.Context, err error) (codes.Code, string) {
+	switch {
+	case err == nil:
 		return codes.OK, ""
+	case ctx.Err() != nil && errors.Is(err, ttrpc.ErrClosed):
+		return codes.Canceled, err.Error()
 	}
 	st := ttrpc.StatusOf(err)
 	return st.Code(), st.Message()

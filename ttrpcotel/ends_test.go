@@ -106,6 +106,50 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+// TestClientGone has a client vanish while the server receives from it, sends to it, or works: each end
+// of a call is told of that as cancelled by the caller, which is no fault of the server's.
+func TestClientGone(t *testing.T) {
+	handlers := map[string]ttrpc.StreamHandler{
+		"receives": func(_ context.Context, s ttrpc.StreamServer) (any, error) { return nil, s.RecvMsg(new(text)) },
+		"works":    func(ctx context.Context, _ ttrpc.StreamServer) (any, error) { <-ctx.Done(); return nil, ctx.Err() },
+		"sends": func(ctx context.Context, s ttrpc.StreamServer) (any, error) {
+			<-ctx.Done()
+			return nil, s.SendMsg(new(text))
+		},
+	}
+	for _, extended := range []bool{false, true} {
+		for name, handler := range handlers {
+			var s setup
+			if extended {
+				s.server, s.client = []ttrpc.ServerOpt{ttrpc.WithServerExtensions()}, []ttrpc.ClientOpts{ttrpc.WithExtensions()}
+			}
+			p := newPair(t, s)
+			began := make(chan struct{})
+			p.server.RegisterService("test.Gone", &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{"Go": {
+				StreamingClient: true, StreamingServer: true,
+				Handler: func(ctx context.Context, s ttrpc.StreamServer) (any, error) {
+					close(began)
+					return handler(ctx, s)
+				},
+			}}})
+			if _, err := p.client.NewStream(t.Context(), both, "test.Gone", "Go", nil); err != nil {
+				t.Fatal(err)
+			}
+			<-began
+			p.client.Close()
+			_, servers := p.ended()
+			if got := attributesOf(servers[0].Attributes); got["rpc.status_code"] != "CANCELLED" || got["error.type"] != "" {
+				t.Errorf("B162: %s, extended %t: the server's span has %v", name, extended, got)
+			}
+			for _, point := range p.histogram("rpc.server.call.duration") {
+				if got := attributesOf(point.Attributes.ToSlice()); got["rpc.status_code"] != "CANCELLED" || got["error.type"] != "" {
+					t.Errorf("B164: %s, extended %t: the server's metrics have %v", name, extended, got)
+				}
+			}
+		}
+	}
+}
+
 // TestDial has a client that dials: calls before there is a server, and after that, each count
 // once, though one is tried several times.
 func TestDial(t *testing.T) {

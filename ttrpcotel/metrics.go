@@ -65,16 +65,16 @@ func (m *metrics) callBegins(info ttrpc.CallInfo) func(error) {
 	if info.FullMethod == helloMethod || m.filter != nil && !m.filter(info.FullMethod) {
 		return nil
 	}
-	d := &m.calls
+	d, codeOf := &m.calls, status.Code
 	if info.Served {
-		d = &m.served
+		d, codeOf = &m.served, methods.Served
 	}
 	of := d.methods.Other()
 	if info.Known || !info.Served {
 		of = d.methods.Find(info.FullMethod, info.Known)
 	}
 	began := time.Now()
-	return func(err error) { m.record(context.Background(), d, of, status.Code(err), began) }
+	return func(err error) { m.record(context.Background(), d, of, codeOf(err), began) }
 }
 
 // streamBegins is callBegins without a client's unary calls: an interceptor measures those,

@@ -34,7 +34,7 @@ func (s *spans) serveUnary(ctx context.Context, unmarshal ttrpc.Unmarshaler, inf
 	if err == nil {
 		span.messageOf(sent, answer)
 	}
-	span.finish(servedCode(err))
+	span.finish(servedCode(ctx, err))
 	return answer, err
 }
 
@@ -54,7 +54,7 @@ func (s *spans) serveStream(ctx context.Context, stream ttrpc.StreamServer, info
 	if err == nil && !info.StreamingServer && answer != nil {
 		span.messageOf(sent, answer)
 	}
-	span.finish(servedCode(err))
+	span.finish(servedCode(ctx, err))
 	return answer, err
 }
 

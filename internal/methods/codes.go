@@ -36,3 +36,12 @@ func Called(err error, answer *ttrpc.Response) (codes.Code, string) {
 	}
 	return codes.Internal, err.Error()
 }
+
+// Served returns the code with which a call has ended for its server, by the error that a trace is
+// told. As with google.golang.org/grpc one whose caller has gone, connection and all, was cancelled.
+func Served(err error) codes.Code {
+	if errors.Is(err, ttrpc.ErrClosed) {
+		return codes.Canceled
+	}
+	return status.Code(err)
+}

@@ -131,14 +131,14 @@ func (m *metrics) handledOf(k *kindOf, code int) prometheus.Counter {
 }
 
 // end returns what is called when a call ends that begins now. If it is unary and succeeds, an
-// answer has come or gone.
-func (m *metrics) end(k *kindOf, unary bool, answers prometheus.Counter) func(error) {
+// answer has come or gone. codeOf tells the code of what has ended it.
+func (m *metrics) end(k *kindOf, unary bool, answers prometheus.Counter, codeOf func(error) codes.Code) func(error) {
 	began := time.Now()
 	return func(err error) {
 		if err == nil && unary {
 			answers.Inc()
 		}
-		m.handledOf(k, int(status.Code(err))).Inc()
+		m.handledOf(k, int(codeOf(err))).Inc()
 		k.handling.Observe(time.Since(began).Seconds())
 	}
 }
@@ -157,7 +157,7 @@ func (m *metrics) callServed(info ttrpc.CallInfo) func(error) {
 	if info.Unary {
 		k.received.Inc()
 	}
-	return m.end(k, info.Unary, k.sent)
+	return m.end(k, info.Unary, k.sent, methods.Served)
 }
 
 // streamMade is told by a client's trace. It leaves unary calls to an interceptor, which sees
@@ -168,7 +168,7 @@ func (m *metrics) streamMade(info ttrpc.CallInfo) func(error) {
 	}
 	k := m.find(info.FullMethod, false, false, info.StreamingClient, info.StreamingServer)
 	k.started.Inc()
-	return m.end(k, false, k.received)
+	return m.end(k, false, k.received, status.Code)
 }
 
 // callUnary is a [ttrpc.UnaryClientInterceptor].
@@ -176,7 +176,7 @@ func (m *metrics) callUnary(ctx context.Context, req *ttrpc.Request, resp *ttrpc
 	k := m.find(info.FullMethod, false, true, false, false)
 	k.started.Inc()
 	k.sent.Inc()
-	end := m.end(k, true, k.received)
+	end := m.end(k, true, k.received, status.Code)
 	err := invoke(ctx, req, resp)
 	end(status.Error(methods.Called(err, resp))) // which is nil if that is OK
 	return err

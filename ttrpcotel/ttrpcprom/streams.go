@@ -52,7 +52,7 @@ func (s *serverStream) RecvMsg(m any) error {
 // callStream is a [ttrpc.StreamClientInterceptor] that counts messages.
 func (m *metrics) callStream(ctx context.Context, desc *ttrpc.StreamDesc, fullMethod string, open ttrpc.Streamer) (ttrpc.ClientStream, error) {
 	k := m.find(fullMethod, false, false, desc.StreamingClient, desc.StreamingServer)
-	end := m.end(k, false, nil)
+	end := m.end(k, false, nil, status.Code)
 	stream, err := open(ctx, desc, fullMethod)
 	if err != nil { // and no trace is told
 		k.started.Inc()

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
@@ -324,6 +325,34 @@ func TestClosed(t *testing.T) {
 				t.Errorf("B166: the metrics are\n%s\nwant %s", strings.Join(lines, "\n"), want)
 			}
 		}
+	}
+}
+
+// TestClientGone has a client vanish amid a stream: that counts as cancelled.
+func TestClientGone(t *testing.T) {
+	server := ttrpcprom.NewServerMetrics()
+	c := serve(t, ttrpcprom.NewClientMetrics(), server, false)
+	s, err := c.NewStream(t.Context(), &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, "a.B", "Bidi", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.SendMsg(wrapperspb.String("a")), s.RecvMsg(new(text))); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(server)
+	var handled []string
+	for deadline := time.Now().Add(time.Minute); len(handled) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for _, line := range gather(t, r, false) {
+			if strings.HasPrefix(line, "grpc_server_handled_total") {
+				handled = append(handled, line)
+			}
+		}
+	}
+	want := []string{"grpc_server_handled_total{grpc_code=Canceled,grpc_method=Bidi,grpc_service=a.B,grpc_type=bidi_stream} 1"}
+	if !slices.Equal(handled, want) {
+		t.Errorf("B166: the server has %q, want %q", handled, want)
 	}
 }
 
