@@ -5,6 +5,7 @@ package dissector
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,7 +16,6 @@ import (
 	"testing"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -112,12 +112,12 @@ func TestHostile(t *testing.T) {
 func TestBeyondProtobuf(t *testing.T) {
 	nested := func(levels int) (b []byte) {
 		for range levels {
-			b = protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b)
+			b = append(binary.AppendUvarint([]byte{1<<3 | 2}, uint64(len(b))), b...)
 		}
 		return b
 	}
 	length := func(n uint64) []byte {
-		return append(protowire.AppendVarint(protowire.AppendTag(nil, 9, protowire.BytesType), n), "abc"...)
+		return append(binary.AppendUvarint([]byte{9<<3 | 2}, n), "abc"...)
 	}
 	many := bytes.Repeat([]byte{0x10, 1}, 49_000)
 	details := &spb.Status{Code: 5}
