@@ -37,6 +37,8 @@ func TestMistakes(t *testing.T) {
 		{"", "", "say who is to be driven: --server ADDRESS, --start COMMAND or --client COMMAND"},
 		{"--server x --client y", "", "exclude each other"},
 		{"--server unix:/no/such/socket", "", "is it running, and is the address as it has printed it?"},
+		{"--start /no/such/program", "", "no such file"},
+		{"--client no-such-program", "", "executable file not found in $PATH"},
 		{"--server x rest", "", `"rest" is not expected`},
 		{"--list --level unary", "", `there is no level "unary"; there are classic-unary, `},
 		{"--list --run [", "", "--run: "},
@@ -69,7 +71,6 @@ func TestList(t *testing.T) {
 // (B189).
 func TestPrograms(t *testing.T) {
 	for _, test := range []struct{ flag, program, want string }{
-		{"--start", "/no/such/program", "no such file"},
 		{"--start", "echo y", `at "y", the address that "echo y" has printed`},
 		{"--start", "false", "the program under test has ended: exit status 1"},
 		{"--client", "false", "the program under test has ended: exit status 1"},

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"regexp"
 	"runtime"
 	"slices"
@@ -134,10 +135,8 @@ func run(args []string, stdout, stderr io.Writer) (failed bool, err error) {
 			return false, err
 		}
 	}
-	if f.Address != "" {
-		if err := f.reach(); err != nil {
-			return false, err
-		}
+	if err := f.reach(); err != nil {
+		return false, err
 	}
 	f.Progress = progress(stderr)
 	f.Short = func(name string) bool { return r.Known[name] != "" }
@@ -237,7 +236,15 @@ func progress(w io.Writer) func(done, all int, c *vector.Case) {
 	}
 }
 
-// reach sees whether the server can be connected with at all.
+// reach sees whether the server can be connected with, or the program be started, at all.
 func (f *flags) reach() error {
-	return runner.Reach(f.Address, f.Timeout)
+	if f.Address != "" {
+		return runner.Reach(f.Address, f.Timeout)
+	}
+	words := strings.Fields(f.Start + f.Client)
+	if len(words) == 0 {
+		return errors.New("the command has no name of a program")
+	}
+	_, err := exec.LookPath(words[0])
+	return err
 }
