@@ -250,7 +250,7 @@ func (b *bench) measure(ctx context.Context, address string) (*report, error) {
 	case result.Fatal != nil:
 		return r, cli.CallExit(result.Fatal)
 	case result.Latency.Count() == 0 && len(failures) > 0:
-		err := cli.CallExit(failures[0].First)
+		err := detailed(cli.CallExit(failures[0].First), &b.format)
 		if exit := new(cli.Exit); errors.As(err, &exit) && exit.Hint == "" {
 			exit.Hint = "Not one call has succeeded. Try it once by \"ttrpc call\"."
 		}

@@ -23,6 +23,7 @@ type input struct {
 	from  io.Reader // nil without -d
 	file  *os.File  // to be closed, or nil
 	typed bool      // a person types them
+	hint  string    // what to try if they are wrong
 	read  func() ([]byte, error)
 }
 
@@ -64,6 +65,9 @@ func (in *input) begin(c *caller) error {
 	if c.raw {
 		in.read = c.readRaw(in.from)
 		return nil
+	}
+	if !c.format.Text {
+		in.hint = `"ttrpc describe --template ADDRESS SERVICE/METHOD" shows a message to start from.`
 	}
 	in.read = c.readDescribed(in.from)
 	return nil
@@ -122,7 +126,7 @@ func (in *input) next() ([]byte, error) {
 	if err == nil || errors.Is(err, io.EOF) {
 		return payload, err
 	}
-	return nil, cli.Input(`"ttrpc describe --template ADDRESS SERVICE/METHOD" shows a message to start from.`, "%w", err)
+	return nil, cli.Input(in.hint, "%w", err)
 }
 
 // single returns the only message, which is empty if there is none.

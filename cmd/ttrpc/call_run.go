@@ -278,15 +278,17 @@ func (x *exchange) tell() {
 }
 
 // exit is the error that ends the command, with a status's details in full.
-func (c *caller) exit(err error) error {
-	err = cli.CallExit(err)
+func (c *caller) exit(err error) error { return detailed(cli.CallExit(err), &c.format) }
+
+// detailed adds a status's details to an error that is an [*cli.Exit].
+func detailed(err error, format *message.Format) error {
 	var exit *cli.Exit
 	if !errors.As(err, &exit) || exit.Code < cli.ExitStatus || exit.Details != nil {
 		return err
 	}
 	st, _ := status.FromError(exit.Err)
 	for _, detail := range st.Proto().GetDetails() {
-		text, err := (&message.Format{Types: c.format.Types, Compact: true}).Marshal(detail)
+		text, err := (&message.Format{Types: format.Types, Compact: true}).Marshal(detail)
 		if err != nil {
 			text, _ = json.Marshal(map[string]any{"@type": detail.TypeUrl, "value": detail.Value})
 		}

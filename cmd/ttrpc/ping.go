@@ -75,14 +75,32 @@ func (p *ping) run(ctx context.Context, text string) error {
 		pr.Trunk = address.NRIRuntime
 	}
 	peer, err := pr.Run(ctx)
-	if err != nil {
+	if peer == nil {
 		return pingExit(a, err)
 	}
 	if p.json {
-		return p.printJSON(a, peer)
+		if err := p.printJSON(a, peer); err != nil {
+			return err
+		}
+	} else {
+		p.print(a, peer)
 	}
-	p.print(a, peer)
-	return nil
+	if err == nil || ctx.Err() != nil { // an interrupt says that these are enough
+		return nil
+	}
+	return stoppedExit(a, len(peer.Trips), err)
+}
+
+// stoppedExit is the error of a peer that has answered before.
+func stoppedExit(a *address.Address, answers int, err error) error {
+	switch {
+	case errors.Is(err, ttrpc.ErrClosed):
+		return &cli.Exit{Code: cli.ExitLost, Err: fmt.Errorf("%v: the connection was lost after %d answers: %w", a, answers, err)}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &cli.Exit{Code: cli.CodeDeadline, Err: fmt.Errorf("%v: after %d answers it does not answer any more: %w", a, answers, err),
+			Hint: "It may hang. --timeout sets how long to wait."}
+	}
+	return cli.CallExit(err)
 }
 
 func (p *ping) print(a *address.Address, peer *probe.Peer) {

@@ -85,13 +85,15 @@ func (p *proxy) dialObserved(ctx context.Context, _ string) (net.Conn, error) {
 	p.last++
 	n := p.last
 	p.mu.Unlock()
-	return &observedConn{Conn: conn, o: p.observe(n, "the bridge of gRPC", false)}, nil
+	p.wg.Add(1)
+	return &observedConn{Conn: conn, o: p.observe(n, "the bridge of gRPC", false), done: p.wg.Done}, nil
 }
 
 // An observedConn is a connection to the server that is looked at.
 type observedConn struct {
 	net.Conn
 	o    *observed
+	done func() // is called at the end
 	once sync.Once
 }
 
@@ -112,7 +114,10 @@ func (c *observedConn) Write(b []byte) (int, error) {
 
 // Close implements net.Conn.
 func (c *observedConn) Close() error {
-	c.once.Do(c.o.close)
+	c.once.Do(func() {
+		defer c.done()
+		c.o.close()
+	})
 	return c.Conn.Close()
 }
 

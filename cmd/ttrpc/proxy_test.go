@@ -550,6 +550,9 @@ func TestProxyGRPC(t *testing.T) {
 	if err := r.end(t); err != nil {
 		t.Errorf("B180: %v", err)
 	}
+	if out := r.stdout.String(); !strings.Contains(out, "[1] closed: ") || strings.Contains(out, "not shown") {
+		t.Errorf("B180: the end of the server's connection is not told:\n%s", out)
+	}
 }
 
 // TestProxyNRI passes NRI's trunk on, with a call of each end, and shows both.

@@ -74,7 +74,7 @@ func CallExit(err error) error {
 		return &Exit{Code: ExitConnect, Err: err, Hint: "The server takes other users only, or other processes."}
 	}
 	if errors.Is(err, ttrpc.ErrClosed) {
-		return &Exit{Code: ExitLost, Err: err, Hint: `"ttrpc ping" tells whether the server still answers.`}
+		return &Exit{Code: ExitLost, Err: err, Hint: `"ttrpc ping" tells whether the server still answers, and whether it speaks ttrpc.`}
 	}
 	st := asStatus(err)
 	return &Exit{Code: ExitStatus + int(st.Code()), Err: err, Hint: hintFor(st.Code())}

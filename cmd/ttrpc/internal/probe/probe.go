@@ -65,7 +65,8 @@ var ErrConnect = errors.New("no connection")
 
 // Run makes the calls. The error wraps ErrConnect, or is a [*NotTTRPC]; it wraps
 // [ttrpc.ErrClosed] if the peer has closed the connection instead of answering, and is
-// context.DeadlineExceeded if it does not answer.
+// context.DeadlineExceeded if it does not answer. Of a peer that has answered and then stops, the
+// Peer that was found comes with the error, which then is that of the call.
 func (p *Probe) Run(ctx context.Context) (*Peer, error) {
 	found, err := p.run(ctx, ttrpc.WithExtensions())
 	if errors.Is(err, errAnswered) { // but not to the question for the extended mode
@@ -97,10 +98,13 @@ func (p *Probe) run(ctx context.Context, opts ...ttrpc.ClientOpts) (*Peer, error
 	found.Kind = p.kind(ctx, st, found.Extended)
 	for n := 1; n <= p.Count; n++ {
 		if n > 1 && !pause(ctx, p.Interval) {
-			return nil, ctx.Err()
+			return found, ctx.Err()
 		}
 		begin := time.Now()
-		if _, err := p.call(ctx, client); err != nil {
+		switch _, err := p.call(ctx, client); {
+		case err != nil && n > 1:
+			return found, err
+		case err != nil:
 			return nil, p.failed(ctx, err, client, seen)
 		}
 		trip := time.Since(begin)
