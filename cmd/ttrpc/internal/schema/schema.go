@@ -170,7 +170,7 @@ func (s *Schema) notFound(name protoreflect.FullName, refused error) error {
 	if errors.As(refused, &why) {
 		exit = &cli.Exit{Code: why.Code, Err: fmt.Errorf("%s: %w, and %w", name, ErrNotFound, why.Err), Hint: why.Hint}
 	}
-	if near := s.near(string(name)); near != "" {
+	if near := s.near(string(name)); near != "" && near != string(name) {
 		exit.Hint = "Is " + near + " meant?"
 	}
 	return exit

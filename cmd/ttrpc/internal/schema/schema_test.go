@@ -179,6 +179,17 @@ func TestReflection(t *testing.T) { // B176
 	wantExit(t, err, "x.Y: no description was found; Describe its services with")
 }
 
+// TestUndescribed has a server list a service of which it has no description: it is told what to do, and
+// not that it may mean what it has said.
+func TestUndescribed(t *testing.T) { // B176
+	client := serve(t, func(s *ttrpc.Server) {
+		reflection.Register(s)
+		s.RegisterService("old.Undescribed", &ttrpc.ServiceDesc{})
+	})
+	_, err := open(t, &Flags{}, client).Find(t.Context(), "old.Undescribed")
+	wantExit(t, err, "old.Undescribed: no description was found; Describe its services with --proto FILE")
+}
+
 func TestWithoutReflection(t *testing.T) { // B176
 	s := open(t, &Flags{}, serve(t, func(*ttrpc.Server) {}))
 	_, err := s.Services(t.Context())
