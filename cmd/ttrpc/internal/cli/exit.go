@@ -70,7 +70,7 @@ func CallExit(err error) error {
 	if err == nil || errors.As(err, &exit) {
 		return err
 	}
-	if errors.Is(err, ttrpc.ErrClosed) && strings.Contains(err.Error(), refused) {
+	if IsRefused(err) {
 		return &Exit{Code: ExitConnect, Err: err, Hint: "The server takes other users only, or other processes."}
 	}
 	if errors.Is(err, ttrpc.ErrClosed) {
@@ -80,8 +80,16 @@ func CallExit(err error) error {
 	return &Exit{Code: ExitStatus + int(st.Code()), Err: err, Hint: hintFor(st.Code())}
 }
 
-// refused is in the text of the error of a call whose connection the server has refused.
-const refused = "the peer refuses the connection"
+// IsRefused tells whether the error of a call says that the server has refused the connection. In the
+// extended mode that is the cause of its end, else the answer to the first call.
+func IsRefused(err error) bool {
+	const refused = "ttrpc: the peer refuses the connection"
+	if errors.Is(err, ttrpc.ErrClosed) {
+		return strings.Contains(err.Error(), refused)
+	}
+	st, ok := status.FromError(err)
+	return ok && st.Code() == codes.PermissionDenied && strings.HasPrefix(st.Message(), refused)
+}
 
 // asStatus returns the status of an error of a call. An error that is none has not come from
 // the server.

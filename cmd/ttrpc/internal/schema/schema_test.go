@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 	"github.com/containerd/ttrpc/health"
@@ -188,6 +191,23 @@ func TestUndescribed(t *testing.T) { // B176
 	})
 	_, err := open(t, &Flags{}, client).Find(t.Context(), "old.Undescribed")
 	wantExit(t, err, "old.Undescribed: no description was found; Describe its services with --proto FILE")
+}
+
+// TestRefused has a server refuse the connection by the answer to reflection: that is no lack of
+// descriptions.
+func TestRefused(t *testing.T) { // B176
+	client := serve(t, func(s *ttrpc.Server) {
+		s.RegisterService("grpc.reflection.v1.ServerReflection", &ttrpc.ServiceDesc{Streams: map[string]ttrpc.Stream{"ServerReflectionInfo": {
+			StreamingClient: true, StreamingServer: true,
+			Handler: func(context.Context, ttrpc.StreamServer) (any, error) {
+				return nil, status.Error(codes.PermissionDenied, "ttrpc: the peer refuses the connection: go away")
+			},
+		}}})
+	})
+	_, err := open(t, &Flags{}, client).Services(t.Context())
+	if exit := new(cli.Exit); !errors.As(err, &exit) || exit.Code != cli.ExitConnect {
+		t.Errorf("B176: %v, want code %d", err, cli.ExitConnect)
+	}
 }
 
 func TestWithoutReflection(t *testing.T) { // B176

@@ -186,6 +186,8 @@ func serverExit(err error) error {
 	switch {
 	case errors.As(err, &exit):
 		return exit
+	case cli.IsRefused(err):
+		return cli.CallExit(err)
 	case status.Code(err) == codes.Unimplemented:
 		return cli.Input(DescribeHint, "%w", ErrNoReflection)
 	case status.Code(err) == codes.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded):
