@@ -71,6 +71,9 @@ func CallExit(err error) error {
 		return err
 	}
 	if IsRefused(err) {
+		if !errors.Is(err, ttrpc.ErrClosed) {
+			err = fmt.Errorf("no connection: %s", status.Convert(err).Message())
+		}
 		return &Exit{Code: ExitConnect, Err: err, Hint: "The server takes other users only, or other processes."}
 	}
 	if errors.Is(err, ttrpc.ErrClosed) {

@@ -148,7 +148,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(refusing{})}, nil, cli.ExitLost, "closed"},
 		{[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.RequireUser(4242)), ttrpc.WithServerExtensions()}, []string{"--ext"}, cli.ExitConnect, "refuses the connection"},
-		{[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.RequireUser(4242)), ttrpc.WithServerExtensions()}, nil, cli.ExitConnect, "refuses the connection"},
+		{[]ttrpc.ServerOpt{ttrpc.WithServerHandshaker(ttrpc.RequireUser(4242)), ttrpc.WithServerExtensions()}, nil, cli.ExitConnect, "no connection: ttrpc: the peer refuses the connection"},
 	} {
 		_, _, err := run(t, serve(t, append(test.opts, ttrpc.WithServerLogger(new(kit.Logger)))...), test.args...)
 		if exit := new(cli.Exit); !errors.As(err, &exit) || exit.Code != test.code || !strings.Contains(err.Error(), test.text) || exit.Hint == "" {
