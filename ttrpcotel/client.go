@@ -8,12 +8,14 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/internal/methods"
@@ -107,20 +109,30 @@ func (s *spans) callStream(ctx context.Context, desc *ttrpc.StreamDesc, fullMeth
 	if !desc.StreamingClient {
 		span.message(sent, 0, false) // the request, which interceptors do not see
 	}
-	cs := &clientStream{ClientStream: stream, span: span, streams: desc.StreamingServer}
+	e := &streamEnd{span: span}
 	if caller.Done() != nil {
-		cs.mu.Lock()
-		cs.stop = context.AfterFunc(caller, func() { cs.finish(caller.Err()) })
-		cs.mu.Unlock()
+		e.mu.Lock()
+		e.stop = context.AfterFunc(caller, func() { e.finish(caller.Err()) })
+		e.mu.Unlock()
 	}
+	cs := &clientStream{ClientStream: stream, streamEnd: e, streams: desc.StreamingServer}
+	runtime.AddCleanup(cs, func(e *streamEnd) { e.finish(errLeft) }, e)
 	return cs, nil
 }
+
+// errLeft is how a stream ends that its caller has left, and that is garbage.
+var errLeft = status.Error(codes.Unknown, "the caller has not received to the end of the stream")
 
 // A clientStream ends the span of its stream when that ends.
 type clientStream struct {
 	ttrpc.ClientStream
-	span    *span
+	*streamEnd
 	streams bool // the server does
+}
+
+// A streamEnd ends a span once. It does not hold the stream, so that the context does not either.
+type streamEnd struct {
+	span *span
 
 	mu    sync.Mutex
 	stop  func() bool // to look for the context's end; nil if there is none
@@ -128,18 +140,18 @@ type clientStream struct {
 }
 
 // finish ends the span, if nothing has before.
-func (cs *clientStream) finish(err error) {
-	cs.mu.Lock()
-	ended, stop := cs.ended, cs.stop
-	cs.ended = true
-	cs.mu.Unlock()
+func (e *streamEnd) finish(err error) {
+	e.mu.Lock()
+	ended, stop := e.ended, e.stop
+	e.ended = true
+	e.mu.Unlock()
 	if ended {
 		return
 	}
 	if stop != nil {
 		stop()
 	}
-	cs.span.finish(methods.Called(err, nil))
+	e.span.finish(methods.Called(err, nil))
 }
 
 // bound is the type of what [ttrpc.Within] returns.

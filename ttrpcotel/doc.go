@@ -24,7 +24,8 @@
 // A client's span begins before the call is sent and ends with it. That of a stream ends when
 // RecvMsg or SendMsg tells that the stream has ended, when the answer of a server that does
 // not stream was received, or when the context ends: as with gRPC, receive until there is an error, or
-// cancel. A server's span is what the handler takes, and does not outlive it if the
+// cancel. That of a stream that is left ends once the stream is garbage, with UNKNOWN.
+// A server's span is what the handler takes, and does not outlive it if the
 // stream was detached.
 //
 // # Metrics

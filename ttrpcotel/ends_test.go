@@ -21,6 +21,8 @@ import (
 
 	"github.com/containerd/ttrpc"
 	"github.com/containerd/ttrpc/ttrpcotel"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
 var both = &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}
@@ -415,5 +417,30 @@ func TestPanicThrough(t *testing.T) {
 		if len(spans) != i+1 || attributesOf(spans[i].Attributes)["error.type"] != "INTERNAL" {
 			t.Errorf("B162: after number %d that panics there are the spans %v", i, spans)
 		}
+	}
+}
+
+// TestLeft holds that the span of a stream that its caller has left ends when the stream is garbage,
+// also if the context goes on.
+func TestLeft(t *testing.T) {
+	p := newPair(t, setup{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	if _, err := p.client.NewStream(ctx, &ttrpc.StreamDesc{StreamingClient: true, StreamingServer: true}, service, "Chat", nil); err != nil {
+		t.Fatal(err)
+	}
+	clients := func() (all tracetest.SpanStubs) {
+		for _, s := range p.spans.GetSpans() {
+			if s.SpanKind == trace.SpanKindClient {
+				all = append(all, s)
+			}
+		}
+		return all
+	}
+	for deadline := time.Now().Add(10 * time.Second); len(clients()) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		runtime.GC() // nothing signals that something is garbage
+	}
+	if spans := clients(); len(spans) != 1 || spans[0].Status.Code != otelcodes.Error {
+		t.Errorf("B162: the spans are %v", spans)
 	}
 }
