@@ -37,14 +37,14 @@ func (p *proxy) bridge(ctx context.Context, l net.Listener, s *schema.Schema, si
 	server := b.NewServer()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
-	err = p.wait(signals, served)
+	lost, err := p.wait(signals, served)
 	b.Drain()
 	server.Stop()
 	client.Close()
 	<-client.Done()
 	p.cut()
 	p.wg.Wait()
-	return cmp.Or(err, p.finish())
+	return cmp.Or(err, lost, p.finish())
 }
 
 // describe returns the descriptions that the flags have named, which clients can ask for.

@@ -36,7 +36,8 @@ type proxy struct {
 	listening chan struct{} // closed when it listens: place is set before
 	*output
 
-	wg sync.WaitGroup // of connections
+	wg   sync.WaitGroup // of connections
+	back sync.Once      // the place is given back
 
 	mu      sync.Mutex
 	last    int                   // number of the newest connection
@@ -62,7 +63,7 @@ func (p *proxy) run(ctx context.Context, l net.Listener, signals <-chan os.Signa
 		defer p.guard()
 		accepted <- p.accept(ctx, l)
 	}()
-	err := p.wait(signals, accepted)
+	lost, err := p.wait(signals, accepted)
 	p.giveBack() // first of all: clients that come now go to the server
 	if err == nil && p.place != nil {
 		p.place.Interrupt()
@@ -73,22 +74,23 @@ func (p *proxy) run(ctx context.Context, l net.Listener, signals <-chan os.Signa
 	l.Close()
 	p.cut()
 	p.wg.Wait()
-	return cmp.Or(err, p.finish())
+	return cmp.Or(err, lost, p.finish())
 }
 
-// wait waits for a reason to end.
-func (p *proxy) wait(signals <-chan os.Signal, accepted <-chan error) error {
+// wait waits for a reason to end: lost if not all could be printed and recorded, err if nothing can
+// be accepted any more.
+func (p *proxy) wait(signals <-chan os.Signal, accepted <-chan error) (lost, err error) {
 	select {
 	case <-signals:
-		return nil
+		return nil, nil
 	case err := <-p.failed:
 		if errors.Is(err, syscall.EPIPE) {
-			return nil // nobody looks any more
+			return nil, nil // nobody looks any more
 		}
-		p.say("the output has failed: %v", err)
-		return nil
+		p.say("it ends, as its output has failed")
+		return cli.Input("", "the output has failed: %w", err), nil
 	case err := <-accepted:
-		return &cli.Exit{Code: cli.ExitConnect, Err: err}
+		return nil, &cli.Exit{Code: cli.ExitConnect, Err: err}
 	}
 }
 
@@ -129,9 +131,11 @@ func (p *proxy) giveBack() {
 	if p.place == nil {
 		return
 	}
-	if err := p.place.Restore(); err != nil {
-		p.say("the server's socket cannot be put back: %v; try: mv %s %s", err, p.place.Aside, p.place.Path)
-	}
+	p.back.Do(func() {
+		if err := p.place.Restore(); err != nil {
+			p.say("the server's socket cannot be put back: %v; try: mv %s %s", err, p.place.Aside, p.place.Path)
+		}
+	})
 }
 
 // guard gives the place back when its goroutine panics, and lets that go on.

@@ -243,6 +243,34 @@ func TestSlowOutputOfMetadata(t *testing.T) {
 	r.stdout.await(t, "events are not shown, as they could not be printed in time")
 }
 
+// TestFullDisk holds that a capture which cannot be written ends the proxy with an error that says so,
+// that the place is given back, and that what passes goes on.
+func TestFullDisk(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip(err)
+	}
+	server := serveDemo(t)
+	r := startProxy(t, proxyFlags{to: server, inPlace: true, pcap: "/dev/full"})
+	client := dialPath(t, server)
+	if err := greet(bounded(t), client, "Ada"); err != nil {
+		t.Fatalf("B180: %v", err)
+	}
+	r.stderr.await(t, "1 connections still pass through here")
+	if err := greet(bounded(t), dialPath(t, server), "Ada"); err != nil {
+		t.Errorf("B181: %v", err)
+	}
+	if err := greet(bounded(t), client, "Ada"); err != nil {
+		t.Errorf("B180: what passes has ended: %v", err)
+	}
+	client.Close()
+	testkit.Within(t, "B180", func() {
+		exit := new(cli.Exit)
+		if err := <-r.ended; !errors.As(err, &exit) || exit.Code != cli.ExitInput || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("B180: it has ended with %v", err)
+		}
+	})
+}
+
 // TestOutputGone holds that the end of who reads the lines ends the proxy in order.
 func TestOutputGone(t *testing.T) {
 	server := serveDemo(t)
