@@ -37,6 +37,7 @@ const shutdownLimit = 60 * time.Second
 type host struct {
 	fault   *fault
 	modes   modes
+	watched *watched
 	dir     string // of the sockets
 	started int
 	servers map[string]*running
@@ -47,10 +48,11 @@ type running struct {
 	*service
 	served chan error
 	addr   string
+	hide   func() // from the page
 }
 
-func newHost(dir string, m modes, f *fault) *host {
-	return &host{fault: f, modes: m, dir: dir, servers: make(map[string]*running)}
+func newHost(dir string, m modes, f *fault, w *watched) *host {
+	return &host{fault: f, modes: m, watched: w, dir: dir, servers: make(map[string]*running)}
 }
 
 // do implements controller.
@@ -84,6 +86,10 @@ func (h *host) carryOut(c command, r *reply) error {
 	case "count":
 		r.Sample = count()
 		return nil
+	case "look":
+		return h.watched.look()
+	case "rest":
+		return h.watched.rest()
 	case "show":
 		showGoroutines()
 		return nil
@@ -102,7 +108,7 @@ func (h *host) start(name string, r *reply) error {
 	if err != nil {
 		return err
 	}
-	server, err := ttrpc.NewServer(h.modes.serverOptions()...)
+	server, err := ttrpc.NewServer(append(h.modes.serverOptions(), h.watched.serverOptions()...)...)
 	if err != nil {
 		return err
 	}
@@ -110,7 +116,7 @@ func (h *host) start(name string, r *reply) error {
 	if name != "steady" { // where nothing may go wrong at any time
 		f = new(fault)
 	}
-	s := &running{newService(server, f), make(chan error, 1), address}
+	s := &running{newService(server, f), make(chan error, 1), address, h.watched.show(name, server)}
 	go func() { s.served <- server.Serve(context.Background(), listener) }()
 	h.servers[name] = s
 	r.Address = address
@@ -120,6 +126,7 @@ func (h *host) start(name string, r *reply) error {
 // stop ends a server and waits for Serve.
 func (h *host) stop(name string, s *running, end func() error) error {
 	delete(h.servers, name)
+	defer s.hide()
 	if err := end(); err != nil {
 		return fmt.Errorf("B25: ending the server: %w", err)
 	}

@@ -49,7 +49,7 @@ func runLoad(o *options, r *report, n int, round func(*load) error) error {
 
 // runLoadIn runs rounds between a server that is started for each and clients.
 func runLoadIn(m mode, o *options, r *report, n int, round func(*load) error) error {
-	p, err := startProcess(o.dir, modes{m}, o.fault)
+	p, err := startProcess(o.dir, modes{m}, o.fault, o.watched)
 	if err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type options struct {
 	json       bool
 	modes      modes
 	oneProcess bool
+	watched    *watched
 	without    map[string]bool
 	fault      *fault
 	dir        string
@@ -66,7 +67,7 @@ func main() {
 	}
 	o, err := parse(name, args)
 	if err == nil && name == "serve" {
-		err = serve(newHost(o.dir, o.modes, o.fault), os.Stdin, os.Stdout)
+		err = serve(newHost(o.dir, o.modes, o.fault, o.watched), os.Stdin, os.Stdout)
 	} else if err == nil {
 		err = run(name, o)
 	}
@@ -89,6 +90,7 @@ func parse(name string, args []string) (*options, error) {
 	flags.IntVar(&o.n, "n", 0, "how many connections, streams or calls (default: as listed)")
 	flags.BoolVar(&o.json, "json", false, "print lines of JSON")
 	flags.BoolVar(&o.oneProcess, "one-process", false, "soak with server and client in one process")
+	watch := flags.Bool("watched", false, "attach page, spans and metrics to all servers and clients, and ask for them meanwhile")
 	flags.StringVar(&o.dir, "dir", "", "the directory of the sockets")
 	without := flags.String("without", "", "leave out these `kinds`, separated by commas and as the summary names them, without the mode")
 	modeName := flags.String("mode", defaultModes, "the `mode` of connections: classic, extended, or both")
@@ -103,6 +105,9 @@ func parse(name string, args []string) (*options, error) {
 	}
 	if o.interval == 0 {
 		o.interval = max(2*time.Second, min(30*time.Second, o.duration/30))
+	}
+	if *watch {
+		o.watched = newWatched()
 	}
 	var err error
 	if o.modes, err = parseModes(*modeName); err != nil {

@@ -31,9 +31,9 @@ type process struct {
 	replies  *json.Decoder
 }
 
-func startProcess(dir string, m modes, f *fault) (*process, error) {
+func startProcess(dir string, m modes, f *fault, w *watched) (*process, error) {
 	// Not os.Executable: what is built anew meanwhile would be another program.
-	cmd := exec.Command("/proc/self/exe", "serve", "-dir", dir, "-mode", m.name(), "-fault", f.name)
+	cmd := exec.Command("/proc/self/exe", "serve", "-dir", dir, "-mode", m.name(), "-fault", f.name, fmt.Sprintf("-watched=%v", w != nil))
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
 	cmd.Stderr = os.Stderr
 	commands, err := cmd.StdinPipe()

@@ -37,6 +37,10 @@ func (s *soak) quiet() error {
 	if err != nil {
 		return err
 	}
+	if _, err := s.host.do(command{Do: "rest"}); err != nil {
+		return err
+	}
+	s.failIf(s.watched.rest())
 	r, err := s.host.do(command{Do: "state", Server: "steady"})
 	if err != nil {
 		return err

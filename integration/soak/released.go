@@ -24,3 +24,18 @@ func (m mode) agreed(*ttrpc.Client) error { return nil }
 func isNotExecuted(error) bool { return false }
 
 func (s *service) extend(*ttrpc.ServiceDesc) {}
+
+// A watched is what a release does not have.
+type watched struct{}
+
+func newWatched() *watched { return nil }
+
+func (w *watched) serverOptions() []ttrpc.ServerOpt { return nil }
+
+func (w *watched) clientOptions() []ttrpc.ClientOpts { return nil }
+
+func (w *watched) show(string, *ttrpc.Server) (remove func()) { return func() {} }
+
+func (w *watched) look() error { return nil }
+
+func (w *watched) rest() error { return nil }

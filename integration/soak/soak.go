@@ -34,6 +34,7 @@ type soak struct {
 	modes   modes
 	fault   *fault
 	watch   *watchdog
+	watched *watched
 	without map[string]bool
 
 	steady, churn, renewed, mortal *target
@@ -59,10 +60,11 @@ func runSoak(o *options, r *report) error {
 		fault:   o.fault,
 		watch:   newWatchdog(o.grace),
 		without: o.without,
-		steady:  newTarget("steady", lanesPerTarget, o.modes, false),
-		churn:   newTarget("churn", lanesPerTarget, o.modes, true),
-		renewed: newTarget("renewed", lanesPerTarget, o.modes, false),
-		mortal:  newTarget("mortal", lanesPerTarget, o.modes, true),
+		watched: o.watched,
+		steady:  newTarget("steady", lanesPerTarget, o, false),
+		churn:   newTarget("churn", lanesPerTarget, o, true),
+		renewed: newTarget("renewed", lanesPerTarget, o, false),
+		mortal:  newTarget("mortal", lanesPerTarget, o, true),
 	}
 	if err := s.start(o.seed); err != nil {
 		return err
@@ -114,9 +116,9 @@ func (s *soak) targets() []*target {
 
 // start starts servers and workers, and takes the baseline. It leaves the gate closed.
 func (s *soak) start(seed uint64) error {
-	s.host = newHost(s.dir, s.modes, s.fault)
+	s.host = newHost(s.dir, s.modes, s.fault, s.watched)
 	if s.remote {
-		p, err := startProcess(s.dir, s.modes, s.fault)
+		p, err := startProcess(s.dir, s.modes, s.fault, s.watched)
 		if err != nil {
 			return err
 		}

@@ -57,8 +57,9 @@ func (l *link) mayClose() bool { return l.closing.Load() || l.gen.ending.Load() 
 // A target is a server as its clients see it: it may be started again, and has
 // several lanes, each with a connection that is made anew when it is needed.
 type target struct {
-	name  string
-	modes modes
+	name    string
+	modes   modes
+	watched *watched
 
 	// orphans says that calls may leave handlers at the server that end with the
 	// connection only: classic ttrpc has no word for a caller that has given up.
@@ -71,8 +72,8 @@ type target struct {
 	dropped []*link     // have to be closed and looked at
 }
 
-func newTarget(name string, lanes int, m modes, orphans bool) *target {
-	t := &target{name: name, modes: m, orphans: orphans, lanes: make([]*link, lanes)}
+func newTarget(name string, lanes int, o *options, orphans bool) *target {
+	t := &target{name: name, modes: o.modes, watched: o.watched, orphans: orphans, lanes: make([]*link, lanes)}
 	t.changed.L = &t.mu
 	return t
 }
@@ -109,7 +110,8 @@ func (t *target) dialLocked(lane int) error {
 		return err
 	}
 	l := &link{target: t, lane: lane, mode: t.modes.of(lane), gen: t.gen}
-	l.client = ttrpc.NewClient(conn, append(l.mode.clientOptions(), ttrpc.WithOnClose(func() { l.closes.Add(1) }))...)
+	opts := append(l.mode.clientOptions(), t.watched.clientOptions()...)
+	l.client = ttrpc.NewClient(conn, append(opts, ttrpc.WithOnClose(func() { l.closes.Add(1) }))...)
 	t.lanes[lane] = l
 	return nil
 }

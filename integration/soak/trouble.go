@@ -26,6 +26,9 @@ func (s *soak) trouble(d time.Duration) {
 }
 
 func (s *soak) drawTrouble() (string, func() error) {
+	if s.watched != nil && s.rng.IntN(3) == 0 {
+		return "looked at", s.look
+	}
 	switch n := s.rng.IntN(10); {
 	case n < 4:
 		return "client closed", func() error { return s.churn.closeLane(s.rng.IntN(lanesPerTarget)) }
@@ -77,7 +80,7 @@ func (s *soak) killVictim() error {
 }
 
 func (s *soak) startVictim() error {
-	p, err := startProcess(s.dir, s.modes, s.fault)
+	p, err := startProcess(s.dir, s.modes, s.fault, s.watched)
 	if err != nil {
 		return err
 	}
@@ -89,4 +92,12 @@ func (s *soak) startVictim() error {
 	}
 	s.mortal.begin(r.Address)
 	return nil
+}
+
+// look has both processes asked for what is shown of them.
+func (s *soak) look() error {
+	if _, err := s.host.do(command{Do: "look"}); err != nil || !s.remote {
+		return err
+	}
+	return s.watched.look()
 }
