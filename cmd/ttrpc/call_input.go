@@ -37,6 +37,8 @@ func (c *caller) openInput() (*input, error) {
 		return &input{from: strings.NewReader(c.data)}, nil
 	case name == "-":
 		return &input{from: c.env.Stdin, typed: c.env.StdinTerminal}, nil
+	case name == "":
+		return nil, cli.Input("@- is standard input.", "-d @: the name of the file is missing")
 	}
 	f, err := os.Open(name)
 	if err != nil {
