@@ -145,6 +145,8 @@ func TestBeyondProtobuf(t *testing.T) {
 		{"not deep", nested(50), nil, ""},
 		{"many fields", bytes.Repeat(many, 5), nil, "more than 100,000 fields"},
 		{"some fields", many, nil, ""},
+		{"zeros", make([]byte, 1<<20), nil, "more than 100,000 fields"},
+		{"zeros in a field", append([]byte("\x4a\x80\x80\x40"), make([]byte, 1<<20)...), nil, "more than 100,000 fields"},
 		{"details of many fields", []byte(helloText), failed, "more than 100,000 fields"},
 	} {
 		s := &script{}

@@ -144,6 +144,7 @@ local E = {
 	rule = ProtoExpert.new("ttrpc.expert.rule", "Against the protocol", expert.group.PROTOCOL, expert.severity.WARN),
 	stream = ProtoExpert.new("ttrpc.expert.stream", "The stream", expert.group.SEQUENCE, expert.severity.NOTE),
 	malformed = ProtoExpert.new("ttrpc.expert.malformed", "Does not parse", expert.group.MALFORMED, expert.severity.ERROR),
+	skipped = ProtoExpert.new("ttrpc.expert.skipped", "Not shown as protobuf", expert.group.UNDECODED, expert.severity.NOTE),
 	cut = ProtoExpert.new("ttrpc.expert.cut", "The capture lacks bytes", expert.group.UNDECODED, expert.severity.NOTE),
 	tell = ProtoExpert.new("ttrpc.expert.tell", "Of note", expert.group.SEQUENCE, expert.severity.CHAT),
 }
@@ -785,7 +786,7 @@ local function payload(tree, m, f, what, pinfo)
 	end
 	local why = too_much(m.s, f.content, f.content + f.length - 1, 1)
 	if why then
-		tree:add_proto_expert_info(E.malformed, "This is not shown as protobuf: it has " .. why)
+		tree:add_proto_expert_info(E.skipped, "This is not shown as protobuf: it has " .. why)
 		return
 	end
 	pinfo.private["pb_msg_type"] = what

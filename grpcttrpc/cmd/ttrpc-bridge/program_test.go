@@ -616,7 +616,7 @@ func TestUsage(t *testing.T) {
 		{append([]string{"grpc", "-tls-cert", "x"}, append(listen, to...)...), exitUsage, "need each other"},
 		{append([]string{"grpc", "-reflection=false"}, append(listen, to...)...), exitUsage, "nothing can pass"},
 		{append([]string{"grpc", "-protoset", "/dev/null"}, append(listen, to...)...), exitFailed, "make one with protoc"},
-		{append([]string{"grpc", "-to", "/none"}, listen...), exitFailed, "-to: "},
+		{append([]string{"grpc", "-to", "none"}, listen...), exitFailed, "-to: "},
 		{append([]string{"ttrpc", "-tls-server-name", "x"}, append(listen, to...)...), exitUsage, "needs -tls"},
 		{append([]string{"ttrpc", "-service-config", "{"}, append(listen, to...)...), exitFailed, "-service-config"},
 		{append([]string{"ttrpc"}, append(listen, to...)...), exitFailed, "-listen: "},
