@@ -44,7 +44,7 @@ func (p *proxy) bridge(ctx context.Context, l net.Listener, s *schema.Schema, si
 	<-client.Done()
 	p.cut()
 	p.wg.Wait()
-	return cmp.Or(err, lost, p.finish())
+	return cmp.Or(err, lost, p.finish(signals))
 }
 
 // describe returns the descriptions that the flags have named, which clients can ask for.

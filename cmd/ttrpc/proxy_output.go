@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/cli"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/lines"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/watch"
 	"github.com/containerd/ttrpc/internal/pcapng"
@@ -110,14 +111,30 @@ func (o *output) about(conn int, kind, text string) {
 	o.events.put(printed{conn: conn, about: kind, event: watch.Event{At: time.Now(), Text: text}}, eventSize)
 }
 
-// finish prints and records what waits, and saves the descriptions that were used.
-func (o *output) finish() error {
-	o.events.close()
-	if o.packets != nil {
-		o.packets.close()
+// finish prints and records what waits, and saves the descriptions that were used. An output that
+// stands still is given up at the next signal.
+func (p *proxy) finish(signals <-chan os.Signal) error {
+	p.events.close()
+	if p.packets != nil {
+		p.packets.close()
 	}
-	o.wg.Wait()
-	return o.printer.Schema.Save(o.printer.Found()...)
+	done := make(chan struct{})
+	go func() {
+		p.output.wg.Wait()
+		close(done)
+	}()
+	slow := time.NewTimer(time.Second)
+	defer slow.Stop()
+	for {
+		select {
+		case <-done:
+			return p.printer.Schema.Save(p.printer.Found()...)
+		case <-slow.C:
+			p.say("what was seen last is not printed or recorded yet; ^C again gives it up")
+		case <-signals:
+			return cli.Input("", "what was seen last was not printed or recorded: nobody has taken it")
+		}
+	}
 }
 
 // An observed is a connection that is looked at. It implements [relay.Tap].

@@ -74,7 +74,7 @@ func (p *proxy) run(ctx context.Context, l net.Listener, signals <-chan os.Signa
 	l.Close()
 	p.cut()
 	p.wg.Wait()
-	return cmp.Or(err, lost, p.finish())
+	return cmp.Or(err, lost, p.finish(signals))
 }
 
 // wait waits for a reason to end: lost if not all could be printed and recorded, err if nothing can

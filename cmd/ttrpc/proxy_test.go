@@ -243,6 +243,23 @@ func TestSlowOutputOfMetadata(t *testing.T) {
 	r.stdout.await(t, "events are not shown, as they could not be printed in time")
 }
 
+// TestOutputStandsStill holds that a proxy whose output nobody reads ends at the second signal.
+func TestOutputStandsStill(t *testing.T) {
+	server, path := serveDemo(t), filepath.Join(shortDir(t), "p")
+	r := &running{stdout: newSink(), stderr: newSink(), signals: make(chan os.Signal, 2), ended: make(chan error, 1)}
+	r.stdout.blocked = make(chan struct{})
+	r.start(t, proxyFlags{to: server, listen: path})
+	if err := greet(bounded(t), dialPath(t, path), "Ada"); err != nil {
+		t.Fatalf("B180: %v", err)
+	}
+	r.signals <- os.Interrupt
+	r.stderr.await(t, "^C again gives it up")
+	if err := r.end(t); err == nil || !strings.Contains(err.Error(), "nobody has taken it") {
+		t.Errorf("B180: it has ended with %v", err)
+	}
+	close(r.stdout.blocked)
+}
+
 // TestFullDisk holds that a capture which cannot be written ends the proxy with an error that says so,
 // that the place is given back, and that what passes goes on.
 func TestFullDisk(t *testing.T) {

@@ -89,9 +89,10 @@ func TestSoak(t *testing.T) {
 	mustPass(t, "-for", duration)
 }
 
+// TestSoakInOneProcess has page, spans and metrics attached, too.
 func TestSoakInOneProcess(t *testing.T) {
 	t.Parallel()
-	mustPass(t, "-for", "2s", "-one-process")
+	mustPass(t, "-for", "2s", "-one-process", "-watched")
 }
 
 // TestSoakInOneMode has all connections in one mode: no call of the other is made.
