@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/containerd/ttrpc"
+	"github.com/containerd/ttrpc/internal/methods"
 	"github.com/containerd/ttrpc/internal/wire"
 )
 
@@ -135,10 +136,10 @@ func (l *ledger) callBegins(info ttrpc.CallInfo) func(error) {
 	l.mu.Unlock()
 	return func(err error) {
 		took := since(began)
-		code := status.Code(err)
+		code := codeOf(info, err)
 		var failed failure
 		if code != codes.OK {
-			failed = newFailure(info, took, err)
+			failed = newFailure(info, took, code, err)
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -152,10 +153,18 @@ func (l *ledger) callBegins(info ttrpc.CallInfo) func(error) {
 	}
 }
 
-func newFailure(info ttrpc.CallInfo, took duration, err error) failure {
+// codeOf returns the code with which a call has ended.
+func codeOf(info ttrpc.CallInfo, err error) codes.Code {
+	if info.Served {
+		return methods.Served(err)
+	}
+	return status.Code(err)
+}
+
+func newFailure(info ttrpc.CallInfo, took duration, code codes.Code, err error) failure {
 	return failure{
 		At: time.Now(), Method: clean(info.FullMethod), Served: info.Served, Conn: info.Conn.ID, Stream: info.StreamID,
-		Peer: peerText(info.Conn.Peer), Duration: took, Code: codeText(status.Code(err)), Cause: clean(status.Convert(err).Message()),
+		Peer: peerText(info.Conn.Peer), Duration: took, Code: codeText(code), Cause: clean(status.Convert(err).Message()),
 	}
 }
 

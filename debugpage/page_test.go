@@ -106,6 +106,28 @@ func TestPage(t *testing.T) {
 	})
 }
 
+// TestClientGone holds that a served call whose client has gone was cancelled, as in spans and
+// metrics.
+func TestClientGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := New()
+		h := newHouse(t, page)
+		go h.call(t.Context(), "Wait")
+		synctest.Wait()
+		h.client.Close()
+		synctest.Wait()
+		for _, f := range look(t, page).Failures {
+			if f.Served && f.Code != "Canceled" {
+				t.Errorf("B160: a call whose client has gone is %+v", f)
+			}
+		}
+		if n := look(t, page).Outcomes["Canceled"]; n != 2 { // at either end
+			t.Errorf("B160: %d calls were cancelled, not 2", n)
+		}
+		h.close()
+	})
+}
+
 // TestRemove holds that what is removed is not shown, and what was counted of it stays.
 func TestRemove(t *testing.T) {
 	page := New()
