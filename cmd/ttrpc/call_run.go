@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/dynamicpb"
@@ -278,7 +279,13 @@ func (x *exchange) tell() {
 }
 
 // exit is the error that ends the command, with a status's details in full.
-func (c *caller) exit(err error) error { return detailed(cli.CallExit(err), &c.format) }
+func (c *caller) exit(err error) error {
+	err = detailed(cli.CallExit(err), &c.format)
+	if exit := new(cli.Exit); c.raw && c.kind == "" && errors.As(err, &exit) && exit.Code == cli.ExitStatus+int(codes.Internal) {
+		exit.Hint = "This was called as a method that takes one message and answers with one. If it streams, --stream says who does."
+	}
+	return err
+}
 
 // detailed adds a status's details to an error that is an [*cli.Exit].
 func detailed(err error, format *message.Format) error {

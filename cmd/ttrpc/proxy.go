@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/inplace"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/lines"
 	"github.com/containerd/ttrpc/cmd/ttrpc/internal/schema"
+	"github.com/containerd/ttrpc/cmd/ttrpc/internal/target"
 )
 
 const proxyExample = `  ttrpc proxy --listen /tmp/proxy.sock --to /run/service.sock
@@ -121,6 +122,8 @@ func (f *proxyFlags) check() error {
 		return cli.Usage(hint, "--in-place listens where the server does, so --listen has no meaning beside it")
 	case !f.inPlace && f.listen == "":
 		return cli.Usage("--in-place takes the place of the server's socket.", "--listen is missing: the address that clients connect to")
+	case f.pcap == "-" && (f.printing.json || f.printing.clock || f.printing.verbose > 0 || f.printing.filter.Active()):
+		return cli.Usage("", "--pcap - leaves no lines, so what says how and which they are does not apply")
 	case f.grpc && f.inPlace:
 		return cli.Usage("", "--grpc cannot be --in-place: clients that speak ttrpc would find gRPC there")
 	case f.grpc && f.nri:
@@ -129,14 +132,23 @@ func (f *proxyFlags) check() error {
 	return nil
 }
 
+// parseFlag understands the address that a flag has.
+func parseFlag(flag, text string) (*address.Address, error) {
+	a, err := target.Parse(text)
+	if exit := new(cli.Exit); errors.As(err, &exit) {
+		return nil, &cli.Exit{Code: exit.Code, Err: fmt.Errorf("%s: %w", flag, exit.Err), Hint: exit.Hint}
+	}
+	return a, err
+}
+
 // run is the command. It ends with an error, or after what comes from signals.
 func (f *proxyFlags) run(ctx context.Context, e *cli.Env, signals <-chan os.Signal) error {
 	if err := f.check(); err != nil {
 		return err
 	}
-	to, err := address.Parse(f.to)
+	to, err := parseFlag("--to", f.to)
 	if err != nil {
-		return cli.Usage("", "--to: %w", err)
+		return err
 	}
 	p := &proxy{env: e, to: to, trunk: f.nri || to.NRI, quiet: f.pcap == "-", listening: make(chan struct{})}
 	if p.trunk && f.grpc {
@@ -205,9 +217,9 @@ func (p *proxy) listen(ctx context.Context, f *proxyFlags) (net.Listener, error)
 	if f.inPlace {
 		return p.takePlace(ctx)
 	}
-	a, err := address.Parse(f.listen)
+	a, err := parseFlag("--listen", f.listen)
 	if err != nil {
-		return nil, cli.Usage("", "--listen: %w", err)
+		return nil, err
 	}
 	l, err := a.Listen(ctx)
 	if err != nil {

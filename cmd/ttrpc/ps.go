@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -79,6 +80,11 @@ func (p *ps) run(ctx context.Context) error {
 		states = address.StatesAt(p.states)
 	}
 	list, unread := find(states)
+	for _, dir := range p.states {
+		if _, err := os.Stat(dir); err != nil {
+			unread = append(unread, err)
+		}
+	}
 	if len(p.states) == 0 {
 		if nri, err := address.Parse("nri:"); err == nil && exists(nri.Path) {
 			list = append(list, &listener{ID: "nri", at: nri})
@@ -92,7 +98,11 @@ func (p *ps) run(ctx context.Context) error {
 		return err
 	}
 	if len(unread) > 0 {
-		return cli.Input("Shims of other users are seen by root.", "%w", errors.Join(unread...))
+		exit := cli.Input("", "%w", errors.Join(unread...))
+		if errors.Is(exit, fs.ErrPermission) {
+			exit.Hint = "Shims of other users are seen by root."
+		}
+		return exit
 	}
 	return nil
 }
