@@ -212,6 +212,7 @@ func TestOwnDeadlineIsOneError(t *testing.T) {
 				time.Sleep(time.Second)
 				p.respond(1, late, nil)
 				p.respond(3, late, nil)
+				synctest.Wait() // the stream's answer is read after the call's
 				if err := <-done; err != context.DeadlineExceeded || opts != nil && seen != err {
 					t.Errorf("B81: %v; the interceptor sees %v", err, seen)
 				}
