@@ -48,6 +48,7 @@ func TestMistakes(t *testing.T) {
 		{"--client x --known /no/such/file", "", "no such file"},
 		{"--client x --known " + known, "no/such/case # why", "there is no case no/such/case"},
 		{"--client x --known " + known, "ping/server/answered", "say after # why"},
+		{"--client x --known " + known, "ping/server/answered # a\nping/server/answered # b", "known:2: ping/server/answered stands in the file before"},
 	} {
 		if err := os.WriteFile(known, []byte(test.known), 0o600); err != nil {
 			t.Fatal(err)

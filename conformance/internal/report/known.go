@@ -40,6 +40,8 @@ func ReadKnown(path string, cases []vector.Case) (Known, error) {
 			return nil, fmt.Errorf("%s:%d: there is no case %s; --list has all", path, line, name)
 		case why == "":
 			return nil, fmt.Errorf("%s:%d: say after # why %s fails", path, line, name)
+		case known[name] != "":
+			return nil, fmt.Errorf("%s:%d: %s stands in the file before", path, line, name)
 		default:
 			known[name] = why
 		}

@@ -94,8 +94,11 @@ func parse(scheme, rest string) (*Address, error) {
 	var err error
 	switch scheme {
 	case "unix":
+		if strings.HasPrefix(rest, "//") { // which would begin a URL
+			a.rest = "/" + strings.TrimLeft(rest, "/")
+		}
 		if !strings.HasPrefix(rest, "@") {
-			a.Path = rest
+			a.Path = a.rest
 		}
 	case schemeShim:
 		return findShim(rest)

@@ -35,6 +35,7 @@ func shortDir(t *testing.T) string {
 func TestParse(t *testing.T) {
 	for text, want := range map[string]Address{
 		"unix:///run/a.sock":       {Path: "/run/a.sock", scheme: "unix", rest: "/run/a.sock"},
+		"unix:////run/a.sock":      {Path: "/run/a.sock", scheme: "unix", rest: "/run/a.sock"},
 		"./a.sock":                 {Path: "./a.sock", scheme: "unix", rest: "./a.sock"},
 		"@a":                       {scheme: "unix", rest: "@a"},
 		"ttrpc+tcp://host:1":       {scheme: "tcp", rest: "host:1"},
