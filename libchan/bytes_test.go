@@ -8,10 +8,12 @@ package libchan
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -407,14 +409,37 @@ func TestStreamSessionEnds(t *testing.T) {
 		near.Close()
 		synctest.Wait()
 		rest, err := io.ReadAll(b)
-		if string(buf)+string(rest) != "arrived" || !errors.Is(err, ErrSessionEnded) {
-			t.Errorf("L3: read %q and %q, %v, want all and ErrSessionEnded", buf, rest, err)
+		if string(buf)+string(rest) != "arrived" || !errors.Is(err, ErrSessionEnded) || errors.Is(err, io.EOF) {
+			t.Errorf("L3: read %q and %q, %v, want all and ErrSessionEnded, which is not io.EOF", buf, rest, err)
 		}
 		if _, err := b.Write([]byte("x")); !errors.Is(err, ErrSessionEnded) {
 			t.Errorf("L3: Write: %v, want ErrSessionEnded", err)
 		}
 		if _, err := a.Write([]byte("x")); !errors.Is(err, ErrSessionEnded) {
 			t.Errorf("L3: Write at the side that has closed: %v, want ErrSessionEnded", err)
+		}
+	})
+}
+
+// L6: who looks for io.EOF by errors.Is does not take a session that was lost, which is io.EOF to
+// the session, for the end that the sender has made.
+func TestLostIsNotTheEnd(t *testing.T) {
+	for _, cause := range []error{io.EOF, fmt.Errorf("it has ended: %w", io.EOF), io.ErrUnexpectedEOF, ErrClosed} {
+		err := sessionError(cause)
+		if !errors.Is(err, ErrSessionEnded) || errors.Is(err, io.EOF) || !strings.Contains(err.Error(), cause.Error()) {
+			t.Errorf("L6: of a session that ends with %q all that waits ends with %q", cause, err)
+		}
+		if !errors.Is(cause, io.EOF) && !errors.Is(err, cause) {
+			t.Errorf("L6: %q lacks its cause", err)
+		}
+	}
+	within(t, func(t *testing.T) {
+		near, far := sessions(t)
+		_, in := top(t, near, far)
+		near.Close()
+		var v any
+		if err := in.Receive(&v); !errors.Is(err, ErrSessionEnded) || errors.Is(err, io.EOF) {
+			t.Errorf("L6: Receive when the session is lost: %v", err)
 		}
 	})
 }

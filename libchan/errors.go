@@ -44,10 +44,14 @@ var (
 	ErrDraining = errors.New("libchan: the session is draining")
 )
 
-// sessionError is ErrSessionEnded with the cause.
+// sessionError is ErrSessionEnded with the cause. It is not io.EOF where the cause is: who
+// receives takes that, by errors.Is, for the end that the sender has made.
 func sessionError(cause error) error {
-	if cause == nil || errors.Is(cause, ErrSessionEnded) {
+	switch {
+	case cause == nil || errors.Is(cause, ErrSessionEnded):
 		return cause
+	case errors.Is(cause, io.EOF):
+		return fmt.Errorf("%w: %v", ErrSessionEnded, cause)
 	}
 	return fmt.Errorf("%w: %w", ErrSessionEnded, cause)
 }

@@ -6,6 +6,7 @@ package spdy
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	wire "github.com/moby/spdystream/spdy"
 
@@ -58,8 +59,14 @@ var (
 	errNotRead     = errors.New("libchan/spdy: the peer does not read what it asks for")
 )
 
-// ended is the error of what goes on when the session ends.
-func ended(cause error) error { return fmt.Errorf("%w: %w", libchan.ErrSessionEnded, cause) }
+// ended is the error of what goes on when the session ends. It is not io.EOF where the cause is:
+// who receives takes that, by errors.Is, for the end that the sender has made.
+func ended(cause error) error {
+	if errors.Is(cause, io.EOF) {
+		return fmt.Errorf("%w: %v", libchan.ErrSessionEnded, cause)
+	}
+	return fmt.Errorf("%w: %w", libchan.ErrSessionEnded, cause)
+}
 
 // statusOf returns the status with which a stream is reset for an error of its sender, or of
 // its receiver.
