@@ -107,7 +107,7 @@ func (t *template) encode(text string) (all [][]byte, err error) {
 			} else if err != nil {
 				return nil, cli.Input(`"ttrpc describe --template" shows how the message looks.`, "-d: %w", err)
 			}
-			payload, err := proto.Marshal(m)
+			payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 			if err != nil {
 				return nil, cli.Input("", "-d: %w", err)
 			}

@@ -90,7 +90,7 @@ func (c *caller) readDescribed(from io.Reader) func() ([]byte, error) {
 			}
 			c.line.add(string(text), c.format.Text)
 		}
-		return proto.Marshal(m)
+		return proto.MarshalOptions{Deterministic: true}.Marshal(m) // the same bytes for the same text
 	}
 }
 

@@ -111,7 +111,7 @@ func (s *served) encode(ctx context.Context, name, answer string) (any, error) {
 	if err := s.format.Unmarshal([]byte(answer), m); err != nil {
 		return nil, s.wrong(name, err)
 	}
-	payload, err := proto.Marshal(m)
+	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	return &ttrpc.RawMessage{Payload: payload}, s.wrong(name, err)
 }
 
